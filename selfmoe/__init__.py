@@ -1,0 +1,45 @@
+"""selfmoe: mixtures of self-specialised experts from one base LLM (arXiv 2406.12034)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from selfmoe.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from selfmoe.api import load, run
+    from selfmoe.config import RunConfig
+    from selfmoe.errors import SelfmoeError
+    from selfmoe.mixture import compose
+    from selfmoe.sandbox import run as run_sandboxed
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "RunConfig",
+    "SelfmoeError",
+    "compose",
+    "hookimpl",
+    "load",
+    "run",
+    "run_sandboxed",
+]
+
+_LAZY = {
+    "RunConfig": ("selfmoe.config", "RunConfig"),
+    "SelfmoeError": ("selfmoe.errors", "SelfmoeError"),
+    "compose": ("selfmoe.mixture", "compose"),
+    "load": ("selfmoe.api", "load"),
+    "run": ("selfmoe.api", "run"),
+    "run_sandboxed": ("selfmoe.sandbox", "run"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import public names when first asked for, so that ``import selfmoe`` stays quick."""
+    import importlib
+
+    if name not in _LAZY:
+        raise AttributeError(f"module 'selfmoe' has no attribute '{name}'")
+    module, attribute = _LAZY[name]
+    return getattr(importlib.import_module(module), attribute)

@@ -1,0 +1,285 @@
+"""Fitting parameters to examples by the language-model loss on their responses.
+
+The one training loop of selfmoe: experts, routers and instance merging all go through it. A run
+that is killed goes on from the last checkpoint and ends with the same bits; a loss that is not a
+number stops it before anything is saved.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from selfmoe.components import FitConfig
+from selfmoe.errors import StageError
+from selfmoe.files import commit_folder, is_intact
+from selfmoe.prompts import alpaca
+from selfmoe.randomness import derive, permutation
+from selfmoe.records import Example, Instruction, LoadedBase
+
+IGNORE = -100
+"""Label of tokens that carry no loss: prompts and padding."""
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Examples side by side, padded on the right; all tensors have shape ``(batch, time)``.
+
+    Attributes:
+        input_ids: Prompt, response and end-of-text.
+        attention_mask: 1 on real tokens.
+        labels: The token itself where it is part of a response, else ``IGNORE``.
+        prompt_mask: True on prompt tokens.
+        domains: Domain label of each row.
+    """
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    labels: Tensor
+    prompt_mask: Tensor
+    domains: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """What a fit did: the loss of every step, tokens seen (padding excluded), seconds."""
+
+    losses: list[float] = field(default_factory=list)
+    steps: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One example as token ids; the first ``prompt`` of them are the prompt."""
+
+    ids: list[int]
+    prompt: int
+    domain: str
+
+
+def encode(example: Example, tokenizer: Any) -> Encoded:
+    """Return an example as the tokens of its Alpaca prompt, its response and end-of-text.
+
+    Prompt and response are encoded apart, so that training and inference see the same prompt.
+    """
+    prompt = tokenizer(alpaca(Instruction(example.instruction, example.input))).input_ids
+    response = tokenizer(example.response, add_special_tokens=False).input_ids
+    return Encoded([*prompt, *response, tokenizer.eos_token_id], len(prompt), example.domain)
+
+
+def collate(rows: Sequence[Encoded], pad: int, device: torch.device) -> Batch:
+    """Return the rows as one batch, padded on the right with token ``pad``."""
+    longest = max(len(row.ids) for row in rows)
+    ids = torch.full((len(rows), longest), pad)
+    mask = torch.zeros(len(rows), longest, dtype=torch.long)
+    prompt = torch.zeros(len(rows), longest, dtype=torch.bool)
+    for index, row in enumerate(rows):
+        ids[index, : len(row.ids)] = torch.tensor(row.ids)
+        mask[index, : len(row.ids)] = 1
+        prompt[index, : row.prompt] = True
+    labels = ids.masked_fill(prompt | (mask == 0), IGNORE)
+    domains = tuple(row.domain for row in rows)
+    return Batch(ids.to(device), mask.to(device), labels.to(device), prompt.to(device), domains)
+
+
+class Fit:
+    """Fits parameters with AdamW.
+
+    Args:
+        progress: Told ``(step, steps, text)`` after every step.
+        save_seconds: Time between checkpoints, in seconds; what a kill can cost at the most.
+    """
+
+    def __init__(self, progress: Progress | None = None, save_seconds: float = 20.0) -> None:
+        self._progress = progress or (lambda step, steps, text: None)
+        self._save_seconds = save_seconds
+
+    def __call__(
+        self,
+        model: nn.Module,
+        parameters: Mapping[str, nn.Parameter],
+        examples: Sequence[Example],
+        base: LoadedBase,
+        config: FitConfig,
+        *,
+        seed: int,
+        work: Path,
+        label: str,
+        forward: Callable[[Batch], Tensor] | None = None,
+    ) -> FitReport:
+        """Fit ``parameters`` in place and return what happened.
+
+        Args:
+            model: Called as ``model(input_ids=…, attention_mask=…)`` unless ``forward`` is given.
+            parameters: What to optimise, by name; nothing else may require a gradient.
+            examples: What to fit to, in any order; the order of use depends on ``seed`` only.
+            base: Whose tokenizer and context length apply.
+            config: Learning rate, epochs and so on.
+            seed: Decides the order of the examples and any dropout.
+            work: Folder for checkpoints.
+            label: What is fitted, for messages.
+            forward: Returns the logits of a batch, shape ``(batch, time, vocabulary)``.
+
+        Raises:
+            StageError: If there are no examples or a loss is not finite.
+        """
+        job = _Job(model, parameters, examples, base, config, seed, work, label)
+        if forward is not None:
+            job.forward = forward
+        return job.run(self._progress, self._save_seconds)
+
+
+class _Job:
+    """One fit: its schedule, its state, its checkpoints."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        parameters: Mapping[str, nn.Parameter],
+        examples: Sequence[Example],
+        base: LoadedBase,
+        config: FitConfig,
+        seed: int,
+        work: Path,
+        label: str,
+    ) -> None:
+        if not examples:
+            raise StageError(f"{label}: there are no examples to train on")
+        self.model, self.parameters, self.config = model, dict(parameters), config
+        self.seed, self.work, self.label = seed, work, label
+        self.rows = [encode(example, base.tokenizer) for example in examples]
+        self._check_lengths(base.context)
+        pad = base.tokenizer.pad_token_id
+        self.pad = base.tokenizer.eos_token_id if pad is None else pad
+        self.device = next(iter(self.parameters.values())).device
+        self.per_epoch = math.ceil(len(self.rows) / config.batch_size)
+        self.steps = min(self.per_epoch * config.epochs, config.max_steps or 2**62)
+        self.optimizer = torch.optim.AdamW(
+            list(self.parameters.values()), lr=config.lr, weight_decay=config.weight_decay
+        )
+        self.forward: Callable[[Batch], Tensor] = self._forward
+        self.losses: list[float] = []
+        self.tokens = 0
+
+    def _check_lengths(self, context: int) -> None:
+        long = sum(len(row.ids) > context for row in self.rows)
+        if long:
+            raise StageError(
+                f"{self.label}: {long} of {len(self.rows)} examples are longer than the base's "
+                f"context of {context} tokens; the curate stage should have dropped them"
+            )
+
+    def _forward(self, batch: Batch) -> Tensor:
+        output: Any = self.model(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
+        return output.logits  # type: ignore[no-any-return]
+
+    def run(self, progress: Progress, save_seconds: float) -> FitReport:
+        start = saved = time.monotonic()
+        self._resume()
+        for step in range(len(self.losses), self.steps):
+            loss = self._step(step)
+            progress(step + 1, self.steps, f"loss {loss:.3f}")
+            if time.monotonic() - saved > save_seconds:
+                self._save()
+                saved = time.monotonic()
+        return FitReport(self.losses, self.steps, self.tokens, time.monotonic() - start)
+
+    def _step(self, step: int) -> float:
+        rows = self._rows_of(step)
+        total = sum(len(row.ids) - row.prompt for row in rows)
+        size = self.config.micro_batch_size or len(rows)
+        loss = 0.0
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive(self.seed, "step", step))
+            for first in range(0, len(rows), size):
+                part = self._loss(collate(rows[first : first + size], self.pad, self.device))
+                part = part / total
+                part.backward()  # type: ignore[no-untyped-call]
+                loss += part.item()
+        self._update(step, loss)
+        self.tokens += sum(len(row.ids) for row in rows)
+        self.losses.append(loss)
+        return loss
+
+    def _rows_of(self, step: int) -> list[Encoded]:
+        epoch, index = divmod(step, self.per_epoch)
+        order = permutation(len(self.rows), derive(self.seed, "epoch", epoch))
+        size = self.config.batch_size
+        return [self.rows[i] for i in order[index * size : (index + 1) * size]]
+
+    def _loss(self, batch: Batch) -> Tensor:
+        logits = self.forward(batch)[:, :-1]
+        targets = batch.labels[:, 1:]
+        learned = targets != IGNORE
+        return cross_entropy(logits[learned].float(), targets[learned], reduction="sum")
+
+    def _update(self, step: int, loss: float) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.lr * self._rate(step)
+        norm = nn.utils.clip_grad_norm_(list(self.parameters.values()), self.config.clip)
+        if not (math.isfinite(loss) and math.isfinite(norm.item())):
+            raise StageError(
+                f"{self.label}: loss {loss} with gradient norm {norm.item()} in step {step + 1} of "
+                f"{self.steps}; nothing of this step was saved. Lower lr ({self.config.lr})."
+            )
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def _rate(self, step: int) -> float:
+        """Return the learning rate of a step as a share of the peak, in 0..1."""
+        warm = math.ceil(self.config.warmup * self.steps)
+        if step < warm:
+            return (step + 1) / (warm + 1)
+        if self.config.schedule == "constant":
+            return 1.0
+        left = (self.steps - step) / max(1, self.steps - warm)
+        return left if self.config.schedule == "linear" else 0.5 - 0.5 * math.cos(math.pi * left)
+
+    # --- checkpoints: parameters and AdamW's moments in safetensors, the rest in state.json -----
+
+    def _save(self) -> None:
+        state = self.optimizer.state
+        tensors = {}
+        for name, parameter in self.parameters.items():
+            tensors[f"{name}/value"] = parameter.detach()
+            for key, value in state[parameter].items():
+                tensors[f"{name}/{key}"] = value
+        facts = {"losses": self.losses, "tokens": self.tokens}
+
+        def write(folder: Path) -> None:
+            save_file({k: v.contiguous() for k, v in tensors.items()}, folder / "state.safetensors")
+            (folder / "state.json").write_text(json.dumps(facts))
+
+        commit_folder(self.work / f"step-{len(self.losses):07d}", write)
+        for older in sorted(self.work.glob("step-*"))[:-2]:
+            for file in older.iterdir():
+                file.unlink()
+            older.rmdir()
+
+    def _resume(self) -> None:
+        for folder in sorted(self.work.glob("step-*"), reverse=True):
+            if not is_intact(folder):
+                continue
+            tensors = load_file(folder / "state.safetensors", device=str(self.device))
+            facts = json.loads((folder / "state.json").read_text())
+            self.losses, self.tokens = facts["losses"], facts["tokens"]
+            for name, parameter in self.parameters.items():
+                parameter.data.copy_(tensors[f"{name}/value"])
+                self.optimizer.state[parameter] = {
+                    key: tensors[f"{name}/{key}"] for key in ("step", "exp_avg", "exp_avg_sq")
+                }
+            return
