@@ -95,11 +95,12 @@ class Base(Component):
     """A base model that can be named instead of given by path.
 
     Attributes:
-        settings: Run settings (same shape as the YAML) this base recommends, by preset name.
+        settings: What it recommends, by preset name: ``run``, settings in the shape of the YAML,
+            and ``options``, component name -> options.
         preset: The preset a run on this base uses when none is asked for.
     """
 
-    settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    settings: ClassVar[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {}
     preset: ClassVar[str] = "paper"
 
     @abstractmethod
@@ -123,6 +124,7 @@ class Benchmark(ABC):
         max_new_tokens: Longest answer, in tokens.
         stop: Strings that end an answer.
         needs_sandbox: Whether ``score`` runs generated code.
+        extra: Facts shown beside the score, such as which files were there.
     """
 
     name: str
@@ -134,6 +136,7 @@ class Benchmark(ABC):
     max_new_tokens: int = 256
     stop: tuple[str, ...] = ()
     needs_sandbox: bool = False
+    extra: Mapping[str, Any] = {}
 
     @abstractmethod
     def ask(self, doc: Mapping[str, Any]) -> Instruction:
@@ -173,18 +176,28 @@ class Domain(Component):
 
     Attributes:
         tracks: The tracks it offers.
-        near_duplicate: ROUGE-L F1 above which two instructions count as one; 1.0 keeps all but
-            exact copies.
+        near_duplicate: ROUGE-L F1 above which two instructions count as one.
+        templated: Tracks whose texts come from templates and are all alike: there, only exact
+            copies count as duplicates of each other or of benchmark items.
         description: A few words for prompts, such as ``"grade-school mathematics"``.
     """
 
     tracks: ClassVar[tuple[str, ...]] = ("mini",)
-    near_duplicate: ClassVar[Mapping[str, float]] = {"mini": 1.0, "benchmark": 0.7}
+    near_duplicate: ClassVar[float] = 0.7
+    templated: ClassVar[frozenset[str]] = frozenset({"mini"})
     description: ClassVar[str] = ""
 
     def prompts(self, source: Source) -> Prompts:
         """Return how this domain asks the base model for tasks and for answers."""
         return Prompts() if source.track == "mini" else Prompts.for_domain(self.description)
+
+    def files(self, source: Source) -> Sequence[Path]:
+        """Return the files read from ``source.data_dir``; when they change, cells are redone.
+
+        Raises:
+            DataError: If they are missing.
+        """
+        return ()
 
     @abstractmethod
     def seeds(self, source: Source, n: int, rng: random.Random) -> list[Seed]:

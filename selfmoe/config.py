@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from selfmoe.errors import ConfigError, UnknownNameError
 from selfmoe.records import Source, Track
@@ -84,12 +84,6 @@ class ComposeConfig(Section):
     router: str | None = Field(None, description="Router plugin.")
     merge: str | None = Field(None, description="Merge plugin.")
     options: dict[str, Any] = Field(default_factory=dict, description="The composer's options.")
-
-    @model_validator(mode="after")
-    def _one(self) -> ComposeConfig:
-        if (self.router is None) == (self.merge is None):
-            raise ValueError("give either router or merge")
-        return self
 
     @property
     def component(self) -> tuple[Kind, str]:
@@ -288,7 +282,9 @@ def _cross_problems(config: RunConfig) -> list[str]:
         found.append("seed: give one or more different seeds.")
     if any(not 0 <= seed < 2**63 for seed in config.root_seeds):
         found.append("seed: must lie between 0 and 2**63 - 1.")
-    for label in config.compose or {}:
+    for label, entry in (config.compose or {}).items():
+        if (entry.router is None) == (entry.merge is None):
+            found.append(f"compose.{label}: give either router or merge.")
         if label == "base" or label.startswith(("base-", "expert-")) or not _path_safe(label):
             found.append(
                 f"compose.{label}: not a possible label; use lower-case letters, digits, - and _, "

@@ -1,0 +1,46 @@
+"""The built-in domain `knowledge`."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+from selfmoe.components import Benchmark
+from selfmoe.hookspecs import hookimpl
+from selfmoe.mini import MiniDomain
+from selfmoe.records import Seed, Source
+from selfmoe_domain_knowledge import mmlu
+from selfmoe_domain_knowledge.mini import FAMILIES, STYLE
+
+SELFMOE_API = 1
+
+
+class Knowledge(MiniDomain):
+    """Facts about the world, and MMLU on the benchmark track."""
+
+    name = "knowledge"
+    reference_url = "https://arxiv.org/abs/2009.03300"
+    description = "general knowledge"
+    default = True
+    tracks = ("mini", "benchmark")
+    families = FAMILIES
+    style = STYLE
+
+    def files(self, source: Source) -> Sequence[Path]:
+        """Return MMLU's dev files and those of the items, where they are read from a folder."""
+        return mmlu.files(source) if source.track != "mini" else ()
+
+    def file_seeds(self, source: Source, n: int, rng: random.Random) -> list[Seed]:
+        """Return ``n`` questions of MMLU's dev set, which no item repeats."""
+        return mmlu.seeds(source, n, rng)
+
+    def file_benchmarks(self, source: Source) -> list[Benchmark]:
+        """Return MMLU, 0-shot."""
+        return [mmlu.MMLU(source)]
+
+
+@hookimpl
+def register_domains() -> list[type[Knowledge]]:
+    """Return the domain."""
+    return [Knowledge]

@@ -1,0 +1,174 @@
+"""MMLU (https://github.com/hendrycks/test), asked as lm-eval's `mmlu` asks it.
+
+Files are CSV: question, four options, answer, the answer a letter (upstream) or an index (hub
+exports, which have a header). Seeds come from `dev`; items from `test`, for tuning from `val`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, zip_longest
+from pathlib import Path
+from typing import Any
+
+from selfmoe.components import Benchmark
+from selfmoe.datafiles import csv_rows, hub_rows, locate, tidy
+from selfmoe.errors import DataError
+from selfmoe.evaluation.answers import letter
+from selfmoe.evaluation.leaks import item_keys, question_key
+from selfmoe.records import Instruction, Seed, Source
+
+Doc = Mapping[str, Any]
+
+LETTERS = "ABCD"
+_COLUMNS = ("question", "A", "B", "C", "D", "answer")
+_HUB, _CONFIG = "cais/mmlu", "all"
+_HUB_SPLITS = {"dev": "dev", "val": "validation", "test": "test"}
+
+
+class MMLU(Benchmark):
+    """Four options, decided by the log-likelihood of their letters; no examples.
+
+    Items are taken from the subjects in turn, so that a limit covers them evenly. Only subjects
+    whose files are there are asked; ``extra`` says which.
+    """
+
+    name = "mmlu"
+    template = "plain"
+    max_new_tokens = 1
+
+    def __init__(self, source: Source) -> None:
+        subjects = _subjects(source, _item_split(source))
+        turns = chain.from_iterable(zip_longest(*subjects.values()))
+        self.items = [doc for doc in turns if doc is not None]
+        self.extra = {"subjects": sorted(subjects)}
+
+    def ask(self, doc: Doc) -> Instruction:
+        """Return the question as a task, the options as its input."""
+        return Instruction(tidy(doc["question"]), tidy(_options(doc)))
+
+    def preamble(self, doc: Doc) -> str:
+        """Return the line that names the subject."""
+        subject = doc["subject"].replace("_", " ")
+        return f"The following are multiple choice questions (with answers) about {subject}.\n\n"
+
+    def plain(self, doc: Doc) -> str:
+        """Return question, options and "Answer:"."""
+        return f"{doc['question'].strip()}\n{_options(doc)}\nAnswer:"
+
+    def choices(self, doc: Doc) -> Sequence[str]:
+        """Return the four letters."""
+        return tuple(LETTERS)
+
+    def score(self, doc: Doc, completion: str) -> Mapping[str, float]:
+        """Return 1 for the right letter."""
+        return {"score": float(letter(completion) == doc["answer"])}
+
+    def gold(self, doc: Doc) -> str:
+        """Return the right letter."""
+        return str(doc["answer"])
+
+    def wrong(self, doc: Doc) -> str:
+        """Return the letter after the right one."""
+        return LETTERS[(LETTERS.index(doc["answer"]) + 1) % len(LETTERS)]
+
+
+def files(source: Source) -> list[Path]:
+    """Return the dev files and those of the items; none if the hub is asked.
+
+    Raises:
+        DataError: If they are missing.
+    """
+    if source.data_dir is None:
+        return []
+    return [*_paths(source.data_dir, "dev"), *_paths(source.data_dir, _item_split(source))]
+
+
+def seeds(source: Source, n: int, rng: random.Random) -> list[Seed]:
+    """Return ``n`` questions of the dev set.
+
+    MMLU repeats a few dev questions among its items; those are left out.
+
+    Raises:
+        DataError: If the data is missing, malformed, or has fewer questions.
+    """
+    benchmark = MMLU(source)
+    taken = item_keys(benchmark)
+    rows = []
+    for doc in chain.from_iterable(_subjects(source, "dev").values()):
+        task = benchmark.ask(doc)
+        if question_key(task.instruction, task.input) not in taken:
+            rows.append(Seed(doc["id"], task.instruction, task.input, doc["answer"]))
+    if n > len(rows):
+        raise DataError(f"MMLU has {len(rows)} dev questions for seeds, {n} were asked for")
+    return rng.sample(rows, n)
+
+
+def _options(doc: Doc) -> str:
+    return "\n".join(f"{a}. {text}" for a, text in zip(LETTERS, doc["choices"], strict=True))
+
+
+def _item_split(source: Source) -> str:
+    return "test" if source.split == "test" else "val"
+
+
+def _subjects(source: Source, split: str) -> dict[str, list[dict[str, Any]]]:
+    """Return ``subject -> items`` in alphabetical order of the subjects."""
+    if source.data_dir is None:
+        return _from_hub(split)
+    named = [(p, p.name.removesuffix(f"_{split}.csv")) for p in _paths(source.data_dir, split)]
+    return {subject: _from_file(path, subject, split) for path, subject in named}
+
+
+def _paths(data_dir: Path, split: str) -> list[Path]:
+    folder = locate(data_dir, "mmlu", split)
+    paths = sorted(folder.glob(f"*_{split}.csv"))
+    if not paths:
+        raise DataError(
+            f"{folder} holds no MMLU files\n  Expected: <subject>_{split}.csv, one or more."
+        )
+    return paths
+
+
+def _from_file(path: Path, subject: str, split: str) -> list[dict[str, Any]]:
+    rows = csv_rows(path, _COLUMNS)
+    made = (
+        (row[0], row[1:5], row[5].strip(), f"{path}, item {i}") for i, row in enumerate(rows, 1)
+    )
+    return _docs(made, subject, split)
+
+
+def _from_hub(split: str) -> dict[str, list[dict[str, Any]]]:
+    by_subject: dict[str, list[Mapping[str, Any]]] = {}
+    for row in hub_rows(_HUB, _CONFIG, _HUB_SPLITS[split]):
+        by_subject.setdefault(row["subject"], []).append(row)
+    return {
+        name: _docs(
+            ((r["question"], r["choices"], str(r["answer"]), f"{_HUB}, {name}") for r in rows),
+            name,
+            split,
+        )
+        for name, rows in sorted(by_subject.items())
+    }
+
+
+def _docs(
+    rows: Iterable[tuple[str, Sequence[str], str, str]], subject: str, split: str
+) -> list[dict[str, Any]]:
+    docs = []
+    for number, (question, options, answer, where) in enumerate(rows):
+        right = LETTERS[int(answer)] if answer in tuple("0123") else answer
+        if right not in tuple(LETTERS):
+            raise DataError(f"{where}: answer '{answer}' is none of A, B, C, D (or 0, 1, 2, 3)")
+        identity = f"mmlu-{subject}-{split}-{number}"
+        docs.append(
+            {
+                "id": identity,
+                "subject": subject,
+                "question": question,
+                "choices": list(options),
+                "answer": right,
+            }
+        )
+    return docs

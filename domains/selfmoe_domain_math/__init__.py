@@ -1,0 +1,46 @@
+"""The built-in domain `math`."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+from selfmoe.components import Benchmark
+from selfmoe.hookspecs import hookimpl
+from selfmoe.mini import MiniDomain
+from selfmoe.records import Seed, Source
+from selfmoe_domain_math import gsm8k
+from selfmoe_domain_math.mini import FAMILIES, STYLE
+
+SELFMOE_API = 1
+
+
+class Math(MiniDomain):
+    """Grade-school word problems, and GSM8K on the benchmark track."""
+
+    name = "math"
+    reference_url = "https://arxiv.org/abs/2110.14168"
+    description = "grade-school mathematics"
+    default = True
+    tracks = ("mini", "benchmark")
+    families = FAMILIES
+    style = STYLE
+
+    def files(self, source: Source) -> Sequence[Path]:
+        """Return GSM8K's two files where they are read from a folder."""
+        return gsm8k.files(source) if source.track != "mini" else ()
+
+    def file_seeds(self, source: Source, n: int, rng: random.Random) -> list[Seed]:
+        """Return ``n`` solved problems of GSM8K's training set."""
+        return gsm8k.seeds(source, n, rng)
+
+    def file_benchmarks(self, source: Source) -> list[Benchmark]:
+        """Return GSM8K, 8-shot with chain of thought."""
+        return [gsm8k.GSM8K(source)]
+
+
+@hookimpl
+def register_domains() -> list[type[Math]]:
+    """Return the domain."""
+    return [Math]

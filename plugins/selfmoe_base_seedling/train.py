@@ -1,0 +1,210 @@
+"""Train the seedling from nothing: `python -m selfmoe_base_seedling.train --out DIR --steps N`.
+
+One process, one command, resumable: the same command again goes on from the newest checkpoint,
+which lies outside the work tree (`$SELFMOE_CACHE/seedling`, else `~/.cache/selfmoe/seedling`).
+Batch `step` is a function of `--seed` and `step` alone, so an interrupted run sees the same data as
+a whole one. `--steps` may change between runs: the learning rate follows the share of steps done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+from selfmoe_base_seedling import state
+from selfmoe_base_seedling.corpus import END, document
+from selfmoe_base_seedling.tokenizer import CONTEXT, train_tokenizer
+
+WINDOW = 1024
+ROWS = 6
+TOKENIZER_DOCUMENTS = 8000
+PRINT_EVERY = 20
+WARM_UP, DECAY_FROM = 0.03, 0.4
+
+
+@dataclass(frozen=True)
+class Options:
+    """Settings of one training run.
+
+    Attributes:
+        out: Folder that gets the exported model.
+        state: Folder with the tokenizer and the resumable checkpoints.
+        steps: Optimizer steps in all, each of `ROWS` x `WINDOW` tokens.
+        lr: Peak learning rate.
+        seed: Root of corpus, initial weights and data order.
+        threads: Threads of torch; results repeat only at an equal number.
+        save_every_s: Seconds between checkpoints.
+        device: "cpu" or a torch accelerator.
+    """
+
+    out: Path
+    state: Path
+    steps: int = 2000
+    lr: float = 3e-3
+    seed: int = 0
+    threads: int = 1
+    save_every_s: float = 180.0
+    device: str = "cpu"
+
+
+def new_model(vocab_size: int, seed: int) -> LlamaForCausalLM:
+    """Return the untrained model: Llama, 4.5 M parameters, tied embeddings, float32."""
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=vocab_size,
+        hidden_size=256,
+        intermediate_size=768,
+        num_hidden_layers=5,
+        num_attention_heads=8,
+        num_key_value_heads=8,
+        max_position_embeddings=CONTEXT,
+        tie_word_embeddings=True,
+        bos_token_id=0,
+        eos_token_id=0,
+        pad_token_id=1,
+    )
+    return LlamaForCausalLM(config)
+
+
+def batch(tokenizer: Any, seed: int, step: int) -> Tensor:
+    """Return the token ids of one step, shape (ROWS, WINDOW + 1).
+
+    Each row starts with a whole document; documents are joined by the end token until it is full.
+    """
+    rows = [_row(tokenizer, seed, step, row) for row in range(ROWS)]
+    return torch.tensor(rows, dtype=torch.long)
+
+
+def _row(tokenizer: Any, seed: int, step: int, row: int) -> list[int]:
+    ids: list[int] = []
+    index = 0
+    while len(ids) <= WINDOW:
+        ids += tokenizer(document(seed, step, row, index) + END)["input_ids"]
+        index += 1
+    return ids[: WINDOW + 1]
+
+
+def learning_rate(options: Options, step: int) -> float:
+    """Return the rate of `step`: linear warm-up, constant, then linear decay to zero."""
+    done = step / options.steps
+    rising = (step + 1) / max(1, math.ceil(WARM_UP * options.steps))
+    return options.lr * min(1.0, rising, (1 - done) / (1 - DECAY_FROM))
+
+
+def optimizers(model: nn.Module) -> list[torch.optim.Optimizer]:
+    """Return Muon for the hidden matrices and AdamW for embeddings and norms."""
+    hidden = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
+    others = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
+    return [
+        torch.optim.Muon(hidden, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(others, betas=(0.9, 0.95), weight_decay=0.0),
+    ]
+
+
+def loss_of(model: LlamaForCausalLM, ids: Tensor) -> Tensor:
+    """Return the mean next-token loss of a batch in nats; matrix products run in bfloat16."""
+    with torch.autocast(ids.device.type, torch.bfloat16):
+        logits = model(input_ids=ids[:, :-1], use_cache=False).logits
+    return nn.functional.cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten())
+
+
+def train(options: Options) -> None:
+    """Train from the newest checkpoint to `options.steps`, then export.
+
+    Raises:
+        FloatingPointError: If the loss is not finite; nothing of that step is saved.
+    """
+    torch.set_num_threads(options.threads)
+    tokenizer = prepare_tokenizer(options)
+    model = new_model(len(tokenizer), options.seed).to(options.device)
+    parts = optimizers(model)
+    first, average = state.restore(options.state, model, parts, options.device)
+    began = saved = time.monotonic()
+    for step in range(first, options.steps):
+        ids = batch(tokenizer, options.seed, step).to(options.device)
+        loss = _update(model, parts, ids, learning_rate(options, step))
+        average = loss if average is None else 0.98 * average + 0.02 * loss
+        done = step + 1
+        if done % PRINT_EVERY == 0 or done == options.steps:
+            seconds = (time.monotonic() - began) / (done - first)
+            _progress(done, options.steps, loss, average, seconds)
+        if time.monotonic() - saved > options.save_every_s or done == options.steps:
+            state.save(options.state, done, average, model, parts)
+            saved = time.monotonic()
+    state.export(options.state, options.out, model.config, tokenizer)
+
+
+def _update(
+    model: LlamaForCausalLM, parts: list[torch.optim.Optimizer], ids: Tensor, rate: float
+) -> float:
+    loss = loss_of(model, ids)
+    value = loss.item()
+    if not math.isfinite(value):
+        raise FloatingPointError(f"loss is {value}; lower --lr and run again from the checkpoint")
+    torch.autograd.backward(loss)
+    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    for part in parts:
+        for group in part.param_groups:
+            group["lr"] = rate
+        part.step()
+        part.zero_grad()
+    return value
+
+
+def _progress(done: int, steps: int, loss: float, average: float, seconds: float) -> None:
+    tokens = done * ROWS * WINDOW / 1e6
+    print(
+        f"step {done}/{steps}  {tokens:.2f} Mtok  loss {loss:.4f}  average {average:.4f}  "
+        f"{ROWS * WINDOW / seconds:.0f} tok/s  {(steps - done) * seconds / 60:.0f} min left",
+        flush=True,
+    )
+
+
+def prepare_tokenizer(options: Options) -> Any:
+    """Return the run's tokenizer, training and storing it on first use."""
+    folder = options.state / "tokenizer"
+    if not folder.exists():
+        documents = (document(options.seed, -1, i) for i in range(TOKENIZER_DOCUMENTS))
+        with state.replacing(folder) as temporary:
+            train_tokenizer(documents).save_pretrained(temporary)
+    return AutoTokenizer.from_pretrained(folder)
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("SELFMOE_CACHE", Path.home() / ".cache" / "selfmoe")) / "seedling"
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description="Train the seedling base model.")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the exported model")
+    parser.add_argument("--state", type=Path, default=_cache(), help="folder for resumable state")
+    parser.add_argument("--steps", type=int, default=Options.steps)
+    parser.add_argument("--lr", type=float, default=Options.lr)
+    parser.add_argument("--seed", type=int, default=Options.seed)
+    parser.add_argument("--threads", type=int, default=Options.threads)
+    parser.add_argument("--save-every-s", type=float, default=Options.save_every_s)
+    parser.add_argument("--device", default=Options.device)
+    parser.add_argument("--export", action="store_true", help="only export the newest checkpoint")
+    arguments = vars(parser.parse_args())
+    only_export = arguments.pop("export")
+    options = Options(**arguments)
+    if only_export:
+        tokenizer = prepare_tokenizer(options)
+        config = new_model(len(tokenizer), options.seed).config
+        state.export(options.state, options.out, config, tokenizer)
+    else:
+        train(options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+"""DARE on tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from selfmoe.randomness import derive
+
+
+def kept(shape: torch.Size, density: float, seed: int, site: str, expert: str) -> Tensor:
+    """Return which entries of an expert's tensor stay, each with probability ``density``."""
+    generator = torch.Generator().manual_seed(derive(seed, "dare", site, expert))
+    return torch.rand(shape, generator=generator) < density
+
+
+def dare(deltas: Mapping[str, Tensor], density: float, seed: int, site: str) -> Tensor:
+    """Return the sum of the experts' tensors after dropping entries and rescaling the rest.
+
+    Experts are added in the order of their names, so the order they come in changes no bit.
+    """
+    total = torch.zeros_like(next(iter(deltas.values())))
+    for expert, delta in sorted(deltas.items()):
+        total += delta * kept(delta.shape, density, seed, site, expert) / density
+    return total

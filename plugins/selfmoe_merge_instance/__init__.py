@@ -1,0 +1,53 @@
+"""Instance merging: one LoRA trained on the examples of all domains together."""
+
+from __future__ import annotations
+
+from selfmoe.components import ComposeContext, Merge, TrainContext
+from selfmoe.errors import CompositionError
+from selfmoe.hookspecs import hookimpl
+from selfmoe.records import Composition
+
+SELFMOE_API = 1
+
+
+class Instance(Merge):
+    """One LoRA trained on all domains' examples, as long as all experts together.
+
+    The run's trainer trains it with the options of the experts; one pass over the union of their
+    examples is one pass over each, so it sees the same tokens as all experts together.
+    """
+
+    name = "instance"
+    label = "instance"
+    default = True
+    needs = frozenset({"data"})
+    reference_url = "https://arxiv.org/abs/2406.12034"
+
+    def compose(self, ctx: ComposeContext) -> Composition:
+        """Return a composition that owns the adapter it trains."""
+        from selfmoe.mixture.storage import references
+
+        if not ctx.data:
+            raise CompositionError("merge 'instance' needs examples to train on; there are none")
+        if ctx.trainer is None:
+            raise CompositionError("merge 'instance' needs a trainer; no plugin provides one")
+        out = ctx.work / "adapter"
+        told = ctx.trainer.train(
+            TrainContext(ctx.base, ctx.data, ctx.fit, ctx.seed, ctx.work / "fit", out)
+        )
+        trained = float(told["trained_parameters"])
+        report = {
+            "first_loss": float(told["losses"][0]),
+            "last_loss": float(told["losses"][-1]),
+            "tokens": float(told["tokens"]),
+            "trained_parameters": trained,
+            "added_parameters": trained,
+        }
+        owned = {self.name: out}
+        return Composition(self.name, {}, references(ctx.experts), owned=owned, report=report)
+
+
+@hookimpl
+def register_merges() -> list[type[Merge]]:
+    """Return the merge of this package."""
+    return [Instance]

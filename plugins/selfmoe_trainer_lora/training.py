@@ -1,0 +1,88 @@
+"""Training one LoRA adapter; the base is left as it was."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from peft import LoraConfig, get_peft_model
+
+from selfmoe.components import TrainContext
+from selfmoe.randomness import derive
+
+if TYPE_CHECKING:
+    from selfmoe_trainer_lora import Lora
+
+
+def train(options: Lora.Config, ctx: TrainContext) -> Mapping[str, Any]:
+    """Return the report of training an adapter and leaving it in ``ctx.out``."""
+    targets = options.target_modules
+    config = LoraConfig(
+        r=options.r,
+        lora_alpha=options.alpha,
+        lora_dropout=options.dropout,
+        use_rslora=options.rslora,
+        target_modules=targets if isinstance(targets, str) else list(targets),
+        task_type="CAUSAL_LM",
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(derive(ctx.seed, "init"))
+        model = get_peft_model(ctx.base.model, config)
+    try:
+        return _fit(model, options, ctx)
+    finally:
+        model.unload()
+        ctx.base.model.requires_grad_(False)
+        if hasattr(ctx.base.model, "peft_config"):
+            del ctx.base.model.peft_config
+
+
+def _fit(model: Any, options: Lora.Config, ctx: TrainContext) -> Mapping[str, Any]:
+    parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    if options.gradient_checkpointing:
+        model.enable_input_require_grads()
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    model.train()
+    try:
+        fitted = ctx.fit(
+            model,
+            parameters,
+            ctx.data,
+            ctx.base,
+            options,
+            seed=derive(ctx.seed, "fit"),
+            work=ctx.work,
+            label=f"training on {len(ctx.data)} examples",
+        )
+    finally:
+        model.eval()
+        if options.gradient_checkpointing:
+            model.gradient_checkpointing_disable()
+            model.disable_input_require_grads()
+    model.save_pretrained(ctx.out, save_embedding_layers=False)
+    _make_reproducible(ctx.out, ctx.base.name)
+    trained = sum(parameter.numel() for parameter in parameters.values())
+    return {
+        "losses": [round(loss, 6) for loss in fitted.losses],
+        "steps": fitted.steps,
+        "tokens": fitted.tokens,
+        "trained_parameters": trained,
+    }
+
+
+def _make_reproducible(folder: Path, base: str) -> None:
+    """Rewrite what PEFT saves so that equal adapters are equal files.
+
+    PEFT writes the target modules, a set, in an order that differs between processes, the path
+    the base was loaded from, and a model card with empty headings.
+    """
+    path = folder / "adapter_config.json"
+    config = json.loads(path.read_text("utf-8"))
+    if isinstance(config["target_modules"], list):
+        config["target_modules"].sort()
+    config["base_model_name_or_path"] = base
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
+    (folder / "README.md").unlink(missing_ok=True)

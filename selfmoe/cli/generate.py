@@ -1,0 +1,90 @@
+"""``selfmoe generate``: try a system of a run on a prompt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from selfmoe.records import LoadedBase
+
+COLOURS = ("cyan", "yellow", "green", "magenta", "blue", "red", "bright_cyan", "bright_yellow")
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("prompt")
+@click.option("--system", default="mixse", show_default=True, help="A system of the run.")
+@click.option("--trace", is_flag=True, help="Show which expert each token went to.")
+@click.option("--raw", is_flag=True, help="Continue the prompt as it is, without the template.")
+@click.option("--max-new-tokens", default=96, show_default=True, help="Longest answer, in tokens.")
+def command(
+    run: Path, prompt: str, system: str, trace: bool, raw: bool, max_new_tokens: int
+) -> None:
+    """Let a system of a finished run answer PROMPT (an instruction; its input on further lines).
+
+    \b
+    Examples:
+      selfmoe generate runs/demo "Answer the question.\\nWhat is the capital of Peru?"
+      selfmoe generate runs/demo "Solve it.\\nTom has 3 pens and buys 4." --trace
+    """
+    from selfmoe.api import load_system
+    from selfmoe.progress import output
+    from selfmoe.prompts import alpaca
+    from selfmoe.records import Instruction
+
+    first, _, rest = prompt.replace("\\n", "\n").partition("\n")
+    text = prompt if raw else alpaca(Instruction(first.strip(), rest.strip()))
+    base = load_system(run, system)
+    console = output()
+    if not trace:
+        console.print(_answer(base, text, max_new_tokens), markup=False)
+        return
+    console.print(*_traced(base, text, max_new_tokens), sep="\n")
+
+
+def _answer(base: LoadedBase, prompt: str, max_new_tokens: int) -> str:
+    from selfmoe.generation import generate
+
+    (new,) = generate(base.model, base.tokenizer, [prompt], max_new_tokens=max_new_tokens)
+    return new.text.strip()
+
+
+def _traced(base: LoadedBase, prompt: str, max_new_tokens: int) -> list[Text]:
+    """Return the answer, every token in the colour of its strongest expert, and a legend."""
+    from rich.text import Text
+
+    from selfmoe.errors import NotSupportedError
+
+    mixture: Any = getattr(base.model, "mixture", None)
+    if mixture is None or mixture.gate is None:
+        raise NotSupportedError("--trace needs a system that routes tokens, such as a router's")
+    ids, weights = trace_tokens(base, prompt, _answer(base, prompt, max_new_tokens))
+    shown = Text()
+    counts = dict.fromkeys(mixture.experts, 0)
+    for token, row in zip(ids, weights, strict=True):
+        best = max(range(len(row)), key=row.__getitem__)
+        counts[mixture.experts[best]] += 1
+        shown.append(base.tokenizer.decode([token]), style=COLOURS[best % len(COLOURS)])
+    legend = Text("\n")
+    for index, (name, count) in enumerate(counts.items()):
+        style = COLOURS[index % len(COLOURS)]
+        legend.append(f"{name} {count}/{len(ids)}  ", style=style)
+    return [shown, legend]
+
+
+def trace_tokens(base: LoadedBase, prompt: str, answer: str) -> tuple[list[int], list[list[float]]]:
+    """Return the answer's token ids and, for each, the experts' weights averaged over blocks."""
+    import torch
+
+    model: Any = base.model
+    start = len(base.tokenizer(prompt).input_ids)
+    new = base.tokenizer(answer, add_special_tokens=False).input_ids
+    ids = torch.tensor([[*base.tokenizer(prompt).input_ids, *new]], device=model.device)
+    with torch.inference_mode(), model.mixture.record(trace=True) as record:
+        model(input_ids=ids)
+    return new, record.traces[0].weights[0, start:].tolist()

@@ -1,0 +1,61 @@
+"""What a run is going to do, in words: the plan of ``--dry-run`` and the budget line."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from selfmoe.config import RunConfig
+from selfmoe.plan import Plan
+from selfmoe.progress import Display, output
+
+
+def print_plans(plans: list[Plan]) -> None:
+    """Print every cell with its key, its size, and whether it is done or why not."""
+    console = output()
+    done = 0
+    for plan in plans:
+        title = f"Plan for {plan.directory.root}, root seed {plan.root}"
+        table = Table(title=title, title_justify="left")
+        for column in ("stage", "cell", "key", "size", "state"):
+            table.add_column(column, overflow="fold")
+        states = {
+            task.name: state_of(task.cell.path.exists(), task.cell.problem()) for task in plan.tasks
+        }
+        for task in plan.tasks:
+            state = states[task.name]
+            done += state == "done"
+            waits = [t.name for t in task.inputs.values() if states[t.name] != "done"]
+            if state != "done" and waits:
+                state += f", after {waits[0]}" + (
+                    f" and {len(waits) - 1} more" if waits[1:] else ""
+                )
+            table.add_row(task.stage, task.label, task.cell.key, task.size, state)
+        console.print(table)
+    total = sum(len(plan.tasks) for plan in plans)
+    console.print(f"{done} of {total} cells are done, {total - done} to do. Nothing was changed.")
+
+
+def state_of(exists: bool, problem: str | None) -> str:
+    """Return the state of a cell in words."""
+    if problem is None:
+        return "done"
+    return f"to do again: {problem}" if exists else "to do"
+
+
+def print_budget(config: RunConfig, cells: int, display: Display) -> None:
+    """Print what the settings amount to, before the work starts."""
+    domains = ", ".join(config.domains or [])
+    systems = ", ".join(config.compose or {})
+    options = config.specialise.options
+    trained = ", ".join(
+        f"{key} {options[key]}" for key in ("epochs", "max_steps") if options.get(key)
+    )
+    limit = config.evaluate.limit or "all"
+    display.say(
+        f"Base {config.base}, track {config.track}, preset {config.preset}: {cells} cells to do"
+    )
+    display.say(f"  domains {domains}; systems {systems}")
+    display.say(
+        f"  a domain: {config.seeds.n} seeds, {config.brainstorm.n} instructions; "
+        f"expert: {trained}; {limit} items a benchmark"
+    )

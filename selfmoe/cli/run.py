@@ -1,0 +1,107 @@
+"""``selfmoe run``: the whole pipeline in one command."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+
+from selfmoe.errors import ConfigError
+
+
+@click.command()
+@click.argument("config", required=False, type=click.Path(path_type=Path))
+@click.option("--base", help="Base plugin, model folder or hub id.")
+@click.option("--domains", help="Comma-separated domains.")
+@click.option("--track", help="mini (shipped, procedural) or benchmark (real benchmark files).")
+@click.option("--data-dir", help="Folder of upstream benchmark files; without it the hub is asked.")
+@click.option("--out", help="Run directory; default: runs/<preset>.")
+@click.option("--seed", type=int, help="Root seed; default: 0.")
+@click.option("--seeds", help="Several root seeds, the whole pipeline each: 0..4 or 0,3,7.")
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Change a setting.")
+@click.option("--preset", help="Budgets: demo (minutes) or paper (the paper's recipe).")
+@click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
+def command(
+    config: Path | None,
+    assignments: tuple[str, ...],
+    dry_run: bool,
+    seeds: str | None,
+    **flags: Any,
+) -> None:
+    """Take a base model from seeds to an evaluated mixture of experts.
+
+    What is done already is not done again: run the same command to resume, change a setting to
+    redo only what depends on it. Settings come from CONFIG (YAML), then options, then --set.
+
+    \b
+    Examples:
+      selfmoe run
+      selfmoe run --domains math,coding --set brainstorm.n=500 --dry-run
+      selfmoe run --base ./my-model --preset paper --track benchmark --data-dir data
+    """
+    from selfmoe.config import resolve
+    from selfmoe.plan import make_plans
+
+    complete = resolve(_raw(config, assignments, seeds, flags), str(config or "settings"))
+    plans = make_plans(complete)
+    if dry_run:
+        from selfmoe.cli.plan_table import print_plans
+
+        print_plans(plans)
+        return
+    _execute(plans)
+
+
+def _execute(plans: list[Any]) -> None:
+    from selfmoe.api import run_plans
+    from selfmoe.cli.plan_table import print_budget
+    from selfmoe.progress import Display, output
+    from selfmoe.reporting.tables import print_results
+
+    display = Display()
+    cells = [task.cell for plan in plans for task in plan.tasks]
+    missing = sum(cell.problem() is not None for cell in cells)
+    if missing:
+        print_budget(plans[0].config, missing, display)
+    run = run_plans(plans, display)
+    if not missing:
+        display.say(f"Nothing to do: all {len(cells)} cells are there.")
+    console = output()
+    print_results(run.results, console)
+    console.print(f"Run: {run.path}   Results: {run.path / 'report' / 'results.json'}")
+
+
+def _raw(
+    config: Path | None, assignments: tuple[str, ...], seeds: str | None, flags: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the settings a command line asks for, as nested plain data."""
+    from selfmoe.api import from_yaml
+    from selfmoe.settings import assign
+
+    raw = from_yaml(config) if config else {}
+    if flags["seed"] is not None and seeds is not None:
+        raise ConfigError("give --seed or --seeds, not both")
+    if seeds is not None:
+        flags["seed"] = parse_seeds(seeds)
+    if flags["domains"] is not None:
+        flags["domains"] = [name.strip() for name in flags["domains"].split(",") if name.strip()]
+    raw |= {key: value for key, value in flags.items() if value is not None}
+    for assignment in assignments:
+        assign(raw, assignment)
+    return raw
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Return the numbers that ``0..4`` or ``0,3,7`` stand for.
+
+    Raises:
+        ConfigError: If it is neither.
+    """
+    span = re.fullmatch(r"(\d+)\.\.(\d+)", text.strip())
+    if span and int(span[1]) <= int(span[2]) < int(span[1]) + 1000:
+        return list(range(int(span[1]), int(span[2]) + 1))
+    if re.fullmatch(r"\d+(\s*,\s*\d+)*", text.strip()):
+        return [int(part) for part in text.split(",")]
+    raise ConfigError(f"--seeds {text}: expected a range such as 0..4 or a list such as 0,3,7")

@@ -1,0 +1,15 @@
+"""How good a system is: prompts, lm-eval, answer extraction, intervals.
+
+bridge       one model, one benchmark -> a score and its sample rows      (start here)
+prompting    what an item looks like to the model, and how much of it fits
+harness      the one module that imports lm-eval
+shards       sample rows on disk, resumable
+answers      finding the answer in a completion
+code         running generated code against its tests, in the sandbox
+statistics   standard errors and intervals
+leaks        no seed may be a benchmark item
+"""
+
+from selfmoe.evaluation.bridge import evaluate
+
+__all__ = ["evaluate"]

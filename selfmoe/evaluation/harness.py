@@ -1,0 +1,137 @@
+"""The one module that talks to lm-eval (https://github.com/EleutherAI/lm-evaluation-harness).
+
+A list of finished prompts becomes an lm-eval task, the model an `HFLM`; lm-eval does the batching,
+padding, stopping and log-likelihoods. Its request cache is never used: it is not keyed by model.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from datasets import Dataset
+from lm_eval.api.task import ConfigurableTask
+from lm_eval.evaluator import evaluate
+from lm_eval.models.huggingface import HFLM
+
+
+class HarnessModel(HFLM):  # type: ignore[misc]
+    """lm-eval's view of a model that is already loaded.
+
+    Prompts are encoded as in training: ``tokenizer(prompt)`` with its special tokens. An option
+    after a line end (the Alpaca template) is encoded apart from its prompt, as responses are.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, *, batch_size: int, context: int) -> None:
+        with quiet():
+            super().__init__(
+                pretrained=model,
+                tokenizer=tokenizer,
+                backend="causal",
+                batch_size=batch_size,
+                max_length=context,
+            )
+
+    def generate_until(self, requests: list[Any], disable_tqdm: bool = True) -> list[str]:
+        """Return what the model writes after each prompt, cut before the first stop string."""
+        return list(super().generate_until(requests, disable_tqdm=True))
+
+    def loglikelihood(
+        self, requests: list[Any], disable_tqdm: bool = True
+    ) -> list[tuple[float, bool]]:
+        """Return how likely each option is after its prompt (natural log)."""
+        return list(super().loglikelihood(requests, disable_tqdm=True))
+
+    def tok_encode(self, string: str, *args: Any, **kwargs: Any) -> list[int]:
+        """Return the tokens of a text; nothing is added where the tokenizer itself adds nothing."""
+        return list(super().tok_encode(string, *args, **kwargs))
+
+    def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
+        if not context.endswith("\n"):
+            prompt, option = super()._encode_pair(context, continuation)
+            return list(prompt), list(option)
+        option = self.tokenizer.encode(continuation, add_special_tokens=False)
+        return self.tok_encode(context), list(option)
+
+
+class _Finished(ConfigurableTask):  # type: ignore[misc]
+    """An lm-eval task whose prompts are complete as they are."""
+
+    def build_all_requests(self, **_: Any) -> None:
+        """Make one request a prompt, or one an option."""
+        self._instances = []
+        for number, row in enumerate(self.eval_docs):
+            made = self.construct_requests(row, row["prompt"], metadata=(self.task_name, number, 1))
+            self._instances += made if isinstance(made, list) else [made]
+
+
+def complete(
+    model: HarnessModel, prompts: Sequence[str], *, stop: Sequence[str], max_new_tokens: int
+) -> list[str]:
+    """Return the model's greedy continuation of each prompt, cut before the first stop string."""
+    settings = {"until": list(stop), "max_gen_toks": max_new_tokens, "do_sample": False}
+    task = _task({"prompt": list(prompts)}, "generate_until", generation_kwargs=settings)
+    return [sample["resps"][0][0] for sample in _run(model, task)]
+
+
+def likelihoods(
+    model: HarnessModel, prompts: Sequence[str], options: Sequence[Sequence[str]]
+) -> list[list[float]]:
+    """Return, for each prompt, the log-likelihood of each of its options.
+
+    Options follow a space, or directly where the prompt ends a line.
+    """
+    apart = [[_after(prompt, o) for o in row] for prompt, row in zip(prompts, options, strict=True)]
+    task = _task(
+        {"prompt": list(prompts), "options": apart},
+        "multiple_choice",
+        doc_to_choice=lambda row: row["options"],
+        target_delimiter="",
+    )
+    return [[response[0][0] for response in sample["resps"]] for sample in _run(model, task)]
+
+
+def _after(prompt: str, option: str) -> str:
+    return option if prompt[-1:].isspace() else f" {option}"
+
+
+def _task(columns: dict[str, list[Any]], kind: str, **settings: Any) -> Any:
+    rows = Dataset.from_dict(columns)
+    config = {
+        "task": "selfmoe",
+        "custom_dataset": lambda **_: {"test": rows},
+        "test_split": "test",
+        "output_type": kind,
+        "doc_to_text": lambda row: row["prompt"],
+        "doc_to_target": lambda row: 0 if kind == "multiple_choice" else "",
+        "process_results": lambda row, results: {"asked": 1.0},
+        "metric_list": [{"metric": "asked", "aggregation": "mean", "higher_is_better": True}],
+        **settings,
+    }
+    with quiet():
+        return _Finished(config=config)
+
+
+def _run(model: HarnessModel, task: Any) -> list[dict[str, Any]]:
+    with quiet():
+        results = evaluate(lm=model, task_dict={"tasks": {"selfmoe": task}}, bootstrap_iters=0)
+    return sorted(results["samples"]["selfmoe"], key=lambda sample: int(sample["doc_id"]))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep lm-eval's log lines and library warnings off the terminal; errors still show."""
+    loggers = [logging.getLogger(name) for name in ("lm_eval", "transformers")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

@@ -1,0 +1,149 @@
+"""What a benchmark item looks like to the model, and how much of it fits.
+
+A prompt is *preamble + solved examples + question*. Three templates:
+
+``alpaca``
+    What experts are trained on and asked with; solved examples are finished Alpaca blocks.
+``examples``
+    The layout of the respond stage (``Instruction: … Response: …``), which base models know from
+    there: meant for the row "base, 5 examples".
+``plain``
+    The benchmark's own layout, as in lm-eval; answers follow their question after one space.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from selfmoe.components import Benchmark
+from selfmoe.errors import ConfigError, StageError
+from selfmoe.procedural import rng_for
+from selfmoe.prompts import Prompts, alpaca
+from selfmoe.records import Instruction, Seed
+
+Doc = Mapping[str, Any]
+Template = Literal["alpaca", "plain", "examples"]
+Overflow = Literal["fewer-shots", "error"]
+
+TEMPLATE_STOPS: dict[str, tuple[str, ...]] = {
+    "alpaca": ("### Instruction:", "Below is an instruction"),
+    "examples": ("\n\nInstruction:",),
+    "plain": (),
+}
+"""Where a model that goes on with a task of its own is cut off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A prompt cut to the context.
+
+    Attributes:
+        text: The whole text.
+        shots: Solved examples that are in it.
+        tokens: Its length, special tokens included.
+        fits: Whether it leaves room for the answer; if not, even without examples it is too long.
+    """
+
+    text: str
+    shots: int
+    tokens: int
+    fits: bool
+
+
+@dataclass(frozen=True)
+class Prompter:
+    """Writes the prompts of one benchmark.
+
+    Attributes:
+        benchmark: Where items and examples come from.
+        template: ``alpaca``, ``examples`` or ``plain``.
+        shots: Solved examples, in order; the last ones are dropped first.
+        count: Says how many tokens a text is, special tokens included.
+        context: Longest sequence of the model, in tokens, prompt and answer together.
+    """
+
+    benchmark: Benchmark
+    template: str
+    shots: Sequence[Doc]
+    count: Callable[[str], int]
+    context: int
+
+    def fit(self, doc: Doc) -> Prompt:
+        """Return the prompt of an item with as many examples as the context allows."""
+        room = self.context - self._answer_tokens(doc)
+        for shots in range(len(self.shots), -1, -1):
+            text = render(self.benchmark, doc, self.shots[:shots], self.template)
+            tokens = self.count(text)
+            if tokens <= room:
+                return Prompt(text, shots, tokens, fits=True)
+        return Prompt(text, 0, tokens, fits=False)
+
+    def _answer_tokens(self, doc: Doc) -> int:
+        options = self.benchmark.choices(doc)
+        if options is None:
+            return self.benchmark.max_new_tokens
+        return max(self.count(f" {option}") for option in options)
+
+
+def choose_shots(benchmark: Benchmark, n: int | None, seed: int | None) -> list[Doc]:
+    """Return the solved examples that stand before every question of a benchmark.
+
+    Args:
+        benchmark: Its ``pool`` is drawn from.
+        n: How many; ``None`` for as many as the benchmark prescribes.
+        seed: ``None`` for the first ``n`` in the order of the pool (what protocols with fixed
+            examples ask for), a number for a random list that depends on it alone.
+
+    Raises:
+        ConfigError: If the pool is smaller than ``n``.
+    """
+    n = benchmark.shots if n is None else n
+    if not 0 <= n <= len(benchmark.pool):
+        raise ConfigError(
+            f"evaluate.shots is {n}, but benchmark '{benchmark.name}' has "
+            f"{len(benchmark.pool)} examples to show\n  Use 0 to {len(benchmark.pool)}."
+        )
+    if seed is None:
+        return list(benchmark.pool[:n])
+    return rng_for("shots", benchmark.name, seed).sample(list(benchmark.pool), n)
+
+
+def render(benchmark: Benchmark, doc: Doc, shots: Sequence[Doc], template: str) -> str:
+    """Return the prompt of an item after solved examples."""
+    if template == "plain":
+        solved = [_join(benchmark.plain(shot), benchmark.gold(shot)) + "\n\n" for shot in shots]
+        return benchmark.preamble(doc) + "".join(solved) + benchmark.plain(doc)
+    if template == "examples":
+        return Prompts().respond([_seed(benchmark, shot) for shot in shots], benchmark.ask(doc))
+    if template == "alpaca":
+        blocks = [alpaca(benchmark.ask(shot)) + benchmark.gold(shot) for shot in shots]
+        return "\n\n".join([*blocks, alpaca(benchmark.ask(doc))])
+    raise ConfigError(
+        f"evaluate.template is '{template}'\n  Allowed: {', '.join(sorted(TEMPLATE_STOPS))}."
+    )
+
+
+def refuse_overflow(benchmark_id: str, prompts: Sequence[Prompt], asked: int) -> None:
+    """Stop if a prompt lost examples or does not fit (``evaluate.overflow=error``).
+
+    Raises:
+        StageError: Naming how many prompts are concerned and the longest of them.
+    """
+    cut = [prompt for prompt in prompts if not prompt.fits or prompt.shots < asked]
+    if cut:
+        raise StageError(
+            f"{len(cut)} of {len(prompts)} prompts of '{benchmark_id}' are too long for the "
+            f"model's context with {asked} examples\n"
+            "  Set evaluate.overflow=fewer-shots, or evaluate.shots to a smaller number."
+        )
+
+
+def _join(question: str, answer: str) -> str:
+    return question + answer if question[-1:].isspace() else f"{question} {answer}"
+
+
+def _seed(benchmark: Benchmark, doc: Doc) -> Seed:
+    task: Instruction = benchmark.ask(doc)
+    return Seed("", task.instruction, task.input, benchmark.gold(doc))

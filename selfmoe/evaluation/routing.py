@@ -1,0 +1,66 @@
+"""Where a mixture sends the tokens of prompts and answers.
+
+Measured by reading each finished sample once more, prompt and answer together. The weights are
+those of generation (a causal gate sees the same tokens with and without a cache), and they do not
+depend on how an evaluation was cut into batches or interrupted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from selfmoe.mixture.runtime import Mixture
+from selfmoe.records import LoadedBase
+
+
+def measure_routing(
+    mixture: Mixture, base: LoadedBase, rows: Sequence[Mapping[str, Any]], batch_size: int
+) -> dict[str, Any]:
+    """Return how the weight of the tokens is shared among the experts.
+
+    Args:
+        mixture: A routed mixture, attached to the base's model.
+        base: The base.
+        rows: Samples with ``prompt`` and ``completion``.
+        batch_size: Samples a forward.
+
+    Returns:
+        ``{"shares": {part: {expert: 0..1}}, "mean": {part: [block][expert]}, "tokens": {part: n}}``
+        for the parts ``all``, ``prompt`` and ``response``. Shares sum to 1; ``mean`` holds the
+        weights α themselves, which sum to less.
+    """
+    # Sorted by length, so that little is padding; sums do not depend on the order.
+    pairs = sorted((_encode(base.tokenizer, row) for row in rows), key=lambda pair: len(pair[0]))
+    with torch.inference_mode(), mixture.record() as record:
+        for first in range(0, len(pairs), batch_size):
+            _read(mixture, base, pairs[first : first + batch_size])
+    parts = [part for part in ("all", "prompt", "response") if record.tokens(part)]
+    return {
+        "shares": {p: {k: round(v, 6) for k, v in record.shares(p).items()} for p in parts},
+        "mean": {p: [[round(v, 6) for v in row] for row in record.mean(p).tolist()] for p in parts},
+        "tokens": {p: record.tokens(p) for p in parts},
+    }
+
+
+def _encode(tokenizer: Any, row: Mapping[str, Any]) -> tuple[list[int], int]:
+    prompt = tokenizer(row["prompt"]).input_ids
+    answer = tokenizer(row["completion"], add_special_tokens=False).input_ids
+    return [*prompt, *answer], len(prompt)
+
+
+def _read(mixture: Mixture, base: LoadedBase, pairs: Sequence[tuple[list[int], int]]) -> None:
+    longest = min(base.context, max(len(ids) for ids, _ in pairs))
+    ids = torch.full((len(pairs), longest), base.tokenizer.pad_token_id)
+    mask = torch.zeros_like(ids)
+    prompt = torch.zeros(ids.shape, dtype=torch.bool)
+    for index, (row, start) in enumerate(pairs):
+        row = row[:longest]
+        ids[index, : len(row)] = torch.tensor(row)
+        mask[index, : len(row)] = 1
+        prompt[index, :start] = True
+    model: Any = base.model
+    with mixture.annotate(prompt_mask=prompt.to(model.device)):
+        model(input_ids=ids.to(model.device), attention_mask=mask.to(model.device))

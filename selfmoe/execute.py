@@ -1,0 +1,138 @@
+"""Doing what a plan says: every cell that is not there yet, in order, then manifest and report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+from importlib_metadata import PackageNotFoundError, version
+
+from selfmoe.errors import SelfmoeError, StageError
+from selfmoe.files import write_atomic
+from selfmoe.plan import Job, Plan, Task
+from selfmoe.progress import Display, duration
+from selfmoe.session import Session
+from selfmoe.systems import systems_of
+
+LIBRARIES = ("selfmoe", "torch", "transformers", "peft", "lm-eval", "datasets", "safetensors")
+
+
+@dataclass
+class Outcome:
+    """What an execution did.
+
+    Attributes:
+        built: Tasks whose cells were filled now.
+        reused: Tasks whose cells were there already.
+        failed: Tasks that failed, and why.
+        skipped: Tasks that could not be done because one of their inputs failed.
+    """
+
+    built: list[Task] = field(default_factory=list)
+    reused: list[Task] = field(default_factory=list)
+    failed: dict[str, SelfmoeError] = field(default_factory=dict)
+    skipped: list[Task] = field(default_factory=list)
+
+    def raise_failures(self) -> None:
+        """Raise what went wrong, if anything did."""
+        if not self.failed:
+            return
+        first = next(iter(self.failed.values()))
+        if len(self.failed) == 1 and not self.skipped:
+            raise first
+        others = [f"{name}: {error}" for name, error in list(self.failed.items())[1:]]
+        rest = f"  Not done because of that: {len(self.skipped)} cells." if self.skipped else ""
+        raise type(first)("\n".join([str(first), *others, rest]).rstrip())
+
+
+def execute(plans: Sequence[Plan], display: Display) -> Outcome:
+    """Fill all cells of the plans that are not done, and write the manifest.
+
+    A task that fails does not keep those from being done that do not depend on it.
+
+    Raises:
+        SelfmoeError: If another process is writing, or input data is missing or malformed.
+    """
+    first = plans[0]
+    outcome = Outcome()
+    total = sum(len(plan.tasks) for plan in plans)
+    with first.directory.writing():
+        _write_config(first)
+        session = Session(first.config, first.base, display)
+        number = 0
+        for plan in plans:
+            for task in plan.tasks:
+                number += 1
+                _one(task, session, outcome, f"[{number}/{total}]")
+        if not outcome.failed:
+            first.directory.write_manifest(_manifest(plans))
+    return outcome
+
+
+def _one(task: Task, session: Session, outcome: Outcome, counter: str) -> None:
+    problem = task.cell.problem()
+    if problem is None:
+        outcome.reused.append(task)
+        return
+    lost = {t.name for t in outcome.skipped} | set(outcome.failed)
+    if any(needed.name in lost for needed in task.inputs.values()):
+        outcome.skipped.append(task)
+        return
+    aside = task.cell.set_aside()
+    if aside is not None:
+        session.display.warn(f"{problem}; moved to {aside.name}, doing {task.name} again")
+    try:
+        seconds = task.cell.build(
+            lambda work, out: task.run(Job(task, session, work, out)), _facts(task)
+        )
+    except StageError as error:
+        outcome.failed[task.name] = error
+        session.display.say(f"{counter} {task.name}: failed")
+        return
+    outcome.built.append(task)
+    session.display.say(f"{counter} {task.name} ({task.size}) done in {duration(seconds)}")
+
+
+def _facts(task: Task) -> dict[str, Any]:
+    inputs = {role: needed.cell.key for role, needed in task.inputs.items()}
+    return {"stage": task.stage, "label": task.label, "seed": task.root, "inputs": inputs}
+
+
+def _write_config(plan: Plan) -> None:
+    values = plan.config.model_dump(mode="json")
+    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+    path = plan.directory.root / "config.yaml"
+    if not path.exists() or path.read_text("utf-8") != text:
+        write_atomic(path, text)
+
+
+def _manifest(plans: Sequence[Plan]) -> dict[str, Any]:
+    root = plans[0].directory.root
+    return {
+        "base": {"name": plans[0].base.name, "hash": plans[0].base.hash},
+        "versions": versions(),
+        "systems": {system.name: system.kind for system, _ in systems_of(plans[0])},
+        "cells": {
+            str(plan.root): {
+                f"{task.stage}/{task.label}": {
+                    "key": task.cell.key,
+                    "path": task.cell.path.relative_to(root).as_posix(),
+                }
+                for task in plan.tasks
+            }
+            for plan in plans
+        },
+    }
+
+
+def versions() -> Mapping[str, str]:
+    """Return the versions of the libraries that results depend on."""
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found

@@ -1,0 +1,135 @@
+"""``selfmoe.compose``: experts and a base model in, one model out."""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import nn
+
+from selfmoe.components import ComposeContext, Composer, FitConfig
+from selfmoe.errors import CompositionError
+from selfmoe.mixture.runtime import HANDLE, attach
+from selfmoe.mixture.structure import text_config
+from selfmoe.records import Example, Expert, LoadedBase
+from selfmoe.registry import registry
+
+
+def compose(
+    base_model: nn.Module,
+    experts: Mapping[str, str | Path],
+    *,
+    router: str | None = None,
+    merge: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    data: Sequence[Example] | None = None,
+    tokenizer: Any = None,
+    seed: int = 0,
+    in_place: bool = False,
+) -> nn.Module:
+    """Return one model made of a base model and several LoRA experts.
+
+    Args:
+        base_model: A causal language model of transformers.
+        experts: PEFT adapter folders by name, in gate order.
+        router: Name of a router; exactly one of ``router`` and ``merge`` is given.
+        merge: Name of a merge.
+        options: Options of that composer.
+        data: What a trainable composer learns from. Without it a router is returned as
+            initialised, with a warning.
+        tokenizer: Needed with ``data``.
+        seed: Decides initialisation, dropped weights and the order of the data.
+        in_place: Change ``base_model`` instead of a copy; ``model.mixture.detach()`` undoes it.
+
+    Returns:
+        A model with ``generate``; its ``mixture`` records routing and detaches, and
+        ``mixture.composition`` is what can be saved.
+
+    Raises:
+        CompositionError: If the experts do not fit the model, or data is missing.
+        UnknownNameError: If nobody provides the router or merge.
+        ConfigError: If an option is unknown or out of range.
+    """
+    composer = _composer(router, merge, options or {})
+    _check(base_model, experts, composer, data, tokenizer)
+    model = base_model if in_place else copy.deepcopy(base_model)
+    known = {name: Expert(name, Path(path)) for name, path in experts.items()}
+    work = tempfile.TemporaryDirectory(prefix="selfmoe-")
+    with _frozen(model):
+        context = _context(model, known, composer, data or (), tokenizer, seed, Path(work.name))
+        composition = composer.compose(context)
+    mixture = attach(model, composer, composition, known)
+    mixture.keep_alive = work
+    return model
+
+
+def _composer(router: str | None, merge: str | None, options: Mapping[str, Any]) -> Composer:
+    if (router is None) == (merge is None):
+        raise CompositionError("give exactly one of router='name' and merge='name'")
+    kind: Literal["router", "merge"] = "merge" if router is None else "router"
+    composer: Composer = registry().configure(kind, router or merge or "", dict(options))
+    return composer
+
+
+def _check(
+    model: nn.Module,
+    experts: Mapping[str, str | Path],
+    composer: Composer,
+    data: Sequence[Example] | None,
+    tokenizer: Any,
+) -> None:
+    what = f"{composer.kind} '{composer.name}'"
+    if not experts:
+        raise CompositionError("give at least one expert: experts={'name': 'adapter folder'}")
+    if hasattr(model, HANDLE):
+        raise CompositionError("the model carries a mixture already; detach it first")
+    if data and tokenizer is None:
+        raise CompositionError("data can only be used with a tokenizer: give tokenizer=…")
+    if not data and "data" in composer.needs:
+        raise CompositionError(f"{what} needs examples to learn from: give data=… and tokenizer=…")
+    if not data and isinstance(composer.options, FitConfig):
+        warnings.warn(
+            f"{what} was given no data: it is returned as initialised, untrained", stacklevel=3
+        )
+
+
+@contextmanager
+def _frozen(model: nn.Module) -> Iterator[None]:
+    """Make all parameters constants and switch dropout off; put both back at the end."""
+    learned = [p for p in model.parameters() if p.requires_grad]
+    training = [m for m in model.modules() if m.training]
+    for parameter in learned:
+        parameter.requires_grad_(False)
+    model.eval()
+    try:
+        yield
+    finally:
+        for parameter in learned:
+            parameter.requires_grad_(True)
+        for module in training:
+            module.training = True
+
+
+def _context(
+    model: nn.Module,
+    experts: Mapping[str, Expert],
+    composer: Composer,
+    data: Sequence[Example],
+    tokenizer: Any,
+    seed: int,
+    work: Path,
+) -> ComposeContext:
+    from selfmoe.fit import Fit
+
+    config = text_config(model)
+    name = str(getattr(config, "name_or_path", "") or type(model).__name__)
+    context = int(getattr(config, "max_position_embeddings", None) or 2**20)
+    base = LoadedBase(name, model, tokenizer, hash="", context=context)
+    trainers = registry().defaults("trainer")
+    trainer = registry().configure("trainer", trainers[0], {}) if trainers else None
+    return ComposeContext(base, experts, data, trainer, Fit(), seed, work)

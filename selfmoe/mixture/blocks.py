@@ -1,0 +1,111 @@
+"""Decoder blocks that route: the weights α are computed inside the block's own forward.
+
+transformers checkpoints a block's ``forward`` and leaves its hooks out of the recomputation, so a
+hook cannot compute α. Instead the instance gets a generated subclass of its class. ``__call__``,
+which a recomputation does not enter, hands over the scope; ``forward``, which it does, asks the
+gate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from selfmoe.components import Gate, Site, TokenInfo
+from selfmoe.errors import CompositionError
+from selfmoe.mixture.scope import Scope
+
+STATE = "selfmoe_state"
+
+
+class Block:
+    """What routing knows about one decoder block.
+
+    Args:
+        index: Its number.
+        gate: The gate of the mixture.
+        current: Returns the scope of the forward that is running, if any.
+    """
+
+    def __init__(self, index: int, gate: Gate, current: Callable[[], Scope | None]) -> None:
+        self.index, self.gate, self.current = index, gate, current
+        self._scope: Scope | None = None
+        self._alpha: Tensor | None = None
+
+    def enter(self, hidden: Tensor) -> Scope:
+        """Return the scope of the forward this block is called in."""
+        scope = self.current() or Scope(TokenInfo())
+        if self.index == 0 or scope.entry is None:
+            scope.entry = hidden
+        return scope
+
+    def begin(self, hidden: Tensor, scope: Scope) -> None:
+        """Compute what the linears of this block need, unless they ask for themselves."""
+        self._scope = scope
+        if self.gate.site == "token":
+            self._alpha = self._once(hidden, scope)
+        elif self.gate.site == "block":
+            self._alpha = self._ask(hidden, None, scope)
+
+    def end(self) -> None:
+        """Forget the forward."""
+        self._scope = self._alpha = None
+
+    def weigh(self, x: Tensor, linear: str) -> Tensor:
+        """Return the weights α for the input of one of this block's linears."""
+        if self._scope is None:
+            raise CompositionError(f"{linear} was run outside its decoder block")
+        if self._alpha is not None:
+            return self._alpha
+        return self._ask(x, linear, self._scope)
+
+    def _once(self, hidden: Tensor, scope: Scope) -> Tensor:
+        # With autograd every block computes it anew: reentrant checkpointing frees shared graphs.
+        if torch.is_grad_enabled() or scope.alpha is None:
+            alpha = self._ask(hidden, None, scope)
+            if torch.is_grad_enabled():
+                return alpha
+            scope.alpha = alpha
+        elif scope.record is not None and scope.running:
+            scope.record.add(self.index, scope.alpha, scope.info)
+        return scope.alpha
+
+    def _ask(self, x: Tensor, linear: str | None, scope: Scope) -> Tensor:
+        if self.gate.reads == "embedding":
+            assert scope.entry is not None
+            x = scope.entry
+        alpha = self.gate(x, Site(self.index, linear), scope.info)
+        if scope.record is not None and scope.running:
+            scope.record.add(self.index, alpha, scope.info)
+        return alpha
+
+
+@cache
+def routed_class(cls: type[nn.Module]) -> type[nn.Module]:
+    """Return the subclass of a block class that routes; it goes by the same name."""
+
+    class Routed(cls):  # type: ignore[valid-type, misc]
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            scope = getattr(self, STATE).enter(_hidden(args, kwargs))
+            return super().__call__(*args, selfmoe_scope=scope, **kwargs)
+
+        def forward(self, *args: Any, selfmoe_scope: Scope, **kwargs: Any) -> Any:
+            state: Block = getattr(self, STATE)
+            state.begin(_hidden(args, kwargs), selfmoe_scope)
+            try:
+                return super().forward(*args, **kwargs)
+            finally:
+                state.end()
+
+    for attribute in ("__name__", "__qualname__", "__module__", "__doc__"):
+        setattr(Routed, attribute, getattr(cls, attribute))
+    return Routed
+
+
+def _hidden(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    hidden: Tensor = args[0] if args else kwargs["hidden_states"]
+    return hidden

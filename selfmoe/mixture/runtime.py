@@ -1,0 +1,308 @@
+"""A mixture on a model: attached in place, exact, and gone without a trace after ``detach``."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from selfmoe.components import Composer, Gate
+from selfmoe.errors import CompositionError, NotSupportedError, did_you_mean
+from selfmoe.mixture.adapters import Factors
+from selfmoe.mixture.blocks import STATE, Block, routed_class
+from selfmoe.mixture.layers import RoutedDelta
+from selfmoe.mixture.scope import Annotation, Record, Scope, describe
+from selfmoe.mixture.structure import (
+    Decoder,
+    find_decoder,
+    linears,
+    stores_transposed,
+    text_config,
+    widths,
+)
+from selfmoe.records import Composition, Expert
+
+HANDLE = "mixture"
+_GATE = "selfmoe_gate"
+_DELTA = "selfmoe_delta"
+
+
+class Mixture:
+    """A composition at work on a model; made by ``attach``, also found as ``model.mixture``.
+
+    Can be used as a context manager that detaches at the end.
+
+    Attributes:
+        composition: What is attached.
+        gate: The gate that routes tokens, or ``None`` if the composition is static.
+        experts: Names of the experts in gate order.
+        keep_alive: Something that must live as long as the mixture, such as a temporary folder.
+    """
+
+    def __init__(self, model: nn.Module, composition: Composition, experts: Sequence[str]) -> None:
+        self.composition = composition
+        self.experts = tuple(experts)
+        self.gate: Any = None
+        self.keep_alive: Any = None
+        self._model = model
+        self._linears = linears(model)
+        self._undo: list[Callable[[], None]] = []
+        self._scope: Scope | None = None
+        self._said = Annotation()
+        self._record: Record | None = None
+        self._blocks = 0
+        self._add_attribute(model, HANDLE, self)
+
+    # --- using it -------------------------------------------------------------------------------
+
+    def detach(self) -> None:
+        """Give the model back bit for bit as it was; does nothing the second time."""
+        while self._undo:
+            self._undo.pop()()
+
+    def __enter__(self) -> Mixture:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.detach()
+
+    @contextmanager
+    def annotate(
+        self, *, prompt_mask: Tensor | None = None, domain: Sequence[str] | None = None
+    ) -> Iterator[None]:
+        """Say what the rows of the forwards within are, for gates and records that use it.
+
+        Args:
+            prompt_mask: True on prompt tokens, shape ``(batch, time)``, from the first token of the
+                sequence on; tokens beyond its end, such as generated ones, are responses.
+            domain: Domain label of each row.
+        """
+        before, self._said = self._said, Annotation(prompt_mask, domain)
+        try:
+            yield
+        finally:
+            self._said = before
+
+    @contextmanager
+    def record(self, *, trace: bool = False) -> Iterator[Record]:
+        """Write down how the tokens of the forwards within are routed.
+
+        Args:
+            trace: Keep the weights of every token too.
+
+        Raises:
+            NotSupportedError: If the composition is static and nothing is routed.
+        """
+        if self.gate is None:
+            raise NotSupportedError(
+                f"'{self.composition.composer}' is a static composition: no token is routed"
+            )
+        before, self._record = self._record, Record(self._blocks, self.experts, trace)
+        try:
+            yield self._record
+        finally:
+            self._record = before
+
+    # --- putting it on --------------------------------------------------------------------------
+
+    def route(self, gate: Gate, factors: Sequence[Mapping[str, Factors]], decoder: Decoder) -> None:
+        """Let ``gate`` weigh the experts in every layer that one of them changes."""
+        if gate.reads == "base_final_hidden":
+            raise NotSupportedError("gates that read the base's final hidden state have no runtime")
+        assert isinstance(gate, nn.Module)
+        self.gate = gate
+        self._blocks = len(decoder.blocks)
+        device = next(decoder.stack.parameters()).device
+        self._add_module(self._model, _GATE, gate.to(device).requires_grad_(False))
+        self._watch(decoder.stack)
+        states = [Block(i, gate, self._current) for i in range(self._blocks)]
+        for block, state in zip(decoder.blocks, states, strict=True):
+            self._swap_class(block, state)
+        for site, parts in by_site(factors).items():
+            number, inside, _ = site.removeprefix(f"{decoder.path}.").partition(".")
+            if not (site.startswith(f"{decoder.path}.") and inside):
+                names = ", ".join(self.experts[i] for i in parts)
+                raise CompositionError(
+                    f"expert {names} changes {site}, which lies outside the decoder blocks "
+                    f"({decoder.path}); a router cannot weigh it"
+                )
+            self._add_delta(site, parts, partial(states[int(number)].weigh, linear=site))
+
+    def add_adapters(self, factors: Sequence[Mapping[str, Factors]]) -> None:
+        """Add adapters with a constant weight of 1."""
+        for site, parts in by_site(factors).items():
+            self._add_delta(site, parts, _fully)
+
+    def add_deltas(self, deltas: Mapping[str, Tensor]) -> None:
+        """Put ``W0 + delta`` in the place of weights; added in float32, kept in their dtype."""
+        for site in deltas:
+            linear = self._linear(site)
+            old, delta = linear._parameters["weight"], deltas[site]
+            assert old is not None
+            _check_shape(site, widths(linear), (delta.shape[1], delta.shape[0]))
+            if not old.is_floating_point():
+                raise CompositionError(f"{site}: weight deltas cannot be added to {old.dtype}")
+            delta = (delta.t() if stores_transposed(linear) else delta).to(old.device)
+            new = (old.detach().float() + delta.float()).to(old.dtype)
+            linear._parameters["weight"] = nn.Parameter(new, requires_grad=False)
+            self._undo.append(partial(_restore_weight, linear, old))
+
+    # --- the pieces, each with its way back -----------------------------------------------------
+
+    def _add_attribute(self, module: nn.Module, name: str, value: Any) -> None:
+        setattr(module, name, value)
+        self._undo.append(partial(delattr, module, name))
+
+    def _add_module(self, parent: nn.Module, name: str, child: nn.Module) -> None:
+        parent.add_module(name, child)
+        self._undo.append(partial(delattr, parent, name))
+
+    def _add_delta(
+        self, site: str, parts: Mapping[int, Factors], weigh: Callable[[Tensor], Tensor | None]
+    ) -> None:
+        linear = self._linear(site)
+        for i, f in parts.items():
+            shape = (f.a.shape[1], f.b.shape[0])
+            _check_shape(site, widths(linear), shape, f" of expert '{self.experts[i]}'")
+        delta = RoutedDelta(parts, _like(next(linear.parameters()), self._model), weigh)
+        self._add_module(linear, _DELTA, delta)
+        self._undo.append(linear.register_forward_hook(delta.hook).remove)
+
+    def _linear(self, site: str) -> nn.Module:
+        if site not in self._linears:
+            raise CompositionError(
+                f"the model has no linear layer '{site}'{did_you_mean(site, self._linears)}; was "
+                "the expert trained on another architecture?"
+            )
+        return self._linears[site]
+
+    def _swap_class(self, block: nn.Module, state: Block) -> None:
+        if "forward" in vars(block):
+            raise CompositionError(
+                "the forward of the decoder blocks has been replaced, as accelerate does for "
+                "models spread over devices; load the model onto one device to route its tokens"
+            )
+        cls = type(block)
+        self._add_attribute(block, STATE, state)
+        block.__class__ = routed_class(cls)  # type: ignore[arg-type]
+        self._undo.append(partial(setattr, block, "__class__", cls))
+
+    def _watch(self, stack: nn.Module) -> None:
+        """Open a scope for every forward of the stack."""
+        opens = partial(self._open, inspect.signature(stack.forward))
+        before = stack.register_forward_pre_hook(opens, with_kwargs=True)
+        after = stack.register_forward_hook(self._close, always_call=True)
+        self._undo += [before.remove, after.remove]
+
+    def _open(
+        self, says: inspect.Signature, stack: nn.Module, args: Any, kwargs: dict[str, Any]
+    ) -> None:
+        given = says.bind_partial(*args, **kwargs)
+        self._scope = Scope(describe(given.arguments, self._said), self._record)
+
+    def _close(self, stack: nn.Module, args: Any, output: Any) -> None:
+        if self._scope is not None:
+            self._scope.running = False
+            if self._scope.record is not None:
+                self._scope.record.close(self._scope.info)
+        self._scope = None
+
+    def _current(self) -> Scope | None:
+        return self._scope
+
+
+def attach(
+    model: nn.Module,
+    composer: Composer,
+    composition: Composition,
+    experts: Mapping[str, Expert],
+    *,
+    blocks: str | None = None,
+) -> Mixture:
+    """Put a composition to work on a model, in place.
+
+    Args:
+        model: A causal language model of transformers; its own weights stay untouched or are put
+            back by ``detach``.
+        composer: The composer that made the composition.
+        composition: What to attach.
+        experts: At least the experts that a routed composition names.
+        blocks: Name of the list of decoder blocks, for models where it cannot be told.
+
+    Returns:
+        The handle to record with and to detach; also ``model.mixture``.
+
+    Raises:
+        CompositionError: If composition, experts and model do not fit; the model is as before.
+    """
+    if hasattr(model, HANDLE):
+        raise CompositionError("the model carries a mixture already; detach it first")
+    gate = composer.gate(composition)
+    paths = {} if gate is None else {r.name: _path(r.name, experts) for r in composition.experts}
+    paths |= composition.owned
+    mixture = Mixture(model, composition, tuple(paths))
+    try:
+        deltas = composer.deltas(composition) if gate is None else {}
+        factors = {} if deltas else {n: Expert(n, path).factors() for n, path in paths.items()}
+        if gate is not None:
+            mixture.route(gate, list(factors.values()), find_decoder(model, blocks))
+        elif factors:
+            mixture.add_adapters(list(factors.values()))
+        elif deltas:
+            mixture.add_deltas(deltas)
+        else:
+            raise CompositionError(
+                f"'{composition.composer}' made a composition without gate, deltas or adapters"
+            )
+    except BaseException:
+        mixture.detach()
+        raise
+    return mixture
+
+
+def by_site(factors: Sequence[Mapping[str, Factors]]) -> dict[str, dict[int, Factors]]:
+    """Return, for every layer that any expert changes, what those experts add, by their index."""
+    sites: dict[str, dict[int, Factors]] = {}
+    for index, expert in enumerate(factors):
+        for site, part in expert.items():
+            sites.setdefault(site, {})[index] = part
+    return dict(sorted(sites.items()))
+
+
+def _path(name: str, experts: Mapping[str, Expert]) -> Any:
+    if name not in experts:
+        known = ", ".join(experts) or "none"
+        raise CompositionError(
+            f"the composition needs expert '{name}'{did_you_mean(name, experts)}; given: {known}"
+        )
+    return experts[name].path
+
+
+def _check_shape(site: str, has: tuple[int, int], needs: tuple[int, int], whose: str = "") -> None:
+    if has != needs:
+        raise CompositionError(
+            f"{site} maps {has[0]} to {has[1]} features, the delta{whose} maps {needs[0]} to "
+            f"{needs[1]}; was the expert trained on another model?"
+        )
+
+
+def _restore_weight(linear: nn.Module, old: nn.Parameter) -> None:
+    now = linear._parameters["weight"]
+    assert now is not None
+    old.data = old.data.to(now.device)
+    linear._parameters["weight"] = old
+
+
+def _like(weight: Tensor, model: nn.Module) -> Tensor:
+    """Return a tensor of the device and dtype to compute in beside a weight, maybe quantised."""
+    dtype = getattr(text_config(model), "dtype", None) or torch.float32
+    return weight if weight.is_floating_point() else weight.new_empty(0, dtype=dtype)
+
+
+def _fully(x: Tensor) -> None:
+    return None

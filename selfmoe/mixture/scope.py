@@ -1,0 +1,154 @@
+"""What is known during one forward: the tokens, their labels, and what has been routed where.
+
+A scope belongs to one forward of the model. It is handed to every block as an argument, so that
+gradient checkpointing, which runs blocks again during backward, sees the scope of *its* forward
+however many others have run since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from selfmoe.components import TokenInfo
+
+
+@dataclass
+class Scope:
+    """One forward of the model.
+
+    Attributes:
+        info: Its tokens.
+        record: Where routing is written down, if anywhere.
+        running: False once the forward is over; what runs then is a recomputation.
+        entry: Hidden states that enter the first block, shape ``(batch, time, width)``.
+        alpha: Weights of a gate that is asked once a forward; kept only without autograd.
+    """
+
+    info: TokenInfo
+    record: Record | None = None
+    running: bool = True
+    entry: Tensor | None = None
+    alpha: Tensor | None = None
+
+
+class Annotation(NamedTuple):
+    """What a caller says about the rows of a batch; see ``Mixture.annotate``."""
+
+    prompt_mask: Tensor | None = None
+    domain: Sequence[str] | None = None
+
+
+def describe(arguments: Mapping[str, Any], said: Annotation) -> TokenInfo:
+    """Return what is known of the tokens of a forward with these arguments."""
+    ids, embeds = arguments.get("input_ids"), arguments.get("inputs_embeds")
+    tokens = ids if ids is not None else embeds
+    if tokens is None:
+        return TokenInfo()
+    mask = arguments.get("attention_mask")
+    cache = arguments.get("past_key_values")
+    length = getattr(cache, "get_seq_length", None)
+    past = 0 if length is None else int(length())
+    return TokenInfo(
+        input_ids=ids,
+        attention_mask=mask if isinstance(mask, Tensor) and mask.dim() == 2 else None,
+        position_ids=arguments.get("position_ids"),
+        prompt_mask=_prompt_mask(said.prompt_mask, past, tokens),
+        domain=_domains(said.domain, tokens.shape[0]),
+    )
+
+
+def _prompt_mask(mask: Tensor | None, past: int, tokens: Tensor) -> Tensor | None:
+    """Return the window of the mask that the current tokens lie in; beyond it, all is response."""
+    if mask is None:
+        return None
+    batch, time = tokens.shape[:2]
+    window = torch.zeros(batch, time, dtype=torch.bool, device=tokens.device)
+    known = mask[:, past : past + time].to(tokens.device, torch.bool)
+    window[:, : known.shape[1]] = known.repeat_interleave(batch // mask.shape[0], 0)
+    return window
+
+
+def _domains(domain: Sequence[str] | None, batch: int) -> Sequence[str] | None:
+    """Return one label a row, also where beams multiply the rows."""
+    if domain is None:
+        return None
+    copies = batch // len(domain)
+    return tuple(label for label in domain for _ in range(copies))
+
+
+class Trace(NamedTuple):
+    """Tokens of one forward and the weights their experts got, averaged over the blocks.
+
+    Attributes:
+        input_ids: Shape ``(batch, time)``, or ``None`` if the model was given embeddings.
+        weights: Shape ``(batch, time, n_experts)``, float32, on the CPU.
+    """
+
+    input_ids: Tensor | None
+    weights: Tensor
+
+
+class Record:
+    """How tokens were routed: final weights α by block and expert, padding left out.
+
+    ``part`` is ``all``, ``prompt`` or ``response``; the latter two are known where the caller
+    annotated the forward with a ``prompt_mask``.
+    """
+
+    def __init__(self, blocks: int, experts: Sequence[str], trace: bool = False) -> None:
+        self.experts = tuple(experts)
+        self.traces: list[Trace] = []
+        self._trace = trace
+        self._open: Tensor | None = None
+        self._asked = 0
+        shape = (blocks, len(self.experts))
+        self._sums = {part: torch.zeros(shape, dtype=torch.float64) for part in PARTS}
+        self._tokens = {part: torch.zeros(blocks, dtype=torch.float64) for part in PARTS}
+
+    def tokens(self, part: str = "all") -> int:
+        """Return how many tokens the first block has routed (times its linears, if per linear)."""
+        return int(self._tokens[part][0])
+
+    def mean(self, part: str = "all") -> Tensor:
+        """Return the mean weight α, shape ``(blocks, experts)``; zero where nothing was routed."""
+        return self._sums[part] / self._tokens[part].clamp(min=1)[:, None]
+
+    def shares(self, part: str = "all") -> dict[str, float]:
+        """Return each expert's share of all weight, averaged over the blocks; they sum to 1."""
+        mean = self.mean(part).mean(0)
+        shares = mean / mean.sum().clamp(min=1e-12)
+        return dict(zip(self.experts, shares.tolist(), strict=True))
+
+    def add(self, block: int, alpha: Tensor, info: TokenInfo) -> None:
+        """Count the weights of one gate call, shape ``(batch, time, n_experts)``."""
+        alpha = alpha.detach().float()
+        mask, prompt = info.attention_mask, info.prompt_mask
+        real = torch.ones_like(alpha[..., 0], dtype=torch.bool)
+        if mask is not None:
+            real = mask[:, -alpha.shape[1] :].bool()
+        self._count("all", block, alpha, real)
+        if prompt is not None:
+            self._count("prompt", block, alpha, real & prompt)
+            self._count("response", block, alpha, real & ~prompt)
+        if self._trace:
+            self._open = alpha if self._open is None else self._open + alpha
+            self._asked += 1
+
+    def _count(self, part: str, block: int, alpha: Tensor, chosen: Tensor) -> None:
+        self._sums[part][block] += alpha[chosen].sum(0, dtype=torch.float64).cpu()
+        self._tokens[part][block] += chosen.sum().cpu()
+
+    def close(self, info: TokenInfo) -> None:
+        """Finish the trace of one forward."""
+        if self._open is not None:
+            ids = None if info.input_ids is None else info.input_ids.cpu()
+            self.traces.append(Trace(ids, (self._open / self._asked).cpu()))
+        self._open, self._asked = None, 0
+
+
+PARTS = ("all", "prompt", "response")

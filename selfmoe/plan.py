@@ -1,0 +1,173 @@
+"""What a run will do: its cells in order, each with a key made from everything it depends on.
+
+Planning loads no model; it reads names, settings and file hashes only. ``run`` does what the plan
+says, ``--dry-run`` prints it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from selfmoe.base import BaseFiles, find_base
+from selfmoe.components import Domain
+from selfmoe.config import RunConfig
+from selfmoe.files import sha256
+from selfmoe.randomness import derive
+from selfmoe.registry import Kind
+from selfmoe.rundir import Cell, RunDirectory, key_of
+
+if TYPE_CHECKING:
+    from selfmoe.session import Session
+
+
+@dataclass(frozen=True)
+class Task:
+    """One cell to fill.
+
+    Attributes:
+        stage: Name of the stage.
+        label: What it is about: a domain, an expert, a system, or ``<system>/<domain>``.
+        cell: Where the result goes.
+        inputs: The tasks whose results it reads, by role.
+        run: Fills the cell.
+        size: What it amounts to, in words: ``"5000 instructions"``.
+        seed: Seed of this cell.
+        root: Root seed of the pipeline it belongs to.
+    """
+
+    stage: str
+    label: str
+    cell: Cell
+    inputs: Mapping[str, Task]
+    run: Callable[[Job], None]
+    size: str
+    seed: int
+    root: int
+
+    @property
+    def name(self) -> str:
+        """Return stage and label as one text."""
+        return f"{self.stage} {self.label}"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A task being done: what its function is given.
+
+    Attributes:
+        task: The task.
+        session: What all tasks of a run share: settings, the loaded base, the display.
+        work: Folder for resumable state.
+        out: Folder to fill.
+    """
+
+    task: Task
+    session: Session
+    work: Path
+    out: Path
+
+    def input(self, role: str) -> Path:
+        """Return the folder of the task that plays a role among the inputs."""
+        return self.task.inputs[role].cell.path
+
+    def seed(self, *purpose: str | int) -> int:
+        """Return the seed for one purpose within this task."""
+        return derive(self.task.seed, *purpose)
+
+
+@dataclass
+class Plan:
+    """All tasks of one root seed, in the order they can be done."""
+
+    config: RunConfig
+    directory: RunDirectory
+    base: BaseFiles
+    root: int
+    tasks: list[Task] = field(default_factory=list)
+
+    @property
+    def domains(self) -> Iterator[Domain]:
+        """Yield the run's domains, configured, in the order they were asked for."""
+        for name in self.config.domains or []:
+            yield self.config.registry.configure("domain", name)
+
+    def of(self, stage: str) -> dict[str, Task]:
+        """Return the tasks of a stage by label, in order."""
+        return {task.label: task for task in self.tasks if task.stage == stage}
+
+    def sources(self, domain: Domain) -> dict[str, Any]:
+        """Return what identifies the data a domain reads: track, split and file hashes."""
+        source = self.config.source
+        files = {path.name: sha256(path) for path in domain.files(source)}
+        return {"track": source.track, "files": files, "hub": bool(domain.tracks) and not files}
+
+    def add(
+        self,
+        stage: str,
+        folder: str,
+        label: str,
+        run: Callable[[Job], None],
+        *,
+        settings: Mapping[str, Any],
+        components: Sequence[tuple[Kind, str]] = (),
+        inputs: Mapping[str, Task] | None = None,
+        reads_base: bool = True,
+        size: str = "",
+        version: int = 1,
+        cell_label: str | None = None,
+    ) -> Task:
+        """Add a task; everything given here but ``size`` and ``run`` decides its key.
+
+        Args:
+            stage: Name of the stage.
+            folder: Folder of the run directory the cell lies in.
+            label: What the task is about.
+            run: Fills the cell.
+            settings: The part of the configuration that matters.
+            components: The plugins at work.
+            inputs: The tasks whose results it reads, by role.
+            reads_base: Whether the base model matters.
+            size: What it amounts to, in words.
+            version: To be raised when the stage's code changes what comes out.
+            cell_label: First part of the cell's folder name; default: ``label``.
+        """
+        inputs = inputs or {}
+        names = self.config.registry
+        facts: dict[str, Any] = {
+            "stage": stage,
+            "version": version,
+            "label": label,
+            "settings": settings,
+            "components": [names.identity(*component) for component in components],
+            "inputs": {role: task.cell.key for role, task in inputs.items()},
+            "seed": self.root,
+        }
+        if reads_base:
+            facts["base"] = {"hash": self.base.hash, "dtype": self.config.dtype}
+        cell = self.directory.cell(folder, cell_label or label, key_of(facts))
+        seed = derive(self.root, stage, label)
+        task = Task(stage, label, cell, inputs, run, size, seed, self.root)
+        self.tasks.append(task)
+        return task
+
+
+def make_plans(config: RunConfig) -> list[Plan]:
+    """Return one plan a root seed.
+
+    Raises:
+        SelfmoeError: If the base or the data a domain needs is missing.
+    """
+    from selfmoe.stages import STAGES
+
+    directory = RunDirectory(Path(str(config.out)))
+    base = find_base(config)
+    plans = []
+    for root in config.root_seeds:
+        plan = Plan(config, directory, base, root)
+        for stage in STAGES:
+            stage.plan(plan)
+        plans.append(plan)
+    return plans

@@ -1,0 +1,1 @@
+"""What a run found out: results.json and the tables in the terminal."""

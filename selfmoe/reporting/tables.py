@@ -1,0 +1,146 @@
+"""The results of a run as tables in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from selfmoe.progress import duration
+
+Json = Mapping[str, Any]
+
+
+def print_results(results: Json, console: Console) -> None:
+    """Print scores, routing, data yield and times."""
+    console.print(scores_table(results))
+    console.print(_legend(results), style="dim")
+    for table in (routing_table(results), yield_table(results), times_table(results)):
+        if table is not None:
+            console.print(table)
+
+
+def scores_table(results: Json) -> Table:
+    """Return systems by benchmarks: strict score in percent, lenient in brackets."""
+    table = Table(title="Scores in %", title_justify="left")
+    table.add_column("system", no_wrap=True)
+    table.add_column("kind", style="dim")
+    benchmarks = list(dict.fromkeys(b for s in results["systems"] for b in s["scores"]))
+    for name in benchmarks:
+        table.add_column(name, justify="right")
+    table.add_column("average", justify="right")
+    table.add_column("gain", justify="right")
+    base = results["systems"][0]["average"]
+    best = _best(results["systems"])
+    previous = None
+    for system in results["systems"]:
+        if previous not in (None, system["kind"]):
+            table.add_section()
+        previous = system["kind"]
+        cells = [_score(system["scores"].get(name)) for name in benchmarks]
+        gain = _gain(system["average"], base)
+        style = "bold" if system["name"] == best else ""
+        average = _percent(system["average"], system.get("average_lenient"))
+        table.add_row(system["name"], system["kind"], *cells, average, gain, style=style)
+    return table
+
+
+def _best(systems: Sequence[Json]) -> str | None:
+    scored = [s for s in systems if s["kind"] != "base" and s["average"] is not None]
+    best = max(scored, key=lambda s: s["average"], default=None)
+    return best["name"] if best else None
+
+
+def _score(score: Json | None) -> str:
+    if score is None:
+        return "–"
+    if score["value"] is None:
+        return f"not run: {score['not_run']}"
+    half = (score["high"] - score["low"]) / 2
+    return _percent(score["value"], score["lenient"], half)
+
+
+def _percent(value: float | None, lenient: float | None = None, half: float | None = None) -> str:
+    if value is None:
+        return "–"
+    spread = f" ±{100 * half:.0f}" if half is not None else ""
+    loose = f" ({100 * lenient:.0f})" if lenient is not None else ""
+    return f"{100 * value:.1f}{spread}{loose}"
+
+
+def _gain(value: float | None, base: float | None) -> str:
+    return "–" if value is None or base is None else f"{100 * (value - base):+.1f}"
+
+
+def _legend(results: Json) -> str:
+    scores = [score for s in results["systems"] for score in s["scores"].values()]
+    counts = sorted({score["n"] for score in scores})
+    n = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    level = f"{100 * results['confidence']:.0f} %"
+    seeds = ", ".join(map(str, results["seeds"]))
+    lines = [
+        f"n = {n} items a benchmark; ± half the {level} interval over {results['interval']}"
+        f" (root seed {seeds}); gain over base in points."
+    ]
+    if any(score["lenient"] is not None for score in scores):
+        lines.append("Strict: right and in the prescribed form. In brackets: right in any form.")
+    tiers = {s["extra"]["sandbox"] for s in scores if s["extra"].get("sandbox")}
+    if tiers:
+        lines.append(f"Generated code ran in the sandbox ({', '.join(sorted(tiers))}).")
+    over = sum(score["extra"].get("overflowed", 0) for score in scores)
+    if over:
+        lines.append(f"{over} answers scored 0 because the prompt did not fit the context.")
+    return "\n".join(lines) + "\n"
+
+
+def routing_table(results: Json) -> Table | None:
+    """Return, for every routed system and benchmark, each expert's share of the answer tokens."""
+    routing = results["routing_response"] or results["routing"]
+    if not routing:
+        return None
+    part = "answer tokens" if results["routing_response"] else "tokens"
+    table = Table(title=f"Routing: share of {part} in %", title_justify="left")
+    table.add_column("system")
+    table.add_column("benchmark")
+    experts = list(next(iter(next(iter(routing.values())).values())))
+    for expert in experts:
+        table.add_column(expert, justify="right")
+    for system, benchmarks in routing.items():
+        for name, shares in benchmarks.items():
+            top = max(shares.values())
+            cells = [
+                Text(f"{100 * shares[e]:.0f}", style="bold" if shares[e] == top else "")
+                for e in experts
+            ]
+            table.add_row(system, name, *cells)
+    return table
+
+
+def yield_table(results: Json) -> Table:
+    """Return what became of the generated tasks, by domain and reason."""
+    table = Table(title="Self-generated data", title_justify="left")
+    for column in ("domain", "written", "instructions", "kept"):
+        table.add_column(column, justify="left" if column == "domain" else "right")
+    table.add_column("dropped, by reason")
+    for seed, domains in results["data"].items():
+        for domain, counts in domains.items():
+            reasons = {**counts["dropped"]["brainstorm"], **counts["dropped"]["curate"]}
+            text = ", ".join(f"{n} {why}" for why, n in sorted(reasons.items()))
+            name = domain if len(results["data"]) == 1 else f"{domain} (seed {seed})"
+            numbers = [str(counts[key]) for key in ("written", "instructions", "kept")]
+            table.add_row(name, *numbers, text or "none")
+    return table
+
+
+def times_table(results: Json) -> Table:
+    """Return how long every stage took when its cells were made."""
+    table = Table(title="Time", title_justify="left")
+    for stage in results["seconds"]:
+        table.add_column(stage, justify="right")
+    table.add_column("sum", justify="right")
+    times = list(results["seconds"].values())
+    table.add_row(*(duration(seconds) for seconds in [*times, sum(times)]))
+    return table

@@ -1,0 +1,160 @@
+"""The run directory: cells that are either done or not there, a manifest, one writer.
+
+A cell is one folder, named ``<label>@<key>``. Its key is a hash of everything that decides its
+content, so nothing is ever overwritten, and going back to an old setting finds the old cell.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from selfmoe.errors import RunError
+from selfmoe.files import commit_folder, damage, write_json
+
+FORMAT = 1
+"""Version of the run directory's layout."""
+
+
+def key_of(facts: Mapping[str, Any]) -> str:
+    """Return 10 hex digits that change whenever any of the facts does."""
+    text = json.dumps(facts, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One unit of work and its result.
+
+    Attributes:
+        path: Where the result lies once it is done.
+        work: Where shards and checkpoints lie until then.
+        key: Last part of the folder's name.
+    """
+
+    path: Path
+    work: Path
+    key: str
+
+    def problem(self) -> str | None:
+        """Return what is wrong with the result, or ``None`` if the cell is done."""
+        return damage(self.path)
+
+    def build(self, write: Callable[[Path, Path], None], facts: Mapping[str, Any]) -> float:
+        """Do the work and commit it; return the seconds it took.
+
+        Args:
+            write: Called with ``work`` and the folder to fill.
+            facts: What the cell was made from; kept in its seal.
+        """
+        self.work.mkdir(parents=True, exist_ok=True)
+        start = time.monotonic()
+        kept: dict[str, Any] = dict(facts)
+
+        def fill(out: Path) -> None:
+            write(self.work, out)
+            kept["seconds"] = round(time.monotonic() - start, 3)
+
+        commit_folder(self.path, fill, kept)
+        shutil.rmtree(self.work, ignore_errors=True)
+        return float(kept["seconds"])
+
+    def set_aside(self) -> Path | None:
+        """Move a damaged result out of the way and return where it went."""
+        if not self.path.exists():
+            return None
+        for number in range(1, 1000):
+            aside = self.path.with_name(f"{self.path.name}.damaged-{number}")
+            if not aside.exists():
+                self.path.rename(aside)
+                return aside
+        raise RunError(f"{self.path} is damaged and so are 999 copies of it; delete them")
+
+
+class RunDirectory:
+    """A folder that holds one run."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def cell(self, folder: str, label: str, key: str) -> Cell:
+        """Return the cell ``<folder>/<label>@<key>``, done or not."""
+        name = f"{label}@{key}"
+        return Cell(self.root / folder / name, self.root / "work" / folder / name, key)
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the run's lock; what a killed writer left half-done is removed.
+
+        Raises:
+            RunError: If another process is writing, or the folder cannot be written to.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            handle = (self.root / "run.lock").open("a+", encoding="utf-8")
+        except (FileExistsError, NotADirectoryError):
+            raise RunError(f"{self.root} is a file; --out must name a folder") from None
+        except OSError as error:
+            raise RunError(f"cannot write to {self.root}: {error.strerror or error}") from None
+        with handle:
+            self._lock(handle)
+            for leftover in self.root.rglob(".*.tmp-*"):
+                _remove(leftover)
+            yield
+
+    def _lock(self, handle: Any) -> None:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            handle.seek(0)
+            holder = handle.read().strip() or "another process"
+            raise RunError(
+                f"{self.root} is being written by {holder}; wait for it or choose another --out"
+            ) from None
+        handle.seek(0)
+        handle.truncate()
+        handle.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        handle.flush()
+
+    def manifest(self) -> dict[str, Any]:
+        """Return the manifest.
+
+        Raises:
+            RunError: If there is none (not a run, or one that never finished), or it is damaged.
+        """
+        path = self.root / "manifest.json"
+        if not path.exists():
+            raise RunError(
+                f"{self.root} is no finished run: it has no manifest.json; "
+                f"try: selfmoe run --out {self.root}"
+            )
+        try:
+            manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
+            if manifest["format"] != FORMAT:
+                raise RunError(
+                    f"{path} has format {manifest['format']}, this selfmoe reads {FORMAT}"
+                )
+        except (ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{path} is damaged ({error}); run the same command again") from None
+        return manifest
+
+    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
+        """Write the manifest; done last, when all its cells are."""
+        write_json(self.root / "manifest.json", {"format": FORMAT, **manifest})
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,57 @@
+"""Work in batches, each committed as it is done, so that a kill loses one batch at the most."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from selfmoe.errors import DataError
+from selfmoe.files import read_jsonl, write_jsonl
+from selfmoe.records import Seed
+
+Row = dict[str, Any]
+
+
+def batch(work: Path, index: int, make: Callable[[], Sequence[Mapping[str, Any]]]) -> list[Row]:
+    """Return the rows of a batch: from disk if they are there, else made and committed."""
+    path = work / f"batch-{index:05d}.jsonl"
+    if path.exists():
+        try:
+            return read_jsonl(path)
+        except DataError:
+            path.unlink()
+    write_jsonl(path, make())
+    return read_jsonl(path)
+
+
+def read_seeds(folder: Path) -> list[Seed]:
+    """Return the seeds in a folder."""
+    return [Seed(**row) for row in read_jsonl(folder / "seeds.jsonl")]
+
+
+def pick(seeds: Sequence[Seed], n: int, seed: int) -> list[Seed]:
+    """Return ``n`` different seeds (all, if there are fewer), in random order."""
+    return random.Random(seed).sample(seeds, min(n, len(seeds)))
+
+
+def fit_shots(
+    prompt: Callable[[Sequence[Seed]], str], shots: Sequence[Seed], tokenizer: Any, room: int
+) -> tuple[str | None, int]:
+    """Return the prompt with as many of the shots as fit, and how many those are.
+
+    Args:
+        prompt: Writes the prompt with the given shots.
+        shots: Solved examples; the last ones are dropped first.
+        tokenizer: Counts.
+        room: Longest prompt, in tokens.
+
+    Returns:
+        ``None`` for the prompt if it does not fit even without shots.
+    """
+    for used in range(len(shots), -1, -1):
+        text = prompt(shots[:used])
+        if len(tokenizer(text).input_ids) <= room:
+            return text, used
+    return None, 0

@@ -1,0 +1,225 @@
+"""Stage 4: what is malformed, repeated, leaked from a benchmark or refused does not get through.
+
+Every drop is counted by its reason; the first reason that applies is the one that counts.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from selfmoe.components import Benchmark, Domain
+from selfmoe.errors import StageError
+from selfmoe.files import read_jsonl, write_json, write_jsonl
+from selfmoe.plan import Job, Plan
+from selfmoe.records import Example
+from selfmoe.stages.batches import read_seeds
+from selfmoe.text import ngrams, normalise, rouge_l, words
+
+LONG, SHORT = 13, 8
+"""Sizes of the n-grams looked for in benchmark items, in words."""
+
+Check = Callable[[Example], str | None]
+
+
+def plan(plan: Plan) -> None:
+    """Add one task a domain; its result is what experts are trained on."""
+    for domain in plan.domains:
+        plan.add(
+            "curate",
+            "data",
+            domain.name,
+            partial(curate, domain),
+            settings=plan.config.curate.model_dump() | {"source": plan.sources(domain)},
+            components=[("domain", domain.name)],
+            inputs={
+                "seeds": plan.of("seeds")[domain.name],
+                "instructions": plan.of("brainstorm")[domain.name],
+                "responses": plan.of("respond")[domain.name],
+            },
+            size=f"up to {plan.config.brainstorm.n} examples",
+        )
+
+
+def curate(domain: Domain, job: Job) -> None:
+    """Write ``examples.jsonl`` and ``yield.json``, and copies of seeds and instructions.
+
+    Raises:
+        StageError: If fewer than ``curate.min_examples`` are left.
+    """
+    rows = read_jsonl(job.input("responses") / "responses.jsonl")
+    overlap = Overlap(domain, job)
+    checks: list[Check] = [
+        lambda example: None if example.response else "empty response",
+        TooLong(job),
+        partial(_refused, domain, job),
+        Duplicates(domain, job),
+        *([overlap] if job.session.config.curate.contamination else []),
+    ]
+    kept: list[Example] = []
+    dropped: Counter[str] = Counter()
+    with job.session.display.work(job.task.name) as update:
+        for number, row in enumerate(rows, start=1):
+            example = _example(domain, row)
+            reason = row["problem"] or next(filter(None, (c(example) for c in checks)), None)
+            if reason:
+                dropped[str(reason)] += 1
+            else:
+                kept.append(example)
+            update(number, len(rows))
+    counts = _counts(job, len(rows), kept, dropped, overlap)
+    wanted = job.session.config.curate.min_examples
+    if len(kept) < wanted:
+        raise StageError(_too_few(domain.name, len(kept), len(rows), dropped, wanted))
+    for role, name in (("seeds", "seeds.jsonl"), ("instructions", "instructions.jsonl")):
+        shutil.copyfile(job.input(role) / name, job.out / name)
+    write_jsonl(job.out / "examples.jsonl", [example.to_json() for example in kept])
+    write_json(job.out / "yield.json", counts)
+
+
+def read_examples(folder: Path) -> list[Example]:
+    """Return the examples in a data cell."""
+    return [Example.from_json(row) for row in read_jsonl(folder / "examples.jsonl")]
+
+
+def _example(domain: Domain, row: dict[str, Any]) -> Example:
+    return Example(
+        id=row["id"],
+        domain=domain.name,
+        instruction=row["instruction"],
+        input=row["input"],
+        response=row["response"],
+        seeds=tuple(row["seeds"]),
+    )
+
+
+def _counts(
+    job: Job, asked: int, kept: Sequence[Example], dropped: Counter[str], overlap: Overlap
+) -> dict[str, Any]:
+    written = read_yield(job.input("instructions"))
+    return {
+        "written": written["written"],
+        "instructions": asked,
+        "kept": len(kept),
+        "dropped": {"brainstorm": written["dropped"], "curate": dict(dropped)},
+        "overlap_8gram": overlap.touched,
+    }
+
+
+def read_yield(folder: Path) -> dict[str, Any]:
+    """Return the counts in ``yield.json``."""
+    counts: dict[str, Any] = json.loads((folder / "yield.json").read_text("utf-8"))
+    return counts
+
+
+def _too_few(domain: str, kept: int, asked: int, dropped: Counter[str], wanted: int) -> str:
+    reasons = ", ".join(f"{n} {why}" for why, n in dropped.most_common())
+    return (
+        f"curate kept {kept} of {asked} examples of domain '{domain}' ({reasons}), "
+        f"but curate.min_examples is {wanted}\n"
+        "  With so few an expert would learn nothing. Raise brainstorm.n, or look at "
+        "responses.jsonl in the run directory and change what drops them (curate.near_duplicate, "
+        "respond.max_new_tokens)."
+    )
+
+
+def _refused(domain: Domain, job: Job, example: Example) -> str | None:
+    rejected = domain.accept(example, job.session.config.source)
+    return rejected.reason if rejected else None
+
+
+class TooLong:
+    """Refuses examples that do not fit the base's context."""
+
+    def __init__(self, job: Job) -> None:
+        self._base = job.session.base
+
+    def __call__(self, example: Example) -> str | None:
+        """Return the reason, if there is one."""
+        from selfmoe.fit import encode
+
+        fits = len(encode(example, self._base.tokenizer).ids) <= self._base.context
+        return None if fits else "longer than the context"
+
+
+class Duplicates:
+    """Refuses tasks that are too similar to a seed or to one already kept."""
+
+    def __init__(self, domain: Domain, job: Job) -> None:
+        config = job.session.config
+        threshold = config.curate.near_duplicate or domain.near_duplicate
+        self._exact = config.curate.near_duplicate is None and config.track in domain.templated
+        self._threshold = 1.0 if self._exact else threshold
+        seeds = read_seeds(job.input("seeds"))
+        self._seen = {normalise(seed.instruction, seed.input) for seed in seeds}
+        self._words = [words(f"{seed.instruction} {seed.input}") for seed in seeds]
+
+    def __call__(self, example: Example) -> str | None:
+        """Return the reason, if there is one; remember the task otherwise."""
+        key = normalise(example.instruction, example.input)
+        if key in self._seen:
+            return "duplicate"
+        tokens = words(key)
+        if self._threshold < 1 and any(self._alike(tokens, other) for other in self._words):
+            return "near duplicate"
+        self._seen.add(key)
+        self._words.append(tokens)
+        return None
+
+    def _alike(self, a: Sequence[str], b: Sequence[str]) -> bool:
+        # ROUGE-L F1 cannot exceed 2·min/(sum): most pairs are settled by their lengths alone.
+        bound = 2 * min(len(a), len(b)) / max(1, len(a) + len(b))
+        return bound > self._threshold and rouge_l(a, b) > self._threshold
+
+
+class Overlap:
+    """Refuses what a benchmark item contains: the lower bound on contamination that words show.
+
+    Dropped: any 13-gram in common, 8-grams that cover more than half of the item, or, for items
+    shorter than 13 words and templated tracks, the same text. One 8-gram alone is counted.
+
+    Attributes:
+        touched: Kept examples that share an 8-gram with an item.
+    """
+
+    def __init__(self, domain: Domain, job: Job) -> None:
+        source = job.session.config.source
+        self._exact: set[str] = set()
+        self._long: set[tuple[str, ...]] = set()
+        self._short: dict[tuple[str, ...], list[int]] = {}
+        self._sizes: list[int] = []
+        self.touched = 0
+        templated = source.track in domain.templated
+        for benchmark in domain.benchmarks(source):
+            self._index(benchmark, templated)
+
+    def _index(self, benchmark: Benchmark, templated: bool) -> None:
+        for doc in benchmark.items:
+            task = benchmark.ask(doc)
+            tokens = words(f"{task.instruction} {task.input}")
+            self._exact.add(normalise(task.input or task.instruction))
+            if templated or len(tokens) < LONG:
+                continue
+            self._long |= ngrams(tokens, LONG)
+            for gram in ngrams(tokens, SHORT):
+                self._short.setdefault(gram, []).append(len(self._sizes))
+            self._sizes.append(len(tokens) - SHORT + 1)
+
+    def __call__(self, example: Example) -> str | None:
+        """Return the reason, if there is one."""
+        if normalise(example.input or example.instruction) in self._exact:
+            return "benchmark overlap"
+        text = f"{example.instruction} {example.input} {example.response}"
+        tokens = words(text)
+        if self._long & ngrams(tokens, LONG):
+            return "benchmark overlap"
+        hits = Counter(item for gram in ngrams(tokens, SHORT) for item in self._short.get(gram, ()))
+        if any(count > self._sizes[item] / 2 for item, count in hits.items()):
+            return "benchmark overlap"
+        self.touched += bool(hits)
+        return None

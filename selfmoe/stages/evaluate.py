@@ -1,0 +1,90 @@
+"""Stage 7: every system answers every benchmark; one cell a system and domain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import partial
+from math import isnan
+from typing import TYPE_CHECKING, Any
+
+from selfmoe.components import Benchmark, Domain
+from selfmoe.files import write_json, write_jsonl
+from selfmoe.plan import Job, Plan, Task
+from selfmoe.records import Score
+from selfmoe.systems import System, attached, systems_of
+
+if TYPE_CHECKING:
+    from selfmoe.mixture.runtime import Mixture
+
+
+def plan(plan: Plan) -> None:
+    """Add one task for each pair of a system and a domain."""
+    for system, made_by in systems_of(plan):
+        for domain in plan.domains:
+            _add(plan, system, made_by, domain)
+
+
+def _add(plan: Plan, system: System, made_by: Task | None, domain: Domain) -> None:
+    config = plan.config.evaluate
+    settings = config.model_dump(exclude={"unsafe_code", "base_shots"})
+    plan.add(
+        "evaluate",
+        "evaluations",
+        f"{system.name}/{domain.name}",
+        partial(evaluate, system, domain),
+        settings={**settings, "shots": system.shots, "source": plan.sources(domain)},
+        components=[("domain", domain.name)],
+        inputs={"system": made_by} if made_by else {},
+        size=f"up to {config.limit} items" if config.limit else "all items",
+        cell_label=system.name,
+    )
+
+
+def evaluate(system: System, domain: Domain, job: Job) -> None:
+    """Write ``<domain>.<benchmark>.json`` and ``.samples.jsonl`` for every benchmark."""
+    session = job.session
+    path = job.input("system") if "system" in job.task.inputs else None
+    with attached(session.base, system, path, session.config.registry) as placed:
+        for benchmark in domain.benchmarks(session.config.source):
+            if system.shots is None or benchmark.shots == 0:
+                _one(system, domain, benchmark, job, placed)
+
+
+def _one(
+    system: System, domain: Domain, benchmark: Benchmark, job: Job, placed: Mixture | None
+) -> None:
+    from selfmoe.evaluation import evaluate as ask
+    from selfmoe.evaluation.routing import measure_routing
+
+    session, config = job.session, job.session.config.evaluate
+    name = f"{domain.name}.{benchmark.name}"
+    examples = system.shots is not None
+    with session.display.work(f"evaluate {system.name} on {domain.name}/{benchmark.name}") as tell:
+        score, rows = ask(
+            session.base.model,
+            session.base.tokenizer,
+            benchmark,
+            benchmark_id=f"{domain.name}/{benchmark.name}",
+            context=session.base.context,
+            work=job.work / name,
+            limit=config.limit,
+            batch_size=config.batch_size,
+            template="examples" if examples else config.template,
+            shots=system.shots,
+            overflow=config.overflow,
+            unsafe_code=config.unsafe_code,
+            progress=tell,
+        )
+    facts = {"benchmark": f"{domain.name}/{benchmark.name}", "role": benchmark.role}
+    routing = None
+    if placed is not None and placed.gate is not None and rows:
+        routing = measure_routing(placed, session.base, rows, config.batch_size)
+    write_json(job.out / f"{name}.json", {**facts, **_plain(score), "routing": routing})
+    write_jsonl(job.out / f"{name}.samples.jsonl", rows)
+
+
+def _plain(score: Score) -> Mapping[str, Any]:
+    """Return a score as JSON-ready values; a missing number is null, never nan."""
+    values = asdict(score)
+    return {k: None if isinstance(v, float) and isnan(v) else v for k, v in values.items()}

@@ -1,0 +1,151 @@
+"""Tiny models, tokenizers and adapters with random weights, for tests; built in milliseconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from selfmoe.records import Example, LoadedBase
+
+VOCABULARY = 288
+LLAMA_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+GPT2_TARGETS = ("c_attn", "c_proj", "c_fc")
+
+
+def tiny_llama(seed: int = 0, *, dtype: torch.dtype = torch.float32, **config: Any) -> Any:
+    """Return a random Llama: 3 blocks, width 32, 4 heads of 8 on 2 key-value heads, frozen.
+
+    Args:
+        seed: Of the weights.
+        dtype: Of the weights.
+        config: Changes to the ``LlamaConfig``; ``head_dim=16`` gives attention another width than
+            the residual stream.
+    """
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    settings = {
+        "vocab_size": VOCABULARY,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 512,
+        "initializer_range": 0.15,
+        "bos_token_id": None,
+        "eos_token_id": 256,
+        "pad_token_id": 257,
+    }
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = LlamaForCausalLM(LlamaConfig(**{**settings, **config}))
+    return _ready(model, dtype)
+
+
+def tiny_gpt2(seed: int = 0, *, dtype: torch.dtype = torch.float32) -> Any:
+    """Return a random GPT-2 (``Conv1D`` linears): 3 blocks, width 32, 4 heads, frozen."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    config = GPT2Config(
+        vocab_size=VOCABULARY,
+        n_positions=512,
+        n_embd=32,
+        n_layer=3,
+        n_head=4,
+        initializer_range=0.1,
+        bos_token_id=256,
+        eos_token_id=256,
+        pad_token_id=257,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = GPT2LMHeadModel(config)
+    return _ready(model, dtype)
+
+
+def _ready(model: Any, dtype: torch.dtype) -> Any:
+    model.generation_config.pad_token_id = 257
+    return model.to(dtype).eval().requires_grad_(False)
+
+
+def tiny_tokenizer() -> Any:
+    """Return a tokenizer with one token a byte; 256 ends a text, 257 pads on the left."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE({c: i for i, c in enumerate(letters)}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(["<eos>", "<pad>"])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="<eos>", pad_token="<pad>", padding_side="left"
+    )
+
+
+def tiny_base(seed: int = 0) -> LoadedBase:
+    """Return a random Llama with its tokenizer, as a base."""
+    model = tiny_llama(seed)
+    context = int(model.config.max_position_embeddings)
+    return LoadedBase("tiny", model, tiny_tokenizer(), hash=f"tiny{seed:06d}", context=context)
+
+
+def tiny_examples(n: int = 6, domains: Sequence[str] = ("math", "coding")) -> list[Example]:
+    """Return ``n`` short examples, the domains taking turns."""
+    return [
+        Example(f"{i}", domains[i % len(domains)], f"Add {i} and 2.", "", str(i + 2))
+        for i in range(n)
+    ]
+
+
+def random_adapter(
+    model: nn.Module,
+    path: Path,
+    *,
+    r: int = 4,
+    alpha: float = 8,
+    targets: Sequence[str] = LLAMA_TARGETS,
+    seed: int = 0,
+    std: float = 0.15,
+    rslora: bool = False,
+    options: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write a PEFT LoRA folder with random A and B, neither of them zero.
+
+    Args:
+        model: Whose linears it is for; not changed.
+        path: Where to.
+        r: Rank.
+        alpha: ``lora_alpha``.
+        targets: Names of the linears.
+        seed: Of the weights.
+        std: Standard deviation of the weights.
+        rslora: Scale by ``alpha / sqrt(r)``.
+        options: Further arguments of PEFT's ``LoraConfig``.
+
+    Returns:
+        ``path``.
+    """
+    import copy
+
+    from peft import LoraConfig, get_peft_model
+
+    config = LoraConfig(
+        r=r,
+        lora_alpha=alpha,
+        target_modules=list(targets),
+        use_rslora=rslora,
+        task_type="CAUSAL_LM",
+        **(options or {}),
+    )
+    adapted = get_peft_model(copy.deepcopy(model), config)
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in sorted(adapted.named_parameters()):
+        if "lora_" in name:
+            parameter.data = torch.randn(parameter.shape, generator=generator) * std
+    adapted.save_pretrained(str(path))
+    return path

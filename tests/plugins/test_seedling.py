@@ -1,0 +1,191 @@
+"""The embedded base: its corpus, tokenizer, training script and shipped weights."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from selfmoe.procedural import STYLES, draw, split_of
+from selfmoe_base_seedling import corpus, state, train
+from selfmoe_base_seedling.tokenizer import train_tokenizer
+
+WEIGHTS = Path(corpus.__file__).parent / "weights"
+DOCUMENTS = [corpus.document(0, 1, index) for index in range(600)]
+#: Changes only when the corpus does; the shipped weights then no longer belong to it.
+CORPUS_SHA256 = "1eb0700765d86288"
+
+
+@cache
+def _tokenizer() -> Any:
+    return AutoTokenizer.from_pretrained(WEIGHTS)
+
+
+@pytest.fixture
+def tokenizer() -> Any:
+    return _tokenizer()
+
+
+def _hash(documents: list[str]) -> str:
+    return hashlib.sha256("\0".join(documents).encode()).hexdigest()[:16]
+
+
+def test_corpus_is_a_function_of_seed_and_index() -> None:
+    assert _hash(DOCUMENTS) == CORPUS_SHA256
+    assert corpus.document(1, 1, 0) != DOCUMENTS[0]
+
+
+def test_corpus_does_not_depend_on_the_hash_seed() -> None:
+    code = (
+        "import hashlib; from selfmoe_base_seedling.corpus import document\n"
+        "text = chr(0).join(document(0, 1, i) for i in range(600))\n"
+        "print(hashlib.sha256(text.encode()).hexdigest()[:16])"
+    )
+    environment = {**os.environ, "PYTHONHASHSEED": "77", "PYTHONPATH": ":".join(sys.path)}
+    ran = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.strip() == CORPUS_SHA256
+
+
+def test_corpus_holds_inputs_of_its_own_split_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    used = []
+    make = corpus._problem
+    monkeypatch.setattr(corpus, "_problem", lambda *a: used.append(p := make(*a)) or p)
+    text = "\n".join(corpus.document(5, 0, index) for index in range(300))
+    assert len(used) > 1000
+    assert {split_of(problem.input) for problem in used} == {"corpus"}
+    for name, track in corpus.TRACKS.items():
+        for split in ("seeds", "dev", "test"):
+            items = draw(track.families, split, 200, 0, domain=name, style=track.style)
+            assert not [item.input for item in items if item.input in text]
+
+
+def test_corpus_has_every_kind_of_document_and_style() -> None:
+    text = "\n\n".join(DOCUMENTS)
+    starts = Counter(document.split(" ")[0] for document in DOCUMENTS)
+    assert {"Instruction:", "Q:", "Task:", "User:", "*", "Here", "Below", "The"} <= set(starts)
+    assert 0.05 < starts["Below"] / len(DOCUMENTS) < 0.12
+    for mark in ("So the answer is ", "#### ", "print(", "def f(x):\n    return "):
+        assert text.count(mark) > 50
+    assert len(STYLES) == 4
+
+
+def test_tokenizer_splits_digits_and_keeps_newlines_apart(tokenizer: Any) -> None:
+    ids = tokenizer("In 2024: 17 / 3.5\n")["input_ids"]
+    digits = [t for t in map(tokenizer.decode, ids) if any(c.isdigit() for c in t)]
+    assert digits == list("20241735")
+    assert tokenizer("Response:\n")["input_ids"] == tokenizer("Response:\nX")["input_ids"][:-1]
+
+
+def test_tokenizer_settings(tokenizer: Any) -> None:
+    assert tokenizer.padding_side == "left"
+    assert tokenizer.model_max_length == 8192
+    assert tokenizer.eos_token == corpus.END
+    assert len({tokenizer.eos_token_id, tokenizer.pad_token_id}) == 2
+    assert tokenizer("a")["input_ids"] == tokenizer("a", add_special_tokens=False)["input_ids"]
+
+
+@settings(max_examples=150, deadline=None)
+@given(text=st.text(st.characters(codec="utf-8"), max_size=60))
+def test_tokenizer_round_trips_any_text(text: str) -> None:
+    assert _tokenizer().decode(_tokenizer()(text)["input_ids"]) == text
+
+
+def test_training_the_tokenizer_again_gives_the_same() -> None:
+    one, two = (train_tokenizer(DOCUMENTS, 400) for _ in range(2))
+    assert one.get_vocab() == two.get_vocab()
+    assert len(one) == 400
+
+
+def test_weights_are_small_and_load(tokenizer: Any) -> None:
+    assert (WEIGHTS / "model.safetensors").stat().st_size <= 12_000_000
+    model = AutoModelForCausalLM.from_pretrained(WEIGHTS)
+    assert model.dtype == torch.float32
+    assert 3e6 <= sum(p.numel() for p in model.parameters()) <= 6e6
+    assert model.config.max_position_embeddings == 8192
+    assert model.config.tie_word_embeddings
+    assert model.config.vocab_size == len(tokenizer)
+    ids = tokenizer(corpus.document(0, 2, 0), return_tensors="pt")["input_ids"]
+    with torch.no_grad():
+        loss = model(input_ids=ids, labels=ids).loss
+    assert loss < 3.0
+
+
+def test_weights_come_with_a_model_card() -> None:
+    card = (WEIGHTS / "README.md").read_text()
+    for word in ("license: apache-2.0", "Limits", "selfmoe_base_seedling.train"):
+        assert word in card
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> train.Options:
+    monkeypatch.setattr(train, "ROWS", 1)
+    monkeypatch.setattr(train, "WINDOW", 64)
+    monkeypatch.setattr(train, "TOKENIZER_DOCUMENTS", 300)
+    return train.Options(out=tmp_path / "out", state=tmp_path / "state", steps=4, save_every_s=0)
+
+
+def test_batches_are_a_function_of_the_step(tokenizer: Any) -> None:
+    assert torch.equal(train.batch(tokenizer, 0, 3), train.batch(tokenizer, 0, 3))
+    assert not torch.equal(train.batch(tokenizer, 0, 3), train.batch(tokenizer, 0, 4))
+    assert train.batch(tokenizer, 0, 3).shape == (train.ROWS, train.WINDOW + 1)
+
+
+def test_interrupted_training_equals_whole_training(
+    tiny: train.Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train.train(tiny)
+    broken = replace(tiny, out=tmp_path / "out2", state=tmp_path / "state2")
+    monkeypatch.setattr(train, "_progress", _stop_at(2))
+    monkeypatch.setattr(train, "PRINT_EVERY", 2)
+    with pytest.raises(KeyboardInterrupt):
+        train.train(broken)
+    assert [folder.name for folder in state.checkpoints(broken.state)] == ["step-000001"]
+    monkeypatch.setattr(train, "_progress", lambda *_: None)
+    train.train(broken)
+    names = ("model.safetensors", "tokenizer.json", "config.json")
+    for name in names:
+        assert (tiny.out / name).read_bytes() == (broken.out / name).read_bytes()
+
+
+def _stop_at(step: int) -> Any:
+    def progress(done: int, *_: object) -> None:
+        if done == step:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+def test_learning_rate_rises_stays_and_falls(tiny: train.Options) -> None:
+    options = replace(tiny, steps=1000, lr=1.0)
+    rates = [train.learning_rate(options, step) for step in range(1000)]
+    assert rates[0] < rates[29] == max(rates) == rates[400] == 1.0
+    assert 0 < rates[-1] < 0.01
+    assert rates[401:] == sorted(rates[401:], reverse=True)
+
+
+def test_export_without_a_checkpoint_is_a_clear_error(tiny: train.Options) -> None:
+    with pytest.raises(FileNotFoundError, match="train first"):
+        state.export(tiny.state, tiny.out, None, None)
+
+
+def test_a_loss_that_is_not_finite_stops_and_saves_nothing(
+    tiny: train.Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train, "loss_of", lambda *_: torch.tensor(float("nan")))
+    with pytest.raises(FloatingPointError, match="loss is nan"):
+        train.train(tiny)
+    assert not state.checkpoints(tiny.state)
