@@ -89,7 +89,9 @@ def load_base(files: BaseFiles, config: RunConfig) -> LoadedBase:
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # selfmoe shows its own
     device = _device(config.device)
     dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
     if config.dtype != "auto":

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 class ComponentConfig(BaseModel):
     """Options of a component: unknown keys are errors, values are not coerced."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class FitConfig(ComponentConfig):
@@ -360,7 +360,7 @@ class Composer(Component):
         return None
 
     def deltas(self, composition: Composition) -> Mapping[str, Tensor]:
-        """Return ``site -> weight delta`` (shape of the weight) of a static composition.
+        """Return ``site -> weight delta``, shape ``(out, in)``, of a static composition.
 
         Without deltas, a static composition is the sum of the adapters it owns.
         """

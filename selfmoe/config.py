@@ -14,10 +14,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from selfmoe.errors import ConfigError, UnknownNameError
+from selfmoe.errors import ConfigError, UnknownNameError, did_you_mean
 from selfmoe.records import Source, Track
 from selfmoe.registry import Kind, Registry, registry
-from selfmoe.settings import merge, problems, validate
+from selfmoe.settings import merge, problems, validate, without
 
 Preset = Literal["demo", "paper"]
 
@@ -32,7 +32,7 @@ DEMO: Mapping[str, Any] = {
 class Section(BaseModel):
     """A part of the settings: unknown keys are errors, values are not coerced."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class SeedsConfig(Section):
@@ -125,8 +125,12 @@ class RunConfig(Section):
     )
     domains: list[str] | None = Field(None, description="Domains; default: all default ones.")
     track: Track = Field("mini", description="mini (shipped, procedural) or benchmark (real).")
-    data_dir: Path | None = Field(None, description="Upstream benchmark files; default: the hub.")
-    out: Path | None = Field(None, description="Run directory; default: runs/<preset>.")
+    data_dir: Path | None = Field(
+        None, strict=False, description="Upstream benchmark files; default: the hub."
+    )
+    out: Path | None = Field(
+        None, strict=False, description="Run directory; default: runs/<preset>."
+    )
     seed: int | list[int] = Field(0, description="Root seed, or several for the whole pipeline.")
     preset: Preset | None = Field(None, description="Budgets; default: what the base recommends.")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps.")
@@ -134,7 +138,9 @@ class RunConfig(Section):
         "auto", description="Number format of the base; auto: float32 on CPU, bfloat16 elsewhere."
     )
     plugin_dir: Path | None = Field(
-        None, description="Folder whose selfmoe_plugin.py is a plugin too; set by the YAML's place."
+        None,
+        strict=False,
+        description="Folder whose selfmoe_plugin.py is a plugin too; set by the YAML's place.",
     )
     seeds: SeedsConfig = Field(default_factory=SeedsConfig)
     brainstorm: BrainstormConfig = Field(default_factory=BrainstormConfig)
@@ -173,35 +179,40 @@ def resolve(raw: Mapping[str, Any], origin: str = "settings") -> RunConfig:
     Raises:
         ConfigError: If anything is wrong; lists all problems at once.
     """
-    user = _checked(raw, origin)
     found: list[str] = []
+    user, asked = _checked(raw, found)
     names = user.registry
     base = user.base or _single(names, "base")
     plugin = names.get("base", base) if base in names.names("base") else None
     preset = user.preset or (plugin.preset if plugin else "paper")
     advice = plugin.settings.get(preset, {}) if plugin else {}
-    full = merge(DEMO if preset == "demo" else {}, advice.get("run", {}), raw)
+    full = merge(DEMO if preset == "demo" else {}, advice.get("run", {}), asked)
     full |= {"base": base, "preset": preset, "out": str(user.out or Path("runs") / preset)}
-    full.setdefault("domains", names.defaults("domain"))
-    full.setdefault("specialise", {}).setdefault("trainer", _single(names, "trainer"))
-    full["compose"] = _compositions(raw.get("compose"), names)
+    if user.domains is None:
+        full["domains"] = names.defaults("domain")
+    if user.specialise.trainer is None:
+        full = merge(full, {"specialise": {"trainer": _single(names, "trainer")}})
+    full["compose"] = _compositions(asked.get("compose"), names)
     filler = _Filler(names, preset, advice.get("options", {}), found)
     filler.fill("trainer", full["specialise"]["trainer"], full["specialise"], "specialise")
     for label, entry in full["compose"].items():
         kind: Kind = "router" if entry.get("router") else "merge"
         filler.fill(kind, entry.get(kind), entry, f"compose.{label}")
-    config = _checked(full, origin, found)
+    config, _ = _checked(full, found)
     found += _cross_problems(config)
     if found:
         raise _error(origin, found)
     return config
 
 
-def _checked(raw: Mapping[str, Any], origin: str, found: list[str] | None = None) -> RunConfig:
+def _checked(raw: Mapping[str, Any], found: list[str]) -> tuple[RunConfig, dict[str, Any]]:
+    """Return what is right of the settings, checked and as given; add to ``found`` what is not."""
     try:
-        return validate(RunConfig, raw)
+        return validate(RunConfig, raw), dict(raw)
     except ValidationError as error:
-        raise _error(origin, [*(found or []), *problems(error, RunConfig)]) from None
+        found += problems(error, RunConfig)
+        right = without(raw, error)
+        return validate(RunConfig, right), right
 
 
 def _error(origin: str, lines: list[str]) -> ConfigError:
@@ -284,7 +295,9 @@ def _cross_problems(config: RunConfig) -> list[str]:
         found.append("seed: must lie between 0 and 2**63 - 1.")
     for label, entry in (config.compose or {}).items():
         if (entry.router is None) == (entry.merge is None):
-            found.append(f"compose.{label}: give either router or merge.")
+            others = [name for name, other in (config.compose or {}).items() if other != entry]
+            hint = did_you_mean(label, others) or "."
+            found.append(f"compose.{label}: give either router or merge{hint}")
         if label == "base" or label.startswith(("base-", "expert-")) or not _path_safe(label):
             found.append(
                 f"compose.{label}: not a possible label; use lower-case letters, digits, - and _, "

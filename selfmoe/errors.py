@@ -56,6 +56,5 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError
     """Return the error for a ``kind`` (such as ``"domain"``) whose ``name`` nobody provides."""
     names = sorted(known)
     available = ", ".join(names) if names else "none"
-    return UnknownNameError(
-        f"no {kind} named '{name}'{did_you_mean(name, names)}\n  Available: {available}."
-    )
+    hint = did_you_mean(name, names) or "."
+    return UnknownNameError(f"no {kind} named '{name}'{hint}\n  Available: {available}.")

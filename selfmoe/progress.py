@@ -84,7 +84,7 @@ class Display:
         def update(done: int, total: int, text: str = "") -> None:
             nonlocal last
             now = time.monotonic()
-            if now - last >= self._interval and done:
+            if now - last >= self._interval and 0 < done < total:
                 last = now
                 left = (now - start) * (total - done) / done
                 self.say(f"  {title}: {done}/{total}, {_clock(left)} left {text}".rstrip())

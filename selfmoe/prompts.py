@@ -44,7 +44,7 @@ class Prompts:
 
     brainstorm_header: str = "Here is a list of tasks."
     respond_header: str = ""
-    stop: tuple[str, ...] = ("\n\n",)
+    stop: tuple[str, ...] = ("\n\n", "\nResponse:")
 
     @classmethod
     def for_domain(cls, description: str) -> Prompts:

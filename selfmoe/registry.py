@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import pluggy
-from importlib_metadata import EntryPoint, entry_points
+from importlib_metadata import EntryPoint, distributions
 from pydantic import ValidationError
 
 import selfmoe.hookspecs as hookspecs
@@ -100,7 +100,11 @@ class Registry:
         """
         found = self._entries.get((kind, name))
         if found is None:
-            raise unknown_name(kind, name, self.names(kind))
+            error = unknown_name(kind, name, self.names(kind))
+            broken = [f"{plugin.name} ({plugin.reason})" for plugin in self.plugins if not plugin.ok]
+            if broken:
+                error.args = (f"{error}\n  Broken plugins: {', '.join(broken)}.",)
+            raise error
         return found
 
     def get(self, kind: Kind, name: str) -> type[Any]:
@@ -148,8 +152,8 @@ class Registry:
         except (Exception, SystemExit) as error:
             reason = str(error) if isinstance(error, PluginError) else _describe(error)
             plugin = Plugin(name, distribution, version, " ".join(reason.split()))
-            if self._manager.has_plugin(name):
-                self._manager.unregister(name=name)
+            if self._manager.has_plugin(_unique(plugin)):
+                self._manager.unregister(name=_unique(plugin))
             entries = []
         self.plugins.append(plugin)
         self._entries |= {(entry.kind, entry.cls.name): entry for entry in entries}
@@ -158,13 +162,13 @@ class Registry:
         api = getattr(module, "SELFMOE_API", None)
         if api != hookspecs.API:
             raise PluginError(_api_problem(api))
-        self._manager.register(module, plugin.name)
+        self._manager.register(module, _unique(plugin))
         self._check_hooks(module)
         entries: dict[tuple[str, str], Entry] = {}
         for kind, (hook, base) in KINDS.items():
             for impl in getattr(self._manager.hook, hook).get_hookimpls():
                 if impl.plugin is module:
-                    for cls in cast(Iterable[type[Component]], impl.function()):
+                    for cls in _listed(hook, impl.function()):
                         self._check_component(kind, base, cls, entries)
                         entries[kind, cls.name] = Entry(kind, cls, plugin)
         if not entries:
@@ -198,6 +202,17 @@ class Registry:
             raise PluginError(f"{kind} '{name}' is already provided by {other}")
 
 
+def _unique(plugin: Plugin) -> str:
+    """Return a name that no plugin of another distribution has."""
+    return f"{plugin.distribution}:{plugin.name}"
+
+
+def _listed(hook: str, classes: Any) -> Iterable[type[Component]]:
+    if not isinstance(classes, Iterable):
+        raise PluginError(f"{hook} returned {classes!r}; it must return a list of classes")
+    return classes
+
+
 def _describe(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return f"called sys.exit({error.code!r}) while loading"
@@ -214,8 +229,9 @@ def _api_problem(api: Any) -> str:
 @cache
 def code_hash(module: str) -> str:
     """Return 10 hex digits over the .py files of the package that ``module`` belongs to."""
-    top = sys.modules[module.partition(".")[0]]
-    file = Path(str(top.__file__))
+    parts = module.split(".")
+    above = (sys.modules[".".join(parts[:n])].__file__ for n in range(1, len(parts) + 1))
+    file = Path(next(filter(None, above)))  # namespace packages have no file of their own
     files = sorted(file.parent.rglob("*.py")) if file.name == "__init__.py" else [file]
     digest = hashlib.sha256()
     for path in files:
@@ -224,25 +240,40 @@ def code_hash(module: str) -> str:
     return digest.hexdigest()[:10]
 
 
-def _installed() -> Iterator[EntryPoint]:
-    """Yield the entry points to load: our own first, then by name."""
+def _installed() -> Iterator[tuple[EntryPoint, str, str]]:
+    """Yield the entry points to load, each with distribution and version: ours, then by name."""
     wanted = os.environ.get("SELFMOE_PLUGINS")
     names = None if wanted is None else {part.strip() for part in wanted.split(",")}
-    points = {(_distribution(point), point.name): point for point in entry_points(group="selfmoe")}
-    for (_, name), point in sorted(points.items(), key=lambda p: (p[0][0] != OWN, p[0][1])):
-        if names is None or name in names:
-            yield point
+    found: dict[str, tuple[str, list[EntryPoint]]] = {}
+    for distribution in distributions():
+        # Anything that is installed may be damaged, and most of it is no plugin.
+        with contextlib.suppress(Exception):
+            points = list(distribution.entry_points.select(group="selfmoe"))
+            if points:
+                name, version = _provenance(distribution)
+                found.setdefault(name, (version, points))
+    everything = [
+        (point, name, version) for name, (version, points) in found.items() for point in points
+    ]
+    for point, name, version in sorted(everything, key=lambda p: (p[1] != OWN, p[0].name, p[1])):
+        if names is None or point.name in names:
+            yield point, name, version
 
 
-def _distribution(point: EntryPoint) -> str:
-    return point.dist.name if point.dist else "unknown"
+def _provenance(distribution: Any) -> tuple[str, str]:
+    try:
+        return distribution.name, distribution.version
+    except Exception:  # importlib_metadata raises several types when METADATA is missing
+        return "unknown", "?"
 
 
 def _import_file(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    # Run files in two folders may each have one: modules and code hashes are kept by name.
+    name = f"{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
 
@@ -255,9 +286,8 @@ def registry(local: Path | None = None) -> Registry:
         local: A folder whose ``selfmoe_plugin.py``, if there is one, is a plugin too.
     """
     found = Registry()
-    for point in _installed():
-        version = point.dist.version if point.dist else "?"
-        found.load(point.name, _distribution(point), version, point.load)
+    for point, distribution, version in _installed():
+        found.load(point.name, distribution, version, point.load)
     if local is not None and (local / LOCAL).is_file():
         found.load(LOCAL, LOCAL, "local", lambda: _import_file(local / LOCAL))
     return found

@@ -6,7 +6,8 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from types import NoneType, UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -37,11 +38,16 @@ _Loader.add_implicit_resolver(
 def _mapping(loader: _Loader, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
     seen = set()
     for key_node, _ in node.value:
+        if key_node.tag == "tag:yaml.org,2002:merge":
+            continue
         key = loader.construct_object(key_node, deep=True)
-        if key in seen:
-            line = key_node.start_mark.line + 1
+        if not isinstance(key, str | int | float):
             raise yaml.constructor.ConstructorError(
-                None, None, f"duplicate key {key!r} in line {line}", key_node.start_mark
+                None, None, "a key must be a word or a number", key_node.start_mark
+            )
+        if key in seen:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"duplicate key {key!r}", key_node.start_mark
             )
         seen.add(key)
     return yaml.SafeLoader.construct_mapping(loader, node, deep)
@@ -57,8 +63,10 @@ def read_yaml(text: str, origin: str) -> Any:
         ConfigError: If it is broken or has a key twice; names ``origin`` and the line.
     """
     try:
-        return yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
+        loader = _Loader(text)
+        loader.name = origin  # what its messages call the text
+        return loader.get_single_data()
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         detail = " ".join(str(error).split())
         raise ConfigError(f"{origin} is not valid YAML: {detail}") from None
 
@@ -124,18 +132,38 @@ def validate(model: type[Model], raw: Mapping[str, Any]) -> Model:
 
 def problems(error: ValidationError, model: type[BaseModel], prefix: str = "") -> list[str]:
     """Return one line for each problem: key path, what is wrong, what is allowed."""
-    lines = []
+    found: dict[str, list[str]] = {}
     for item in error.errors(include_url=False):
-        location = [str(part) for part in item["loc"]]
-        where = ".".join([prefix, *location] if prefix else location)
+        path, _ = _follow(model, item["loc"])
+        where = ".".join([prefix, *path] if prefix else path) or "settings"
         if item["type"] == "extra_forbidden":
-            known = _fields(model, item["loc"][:-1])
-            hint = did_you_mean(location[-1], known)
-            lines.append(f"{where}: unknown key{hint} Known keys: {', '.join(known)}.")
+            known = _keys(_follow(model, item["loc"][:-1])[1])
+            hint = did_you_mean(path[-1], known) or "."
+            found.setdefault(where, []).append(f"unknown key{hint} Known keys: {', '.join(known)}.")
         else:
-            given = _shorten(item["input"])
-            lines.append(f"{where or 'settings'}: {item['msg']}; got {given}.")
-    return lines
+            text = f"{item['msg']}; got {_shorten(item['input'])}."
+            found.setdefault(where, []).append(text)
+    # A value that may have one of several types is wrong for each; what is wrong inside it says it.
+    return [
+        f"{where}: {' Or: '.join(texts)}"
+        for where, texts in found.items()
+        if not any(other.startswith(f"{where}.") for other in found)
+    ]
+
+
+def without(raw: Mapping[str, Any], error: ValidationError) -> dict[str, Any]:
+    """Return a copy of ``raw`` without the values that ``error`` speaks of."""
+    kept: dict[str, Any] = json.loads(json.dumps(raw, default=str))
+    for item in error.errors(include_url=False):
+        section = kept
+        for part in map(str, item["loc"]):
+            if part not in section:
+                break
+            if part == str(item["loc"][-1]) or not isinstance(section[part], dict):
+                del section[part]
+                break
+            section = section[part]
+    return kept
 
 
 def _shorten(value: Any) -> str:
@@ -143,14 +171,35 @@ def _shorten(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _fields(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
-    """Return the known keys of the section of ``model`` that ``location`` leads to."""
+def _follow(model: type[BaseModel], location: Sequence[int | str]) -> tuple[list[str], Any]:
+    """Return the key path that a location of pydantic means, and the type of what lies there.
+
+    Where a value may have one of several types, pydantic names the type as if it were a key.
+    """
+    path: list[str] = []
     current: Any = model
     for part in location:
-        if isinstance(current, type) and issubclass(current, BaseModel):
-            field = current.model_fields.get(str(part))
+        members = _members(current)
+        if len(members) > 1:
+            current = next((m for m in members if get_origin(m) is list), None)
+            continue
+        path.append(str(part))
+        if _keys(members[0]):
+            field = members[0].model_fields.get(str(part))
             current = field.annotation if field else None
         else:  # a mapping or a list: go on with the type of its values
-            current = get_args(current)[-1] if get_args(current) else None
-    is_model = isinstance(current, type) and issubclass(current, BaseModel)
-    return list(current.model_fields) if is_model else []
+            current = get_args(members[0])[-1] if get_args(members[0]) else None
+    return path, _members(current)[0]
+
+
+def _members(annotation: Any) -> list[Any]:
+    """Return what a type is a union of, ``None`` left out; the type itself if it is no union."""
+    if get_origin(annotation) not in (Union, UnionType):
+        return [annotation]
+    return [member for member in get_args(annotation) if member is not NoneType]
+
+
+def _keys(annotation: Any) -> list[str]:
+    """Return the keys of a section; none for any other type."""
+    is_model = isinstance(annotation, type) and issubclass(annotation, BaseModel)
+    return list(annotation.model_fields) if is_model else []

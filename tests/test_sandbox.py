@@ -7,7 +7,9 @@ A hostile program is written so that it runs to its end only if its act succeede
 import errno
 import json
 import os
+import shutil
 import socket
+import subprocess
 import sys
 import tempfile
 import time
@@ -16,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from selfmoe import sandbox
-from selfmoe.sandbox import TIERS, process, tiers
+from selfmoe.sandbox import TIERS, driver, process, tiers
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -104,6 +106,19 @@ for _ in range(500):
     threading.Thread(target=time.sleep, args=(20,), daemon=True).start()
 """,
     "signal its parent": "import os; os.kill(PID, 0)",
+    "signal its parent by a pipe": """
+import fcntl, os
+fcntl.fcntl(os.pipe()[0], fcntl.F_SETOWN, PID)
+""",
+    "signal its parent by a socket": """
+import fcntl, socket, struct
+fcntl.ioctl(socket.socketpair()[0], 0x8901, struct.pack("i", PID))
+""",
+    "renice its parent": "import os; os.setpriority(os.PRIO_PROCESS, PID, 19)",
+    "limit its parent": """
+import resource
+resource.prlimit(PID, resource.RLIMIT_CORE)
+""",
     "trace its parent": "import ctypes; assert ctypes.CDLL(None).ptrace(16, PID, 0, 0) == 0",
     "outlive its parent": "import ctypes; assert ctypes.CDLL(None).prctl(1, 0) == 0",
     "make a namespace": "import ctypes; assert ctypes.CDLL(None).unshare(0x10000000) == 0",
@@ -154,6 +169,9 @@ REAL = [
     "fork 200 times",
     "start 500 threads",
     "signal its parent",
+    "signal its parent by a pipe",
+    "signal its parent by a socket",
+    "limit its parent",
     "outlive its parent",
 ]
 
@@ -386,29 +404,67 @@ def test_one_program_has_one_verdict(tier):
         assert sandbox.run("raise ValueError(list(set('abcdefgh')))", tier=tier).detail == order
 
 
-def test_nothing_is_left_behind(tier, tmp_path, monkeypatch):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path))  # marks our processes
-    programs = ["x = 1", HOSTILE["leave an orphan"], ENDLESS["sleep"], "import os; os._exit(1)"]
-    statuses = [v.status for v in sandbox.run_many(programs * 5, 0.3, workers=4, tier=tier)]
-    assert statuses == ["passed", "failed", "timeout", "failed"] * 5
-    assert list(tmp_path.iterdir()) == []
-    assert processes_with(str(tmp_path).encode()) == []
+@pytest.fixture
+def marked(tmp_path, monkeypatch):
+    """A driver whose path tells our processes from those of others; gives the path."""
+    path = shutil.copy(driver.__file__, tmp_path / "driver.py")
+    monkeypatch.setattr(driver, "__file__", str(path))
+    return str(path)
 
 
-def processes_with(mark: bytes) -> list[str]:
-    """The other processes with ``mark`` in their environment, and our zombies."""
+def alive(mark: str) -> list[str]:
+    """The processes with ``mark`` in their command line, and our zombies."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            environment = (folder / "environ").read_bytes()
+            command = (folder / "cmdline").read_bytes()
             state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
         except OSError:
             continue
         zombie = state == "Z" and int(parent) == os.getpid()
-        if (mark in environment or zombie) and int(folder.name) != os.getpid():
+        if mark.encode() in command or zombie:
             found.append(folder.name)
     return found
+
+
+def wait_until(true, timeout_s: float = 10.0) -> bool:
+    deadline = time.monotonic() + timeout_s
+    while not true() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return true()
+
+
+def test_nothing_is_left_behind(tier, marked, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    programs = ["x = 1", HOSTILE["leave an orphan"], ENDLESS["sleep"], "import os; os._exit(1)"]
+    statuses = [v.status for v in sandbox.run_many(programs * 5, 0.3, workers=4, tier=tier)]
+    assert statuses == ["passed", "failed", "timeout", "failed"] * 5
+    assert [path.name for path in tmp_path.iterdir()] == ["driver.py"]
+    assert alive(marked) == []
+
+
+@pytest.mark.parametrize("tier", TIERS[:2], indirect=True)
+def test_without_the_filter_an_orphan_dies_too(tier, marked, monkeypatch):
+    monkeypatch.setattr(tiers, "seccomp_filter", lambda **_: b"")
+    assert sandbox.run(HOSTILE["leave an orphan"], tier=tier).status == "passed"
+    assert alive(marked) == []
+
+
+def test_a_killed_parent_takes_its_programs_along(tier, marked):
+    code = (
+        "from selfmoe.sandbox import driver, process\n"
+        f"driver.__file__ = {marked!r}\n"
+        f"process.execute({tier!r}, 'import time; time.sleep(60)', 60.0)"
+    )
+    root = Path(__file__).resolve().parents[1]
+    parent = subprocess.Popen([sys.executable, "-c", code], cwd=root)
+    try:
+        assert wait_until(lambda: len(alive(marked)) > 1)  # its own command line is one
+        time.sleep(0.5)
+    finally:
+        parent.kill()
+        parent.wait()
+    assert wait_until(lambda: not alive(marked))
 
 
 # --- the sandbox's own failures say nothing about the program -----------------------------

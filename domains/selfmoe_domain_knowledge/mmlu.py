@@ -16,8 +16,9 @@ from selfmoe.components import Benchmark
 from selfmoe.datafiles import csv_rows, hub_rows, locate, tidy
 from selfmoe.errors import DataError
 from selfmoe.evaluation.answers import letter
-from selfmoe.evaluation.leaks import item_keys, question_key
+from selfmoe.evaluation.leaks import item_keys
 from selfmoe.records import Instruction, Seed, Source
+from selfmoe.text import normalise
 
 Doc = Mapping[str, Any]
 
@@ -98,7 +99,7 @@ def seeds(source: Source, n: int, rng: random.Random) -> list[Seed]:
     rows = []
     for doc in chain.from_iterable(_subjects(source, "dev").values()):
         task = benchmark.ask(doc)
-        if question_key(task.instruction, task.input) not in taken:
+        if normalise(task.instruction, task.input) not in taken:
             rows.append(Seed(doc["id"], task.instruction, task.input, doc["answer"]))
     if n > len(rows):
         raise DataError(f"MMLU has {len(rows)} dev questions for seeds, {n} were asked for")

@@ -8,6 +8,7 @@ that style; the examples before it settle it.
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -54,6 +55,9 @@ _LAYOUTS = (
     "* {input}\n  {instruction}\n> {response}",
 )
 _LAYOUT_WEIGHTS = (0.4, 0.15, 0.15, 0.15, 0.15)
+_RESPONSE = re.compile(
+    r"\n(?:Response:|A:|Answer:|Assistant:|>|### Response:\n)(.+?(?:\n\n|\Z))", re.DOTALL
+)
 
 
 def document(seed: int, *index: int) -> str:
@@ -65,6 +69,11 @@ def document(seed: int, *index: int) -> str:
     kind = rng.choices(tuple(KINDS), tuple(KINDS.values()))[0]
     track = TRACKS[rng.choice(tuple(TRACKS))]
     return _MAKERS[kind](track, rng)
+
+
+def responses(text: str) -> list[tuple[int, int]]:
+    """Return where the responses lie in a document, as (start, end) with what ends each one."""
+    return [match.span(1) for match in _RESPONSE.finditer(text)]
 
 
 def _problem(track: Track, rng: random.Random) -> Problem:

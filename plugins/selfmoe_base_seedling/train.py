@@ -2,8 +2,9 @@
 
 One process, one command, resumable: the same command again goes on from the newest checkpoint,
 which lies outside the work tree (`$SELFMOE_CACHE/seedling`, else `~/.cache/selfmoe/seedling`).
-Batch `step` is a function of `--seed` and `step` alone, so an interrupted run sees the same data as
-a whole one. `--steps` may change between runs: the learning rate follows the share of steps done.
+Batch `step` is a function of `--seed`, `--steps` and `step` alone, so an interrupted run sees the
+same data as a whole one. Windows are short at first, where copying is learned fastest, and long in
+the last part; responses weigh more than the random tasks they answer.
 """
 
 from __future__ import annotations
@@ -14,18 +15,20 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from selfmoe_base_seedling import state
-from selfmoe_base_seedling.corpus import END, document
+from selfmoe_base_seedling.corpus import END, document, responses
 from selfmoe_base_seedling.tokenizer import CONTEXT, train_tokenizer
 
-WINDOW = 1024
-ROWS = 6
+TOKENS = 6144
+SHORT, LONG = 256, 1024
+LONG_FROM = 0.7
+PROMPT_WEIGHT = 0.25
 TOKENIZER_DOCUMENTS = 8000
 PRINT_EVERY = 20
 WARM_UP, DECAY_FROM = 0.03, 0.4
@@ -38,7 +41,7 @@ class Options:
     Attributes:
         out: Folder that gets the exported model.
         state: Folder with the tokenizer and the resumable checkpoints.
-        steps: Optimizer steps in all, each of `ROWS` x `WINDOW` tokens.
+        steps: Optimizer steps in all, each of `TOKENS` tokens.
         lr: Peak learning rate.
         seed: Root of corpus, initial weights and data order.
         threads: Threads of torch; results repeat only at an equal number.
@@ -75,22 +78,40 @@ def new_model(vocab_size: int, seed: int) -> LlamaForCausalLM:
     return LlamaForCausalLM(config)
 
 
-def batch(tokenizer: Any, seed: int, step: int) -> Tensor:
-    """Return the token ids of one step, shape (ROWS, WINDOW + 1).
+class Batch(NamedTuple):
+    """Token ids, shape (rows, window + 1), and the weight of each as a target, same shape."""
+
+    ids: Tensor
+    weights: Tensor
+
+
+def batch(tokenizer: Any, options: Options, step: int) -> Batch:
+    """Return the `TOKENS` training tokens of one step.
 
     Each row starts with a whole document; documents are joined by the end token until it is full.
     """
-    rows = [_row(tokenizer, seed, step, row) for row in range(ROWS)]
-    return torch.tensor(rows, dtype=torch.long)
+    window = LONG if step >= LONG_FROM * options.steps else SHORT
+    rows = [_row(tokenizer, options.seed, step, row, window) for row in range(TOKENS // window)]
+    return Batch(torch.tensor([ids for ids, _ in rows]), torch.tensor([w for _, w in rows]))
 
 
-def _row(tokenizer: Any, seed: int, step: int, row: int) -> list[int]:
+def _row(
+    tokenizer: Any, seed: int, step: int, row: int, window: int
+) -> tuple[list[int], list[float]]:
     ids: list[int] = []
+    weights: list[float] = []
     index = 0
-    while len(ids) <= WINDOW:
-        ids += tokenizer(document(seed, step, row, index) + END)["input_ids"]
+    while len(ids) <= window:
+        text = document(seed, step, row, index) + END
+        encoded = tokenizer(text, return_offsets_mapping=True)
+        spans = responses(text)
+        ids += encoded["input_ids"]
+        weights += [
+            1.0 if any(start <= left < end for start, end in spans) else PROMPT_WEIGHT
+            for left, _ in encoded["offset_mapping"]
+        ]
         index += 1
-    return ids[: WINDOW + 1]
+    return ids[: window + 1], weights[: window + 1]
 
 
 def learning_rate(options: Options, step: int) -> float:
@@ -110,11 +131,15 @@ def optimizers(model: nn.Module) -> list[torch.optim.Optimizer]:
     ]
 
 
-def loss_of(model: LlamaForCausalLM, ids: Tensor) -> Tensor:
-    """Return the mean next-token loss of a batch in nats; matrix products run in bfloat16."""
+def loss_of(model: LlamaForCausalLM, data: Batch) -> Tensor:
+    """Return the weighted mean next-token loss in nats; matrix products run in bfloat16."""
+    ids, weights = data.ids.to(model.device), data.weights.to(model.device)[:, 1:].flatten()
     with torch.autocast(ids.device.type, torch.bfloat16):
         logits = model(input_ids=ids[:, :-1], use_cache=False).logits
-    return nn.functional.cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten())
+    losses = nn.functional.cross_entropy(
+        logits.float().flatten(0, 1), ids[:, 1:].flatten(), reduction="none"
+    )
+    return (losses * weights).sum() / weights.sum()
 
 
 def train(options: Options) -> None:
@@ -130,8 +155,8 @@ def train(options: Options) -> None:
     first, average = state.restore(options.state, model, parts, options.device)
     began = saved = time.monotonic()
     for step in range(first, options.steps):
-        ids = batch(tokenizer, options.seed, step).to(options.device)
-        loss = _update(model, parts, ids, learning_rate(options, step))
+        data = batch(tokenizer, options, step)
+        loss = _update(model, parts, data, learning_rate(options, step))
         average = loss if average is None else 0.98 * average + 0.02 * loss
         done = step + 1
         if done % PRINT_EVERY == 0 or done == options.steps:
@@ -144,9 +169,9 @@ def train(options: Options) -> None:
 
 
 def _update(
-    model: LlamaForCausalLM, parts: list[torch.optim.Optimizer], ids: Tensor, rate: float
+    model: LlamaForCausalLM, parts: list[torch.optim.Optimizer], data: Batch, rate: float
 ) -> float:
-    loss = loss_of(model, ids)
+    loss = loss_of(model, data)
     value = loss.item()
     if not math.isfinite(value):
         raise FloatingPointError(f"loss is {value}; lower --lr and run again from the checkpoint")
@@ -161,10 +186,10 @@ def _update(
 
 
 def _progress(done: int, steps: int, loss: float, average: float, seconds: float) -> None:
-    tokens = done * ROWS * WINDOW / 1e6
+    tokens = done * TOKENS / 1e6
     print(
         f"step {done}/{steps}  {tokens:.2f} Mtok  loss {loss:.4f}  average {average:.4f}  "
-        f"{ROWS * WINDOW / seconds:.0f} tok/s  {(steps - done) * seconds / 60:.0f} min left",
+        f"{TOKENS / seconds:.0f} tok/s  {(steps - done) * seconds / 60:.0f} min left",
         flush=True,
     )
 

@@ -93,9 +93,14 @@ class TopK(Router):
 
     def _train(self, ctx: ComposeContext, start: Composition) -> Composition:
         from selfmoe.mixture import attach
+        from selfmoe.mixture.checkpointing import checkpointing
         from selfmoe_router_topk.gate import check_trained
 
-        with attach(ctx.base.model, self, start, ctx.experts) as mixture:
+        saving = self.options.gradient_checkpointing
+        with (
+            attach(ctx.base.model, self, start, ctx.experts) as mixture,
+            checkpointing(ctx.base.model, saving),
+        ):
             gate: TopKGate = mixture.gate.requires_grad_(True)
             gate.k = len(start.experts) if self.options.train_k == "all" else self.options.k
             fitted = ctx.fit(

@@ -8,11 +8,7 @@ from typing import Any
 from selfmoe.components import Benchmark
 from selfmoe.errors import DataError
 from selfmoe.records import Instruction, Seed
-
-
-def question_key(instruction: str, text: str = "") -> str:
-    """Return a question without what does not matter for being the same: case and spacing."""
-    return " ".join(f"{instruction}\n{text}".casefold().split())
+from selfmoe.text import normalise
 
 
 def item_keys(benchmark: Benchmark) -> dict[str, Mapping[str, Any]]:
@@ -20,7 +16,7 @@ def item_keys(benchmark: Benchmark) -> dict[str, Mapping[str, Any]]:
     keys = {}
     for doc in benchmark.items:
         task: Instruction = benchmark.ask(doc)
-        keys[question_key(task.instruction, task.input)] = doc
+        keys[normalise(task.instruction, task.input)] = doc
     return keys
 
 
@@ -33,7 +29,7 @@ def refuse_leaks(domain: str, seeds: Sequence[Seed], benchmarks: Iterable[Benchm
     for benchmark in benchmarks:
         items = item_keys(benchmark)
         for seed in seeds:
-            found = items.get(question_key(seed.instruction, seed.input))
+            found = items.get(normalise(seed.instruction, seed.input))
             if found is not None:
                 raise DataError(
                     f"seed '{seed.id}' of domain '{domain}' is item '{found['id']}' of its "

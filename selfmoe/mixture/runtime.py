@@ -3,33 +3,24 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from selfmoe.components import Composer, Gate
 from selfmoe.errors import CompositionError, NotSupportedError, did_you_mean
 from selfmoe.mixture.adapters import Factors
-from selfmoe.mixture.blocks import STATE, Block, routed_class
-from selfmoe.mixture.layers import RoutedDelta
+from selfmoe.mixture.blocks import Block
 from selfmoe.mixture.scope import Annotation, Record, Scope, describe
-from selfmoe.mixture.structure import (
-    Decoder,
-    find_decoder,
-    linears,
-    stores_transposed,
-    text_config,
-    widths,
-)
+from selfmoe.mixture.structure import Decoder, find_decoder
+from selfmoe.mixture.surgery import Surgery
 from selfmoe.records import Composition, Expert
 
 HANDLE = "mixture"
 _GATE = "selfmoe_gate"
-_DELTA = "selfmoe_delta"
 
 
 class Mixture:
@@ -49,21 +40,19 @@ class Mixture:
         self.experts = tuple(experts)
         self.gate: Any = None
         self.keep_alive: Any = None
-        self._model = model
-        self._linears = linears(model)
-        self._undo: list[Callable[[], None]] = []
+        self._surgery = Surgery(model)
         self._scope: Scope | None = None
         self._said = Annotation()
         self._record: Record | None = None
         self._blocks = 0
-        self._add_attribute(model, HANDLE, self)
+        self._model = model
+        self._surgery.attribute(model, HANDLE, self)
 
     # --- using it -------------------------------------------------------------------------------
 
     def detach(self) -> None:
         """Give the model back bit for bit as it was; does nothing the second time."""
-        while self._undo:
-            self._undo.pop()()
+        self._surgery.undo()
 
     def __enter__(self) -> Mixture:
         return self
@@ -118,11 +107,11 @@ class Mixture:
         self.gate = gate
         self._blocks = len(decoder.blocks)
         device = next(decoder.stack.parameters()).device
-        self._add_module(self._model, _GATE, gate.to(device).requires_grad_(False))
+        self._surgery.attribute(self._model, _GATE, gate.to(device).requires_grad_(False))
         self._watch(decoder.stack)
         states = [Block(i, gate, self._current) for i in range(self._blocks)]
         for block, state in zip(decoder.blocks, states, strict=True):
-            self._swap_class(block, state)
+            self._surgery.block(block, state)
         for site, parts in by_site(factors).items():
             number, inside, _ = site.removeprefix(f"{decoder.path}.").partition(".")
             if not (site.startswith(f"{decoder.path}.") and inside):
@@ -131,73 +120,28 @@ class Mixture:
                     f"expert {names} changes {site}, which lies outside the decoder blocks "
                     f"({decoder.path}); a router cannot weigh it"
                 )
-            self._add_delta(site, parts, partial(states[int(number)].weigh, linear=site))
+            weigh = partial(states[int(number)].weigh, linear=site)
+            self._surgery.experts(site, parts, weigh, self.experts)
 
     def add_adapters(self, factors: Sequence[Mapping[str, Factors]]) -> None:
         """Add adapters with a constant weight of 1."""
         for site, parts in by_site(factors).items():
-            self._add_delta(site, parts, _fully)
+            self._surgery.experts(site, parts, _fully, self.experts)
 
     def add_deltas(self, deltas: Mapping[str, Tensor]) -> None:
-        """Put ``W0 + delta`` in the place of weights; added in float32, kept in their dtype."""
+        """Put ``W0 + delta`` in the place of weights."""
         for site in deltas:
-            linear = self._linear(site)
-            old, delta = linear._parameters["weight"], deltas[site]
-            assert old is not None
-            _check_shape(site, widths(linear), (delta.shape[1], delta.shape[0]))
-            if not old.is_floating_point():
-                raise CompositionError(f"{site}: weight deltas cannot be added to {old.dtype}")
-            delta = (delta.t() if stores_transposed(linear) else delta).to(old.device)
-            new = (old.detach().float() + delta.float()).to(old.dtype)
-            linear._parameters["weight"] = nn.Parameter(new, requires_grad=False)
-            self._undo.append(partial(_restore_weight, linear, old))
+            self._surgery.weight(site, deltas[site])
 
-    # --- the pieces, each with its way back -----------------------------------------------------
-
-    def _add_attribute(self, module: nn.Module, name: str, value: Any) -> None:
-        setattr(module, name, value)
-        self._undo.append(partial(delattr, module, name))
-
-    def _add_module(self, parent: nn.Module, name: str, child: nn.Module) -> None:
-        parent.add_module(name, child)
-        self._undo.append(partial(delattr, parent, name))
-
-    def _add_delta(
-        self, site: str, parts: Mapping[int, Factors], weigh: Callable[[Tensor], Tensor | None]
-    ) -> None:
-        linear = self._linear(site)
-        for i, f in parts.items():
-            shape = (f.a.shape[1], f.b.shape[0])
-            _check_shape(site, widths(linear), shape, f" of expert '{self.experts[i]}'")
-        delta = RoutedDelta(parts, _like(next(linear.parameters()), self._model), weigh)
-        self._add_module(linear, _DELTA, delta)
-        self._undo.append(linear.register_forward_hook(delta.hook).remove)
-
-    def _linear(self, site: str) -> nn.Module:
-        if site not in self._linears:
-            raise CompositionError(
-                f"the model has no linear layer '{site}'{did_you_mean(site, self._linears)}; was "
-                "the expert trained on another architecture?"
-            )
-        return self._linears[site]
-
-    def _swap_class(self, block: nn.Module, state: Block) -> None:
-        if "forward" in vars(block):
-            raise CompositionError(
-                "the forward of the decoder blocks has been replaced, as accelerate does for "
-                "models spread over devices; load the model onto one device to route its tokens"
-            )
-        cls = type(block)
-        self._add_attribute(block, STATE, state)
-        block.__class__ = routed_class(cls)  # type: ignore[arg-type]
-        self._undo.append(partial(setattr, block, "__class__", cls))
+    # --- following the forwards -----------------------------------------------------------------
 
     def _watch(self, stack: nn.Module) -> None:
         """Open a scope for every forward of the stack."""
         opens = partial(self._open, inspect.signature(stack.forward))
         before = stack.register_forward_pre_hook(opens, with_kwargs=True)
         after = stack.register_forward_hook(self._close, always_call=True)
-        self._undo += [before.remove, after.remove]
+        self._surgery.on_undo(before.remove)
+        self._surgery.on_undo(after.remove)
 
     def _open(
         self, says: inspect.Signature, stack: nn.Module, args: Any, kwargs: dict[str, Any]
@@ -281,27 +225,6 @@ def _path(name: str, experts: Mapping[str, Expert]) -> Any:
             f"the composition needs expert '{name}'{did_you_mean(name, experts)}; given: {known}"
         )
     return experts[name].path
-
-
-def _check_shape(site: str, has: tuple[int, int], needs: tuple[int, int], whose: str = "") -> None:
-    if has != needs:
-        raise CompositionError(
-            f"{site} maps {has[0]} to {has[1]} features, the delta{whose} maps {needs[0]} to "
-            f"{needs[1]}; was the expert trained on another model?"
-        )
-
-
-def _restore_weight(linear: nn.Module, old: nn.Parameter) -> None:
-    now = linear._parameters["weight"]
-    assert now is not None
-    old.data = old.data.to(now.device)
-    linear._parameters["weight"] = old
-
-
-def _like(weight: Tensor, model: nn.Module) -> Tensor:
-    """Return a tensor of the device and dtype to compute in beside a weight, maybe quantised."""
-    dtype = getattr(text_config(model), "dtype", None) or torch.float32
-    return weight if weight.is_floating_point() else weight.new_empty(0, dtype=dtype)
 
 
 def _fully(x: Tensor) -> None:

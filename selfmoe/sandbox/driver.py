@@ -164,7 +164,9 @@ def _landlock_rules(readable: list[str], devices: list[str]) -> int:
         raise OSError("the kernel has no Landlock")
     # Every right that this version knows: 13 at first, later REFER, TRUNCATE, IOCTL_DEV.
     handled = (1 << {1: 13, 2: 14, 3: 15, 4: 15}.get(version, 16)) - 1
-    rules = _call("syscall", _LANDLOCK_CREATE_RULESET, struct.pack("Q", handled), 8, 0)
+    # And from 6 on no signals or abstract sockets to processes outside.
+    attributes = struct.pack("3Q", handled, 0, 3) if version >= 6 else struct.pack("Q", handled)
+    rules = _call("syscall", _LANDLOCK_CREATE_RULESET, attributes, len(attributes), 0)
     for path in (*readable, *devices):
         rights = read_file | (read_folder if os.path.isdir(path) else 0)
         rights |= write_file if path == "/dev/null" else 0

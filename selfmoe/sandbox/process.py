@@ -59,7 +59,8 @@ def _attempt(tier: str, program: str, timeout_s: float) -> Verdict:
         return Verdict("infra_error", tier, f"cannot start: {error}")
     before, started, report = output.partition(STARTED)
     if not started:
-        return Verdict("infra_error", tier, _line(before) or f"not started ({in_time=})")
+        silence = "the driver ended" if in_time else f"the driver did not start in {START_S:g} s"
+        return Verdict("infra_error", tier, _line(before) or silence)
     if report == token:
         return Verdict("passed", tier)
     if not in_time:
@@ -116,16 +117,18 @@ def _listen(process: subprocess.Popen[bytes], timeout_s: float, done: bytes) -> 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Kill what still runs: first the children, so that their parent reaps them."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    pids: list[int] = []
+    assert process.stderr is not None
+    children: list[int] = []
     with contextlib.suppress(OSError):
-        pids = [int(pid) for pid in children.read_text(encoding="ascii").split()]
-    for pid in pids:
+        listed = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_bytes()
+        children = [int(pid) for pid in listed.split()]
+    for pid in children:
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGKILL)
-    if pids:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(0.3)
+    if children:
+        closed = select.poll()
+        closed.register(process.stderr, 0)  # reports only that the other end is closed
+        closed.poll(300)
     with contextlib.suppress(OSError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -38,6 +38,7 @@ _KERNEL: dict[str, _Numbers] = {
     "fsopen": (430, 430), "fsconfig": (431, 431), "fsmount": (432, 432), "fspick": (433, 433),
     "mount_setattr": (442, 442), "name_to_handle_at": (303, 264), "open_by_handle_at": (304, 265),
     "bpf": (321, 280), "perf_event_open": (298, 241), "userfaultfd": (323, 282),
+    "open_tree_attr": (467, 467), "syslog": (103, 116),
     "io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427),
 }
 _HOST_FILES: dict[str, _Numbers] = {  # what Landlock does not (or, before 6.2, did not) govern
@@ -47,20 +48,22 @@ _HOST_FILES: dict[str, _Numbers] = {  # what Landlock does not (or, before 6.2, 
     "setxattr": (188, 5), "lsetxattr": (189, 6), "fsetxattr": (190, 7), "setxattrat": (463, 463),
     "removexattr": (197, 14), "lremovexattr": (198, 15), "fremovexattr": (199, 16),
     "removexattrat": (466, 466), "file_setattr": (469, 469), "truncate": (76, 45),
+    "inotify_add_watch": (254, 27), "fanotify_init": (300, 262), "fanotify_mark": (301, 263),
 }
-_CLONE3: _Numbers = (435, 435)
-_CLONE: _Numbers = (56, 220)
-_PRLIMIT: _Numbers = (302, 261)
-_PRCTL: _Numbers = (157, 167)
+_CLONE3 = (435, 435)
+_CLONE, _CLONE_THREAD = (56, 220), 0x10000
+_PRLIMIT, _ONESELF = (302, 261), 0
+_PRCTL, _PR_SET_PDEATHSIG = (157, 167), 1
+_FCNTL, _SET_OWNERS = (72, 25), (8, 15)  # F_SETOWN, F_SETOWN_EX: a pipe may signal any process
+_IOCTL, _SET_SOCKET_OWNERS = (16, 29), (0x8901, 0x8902)  # FIOSETOWN, SIOCSPGRP
 # fmt: on
 
-_CLONE_THREAD = 0x10000
-_PR_SET_PDEATHSIG = 1
+_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_NUMBER, _ARCH, _FIRST, _SECOND = 0, 4, 16, 24  # offsets in struct seccomp_data; two arguments
+_ALLOW, _KILL, _REFUSE = 0x7FFF0000, 0x80000000, 0x00050000
 _X32 = 0x40000000
 
-_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-_NUMBER, _ARCH, _FIRST_ARGUMENT = 0, 4, 16  # offsets in struct seccomp_data
-_ALLOW, _KILL, _REFUSE = 0x7FFF0000, 0x80000000, 0x00050000
+_Instruction = tuple[int, int, int, int]
 
 
 def seccomp_filter(*, host_files: bool) -> bytes:
@@ -79,23 +82,26 @@ def seccomp_filter(*, host_files: bool) -> bytes:
         if (number := numbers[column]) is not None:
             code += [(_EQUAL, 0, 1, number), _refuse(errno.EPERM)]
     # Threads, but no processes. glibc takes ENOSYS as "use clone", whose flags can be looked at.
-    code += [(_EQUAL, 0, 1, _CLONE3[column] or 0), _refuse(errno.ENOSYS)]
-    code += _if_argument(_CLONE[column] or 0, (_ANY_BIT, _CLONE_THREAD), allow=True)
-    code += _if_argument(_PRLIMIT[column] or 0, (_EQUAL, 0), allow=True)  # pid 0: oneself
-    code += _if_argument(_PRCTL[column] or 0, (_EQUAL, _PR_SET_PDEATHSIG), allow=False)
+    code += [(_EQUAL, 0, 1, _CLONE3[column]), _refuse(errno.ENOSYS)]
+    code += _if(_CLONE[column], _FIRST, _ANY_BIT, (_CLONE_THREAD,), allow=True)
+    code += _if(_PRLIMIT[column], _FIRST, _EQUAL, (_ONESELF,), allow=True)
+    code += _if(_PRCTL[column], _FIRST, _EQUAL, (_PR_SET_PDEATHSIG,), allow=False)
+    code += _if(_FCNTL[column], _SECOND, _EQUAL, _SET_OWNERS, allow=False)
+    code += _if(_IOCTL[column], _SECOND, _EQUAL, _SET_SOCKET_OWNERS, allow=False)
     code += [(_RETURN, 0, 0, _ALLOW)]
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in code)
 
 
-def _refuse(error: int) -> tuple[int, int, int, int]:
+def _refuse(error: int) -> _Instruction:
     return _RETURN, 0, 0, _REFUSE | error
 
 
-def _if_argument(
-    number: int, test: tuple[int, int], *, allow: bool
-) -> list[tuple[int, int, int, int]]:
-    """Decide call ``number`` by its first argument: allowed if the test holds, or if it fails."""
-    kind, value = test
-    yes, no = (_RETURN, 0, 0, _ALLOW), _refuse(errno.EPERM)
-    look = [(_EQUAL, 0, 4, number), (_LOAD, 0, 0, _FIRST_ARGUMENT), (kind, 0, 1, value)]
-    return [*look, yes, no] if allow else [*look, no, yes]
+def _if(
+    number: int, argument: int, test: int, values: tuple[int, ...], *, allow: bool
+) -> list[_Instruction]:
+    """Decide call ``number`` by an argument: what to do if the test holds for one of ``values``."""
+    then, otherwise = (_RETURN, 0, 0, _ALLOW), _refuse(errno.EPERM)
+    if not allow:
+        then, otherwise = otherwise, then
+    cases = [step for value in values for step in ((test, 0, 1, value), then)]
+    return [(_EQUAL, 0, len(cases) + 2, number), (_LOAD, 0, 0, argument), *cases, otherwise]

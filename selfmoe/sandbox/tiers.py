@@ -72,14 +72,13 @@ def command(tier: str) -> list[str]:
         return [*python, driver.__file__]
     user = ["--unshare-user", "--uid", str(driver.NOBODY), "--gid", str(driver.NOBODY)]
     if _is_admin():  # then the driver itself becomes nobody; a private user namespace comes later
-        # With KILL, for else the death of bwrap, which is still root, could not reach it.
-        user = [w for cap in ("SETUID", "SETGID", "KILL") for w in ("--cap-add", f"CAP_{cap}")]
+        user = ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
     walls = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
     binds = [word for path in (*readable(), python[0]) for word in _bind(path)]
     binds += ["--ro-bind", driver.__file__, "/driver.py"]
     binds += [word for path in DEVICES for word in ("--dev-bind", path, path)]
     scratch = ["--perms", "1777", "--size", str(SCRATCH_BYTES), "--tmpfs", "/tmp"]
-    end = ["--remount-ro", "/", "--chdir", "/tmp", "--die-with-parent", "--as-pid-1"]
+    end = ["--remount-ro", "/", "--chdir", "/tmp", "--die-with-parent"]
     bwrap = [shutil.which(BWRAP) or BWRAP, "--cap-drop", "ALL", *user, *walls]
     return [*bwrap, *binds, *scratch, *end, *python, "/driver.py"]
 

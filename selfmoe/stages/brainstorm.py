@@ -39,10 +39,11 @@ def brainstorm(domain: Domain, job: Job) -> None:
     config = job.session.config.brainstorm
     seeds = read_seeds(job.input("seeds"))
     collected = _Collected(domain, seeds)
-    batches = -(-config.n * config.max_tries // config.batch_size)
+    size = min(config.batch_size, config.n)
+    batches = -(-config.n * config.max_tries // size)
     with job.session.display.work(job.task.name) as update:
         for index in range(batches):
-            make = partial(_write, job, domain, seeds, index)
+            make = partial(_write, job, domain, seeds, index, size)
             for row in batch(job.work, index, make):
                 if len(collected.kept) < config.n:
                     collected.add(row)
@@ -59,15 +60,13 @@ def brainstorm(domain: Domain, job: Job) -> None:
     collected.save(job.out)
 
 
-def _write(job: Job, domain: Domain, seeds: list[Seed], index: int) -> list[Row]:
+def _write(job: Job, domain: Domain, seeds: list[Seed], index: int, size: int) -> list[Row]:
     """Return one batch of raw continuations, with the ids of the seeds in context."""
     from selfmoe.generation import Sampling, generate
 
     config = job.session.config.brainstorm
     prompts = domain.prompts(job.session.config.source)
-    shots = [
-        pick(seeds, config.shots, job.seed("shots", index, row)) for row in range(config.batch_size)
-    ]
+    shots = [pick(seeds, config.shots, job.seed("shots", index, row)) for row in range(size)]
     base = job.session.base
     texts, shown = [], []
     for group in shots:

@@ -8,6 +8,7 @@ from functools import partial
 
 from selfmoe.components import Domain
 from selfmoe.errors import StageError
+from selfmoe.evaluation.leaks import refuse_leaks
 from selfmoe.files import write_jsonl
 from selfmoe.plan import Job, Plan
 
@@ -31,6 +32,7 @@ def draw(domain: Domain, job: Job) -> None:
     """Write ``seeds.jsonl``.
 
     Raises:
+        DataError: If a seed is a benchmark item, or the data is malformed.
         StageError: If the domain returns another number of seeds, or two with one id.
     """
     config = job.session.config
@@ -41,4 +43,5 @@ def draw(domain: Domain, job: Job) -> None:
             f"domain '{domain.name}' gave {len(seeds)} seeds with {distinct} different ids, "
             f"but seeds.n is {config.seeds.n}"
         )
+    refuse_leaks(domain.name, seeds, domain.benchmarks(config.source))
     write_jsonl(job.out / "seeds.jsonl", [asdict(seed) for seed in seeds])

@@ -10,7 +10,7 @@ Everything runs on a tiny random Llama with two random experts of different rank
 
 from __future__ import annotations
 
-import inspect
+import itertools
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ import yaml
 from pydantic import ValidationError
 from torch import Tensor
 
-from selfmoe.components import ComposeContext, Composer, ComponentConfig, TrainContext, Trainer
+from selfmoe.components import ComponentConfig, ComposeContext, Composer, TrainContext, Trainer
 from selfmoe.fit import Fit
 from selfmoe.mixture import Mixture, attach, load, save
 from selfmoe.mixture.storage import model_hash
@@ -71,7 +71,7 @@ class ComposerContract:
 
     @pytest.fixture
     def experts(self, base: LoadedBase, tmp_path: Path) -> dict[str, Expert]:
-        """Return the experts to compose: same layers, ranks 2, 3, …"""
+        """Return the experts to compose: same layers, ranks 2, 3 and so on."""
         return {
             name: Expert(name, random_adapter(base.model, tmp_path / name, r=2 + i, seed=i))
             for i, name in enumerate(self.domains)
@@ -97,20 +97,24 @@ class ComposerContract:
     # --- what it says of itself -----------------------------------------------------------------
 
     def test_says_what_it_is(self, composer: Composer) -> None:
+        """It has a name and a first line that explains it."""
         assert composer.summary(), "the first line of the docstring says what the composer is"
         assert composer.name
 
     def test_entry_point_module_is_light(self, composer: Composer) -> None:
+        """Its entry-point module imports none of the heavy libraries."""
         module = type(composer).__module__.partition(".")[0]
         command = [sys.executable, "-c", _BLOCKED, module, ",".join(HEAVY)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 
     def test_unknown_option_is_rejected(self, composer: Composer) -> None:
+        """An option it does not have is an error that names it."""
         with pytest.raises(ValidationError, match="no_such_option"):
             composer.Config.model_validate({"no_such_option": 1})
 
     def test_options_survive_yaml(self, composer: Composer) -> None:
+        """Its options can be written to YAML and read back."""
         written = yaml.safe_dump(composer.options.model_dump(mode="json"))
         assert composer.Config.model_validate(yaml.safe_load(written)) == composer.options
         assert isinstance(composer.options, ComponentConfig)
@@ -118,18 +122,21 @@ class ComposerContract:
     # --- what it makes --------------------------------------------------------------------------
 
     def test_names_its_experts(self, composition: Composition, composer: Composer) -> None:
+        """A composition tells its composer and its experts in gate order."""
         assert composition.composer == composer.name
         assert tuple(ref.name for ref in composition.experts) == self.domains
 
     def test_same_seed_gives_the_same_bits(
         self, composer: Composer, composition: Composition, context: ComposeContext, tmp_path: Path
     ) -> None:
+        """Composing twice gives equal bits."""
         again = composer.compose(context._replace(work=tmp_path / "again"))
         assert_same(composition, again)
 
     def test_base_and_experts_stay_as_they_are(
         self, composer: Composer, context: ComposeContext
     ) -> None:
+        """Composing changes neither the base nor a file of an expert."""
         before, files = model_hash(context.base.model), _files(context)
         structure = _structure(context.base.model)
         composer.compose(context)
@@ -141,6 +148,7 @@ class ComposerContract:
     def test_saves_and_loads_bit_for_bit(
         self, composition: Composition, context: ComposeContext, tmp_path: Path
     ) -> None:
+        """Saving and loading changes no bit."""
         save(composition, tmp_path / "saved", base_hash=context.base.hash)
         loaded = load(tmp_path / "saved", base_hash=context.base.hash, experts=context.experts)
         assert_same(composition, loaded)
@@ -150,6 +158,7 @@ class ComposerContract:
     def test_changes_the_base_and_gives_it_back(
         self, composer: Composer, composition: Composition, context: ComposeContext
     ) -> None:
+        """Attaching changes the logits, detaching restores every bit."""
         model, ids = context.base.model, _tokens()
         before, structure = model_hash(model), _structure(model)
         plain = _logits(model, ids)
@@ -163,6 +172,7 @@ class ComposerContract:
     def test_gate_weights_are_weights(
         self, composer: Composer, composition: Composition, context: ComposeContext
     ) -> None:
+        """A gate returns finite weights ≥ 0, one an expert and token."""
         with _attached(composer, composition, context) as mixture:
             _need_gate(mixture)
             seen: list[Tensor] = []
@@ -181,6 +191,7 @@ class ComposerContract:
     def test_causal_gates_do_not_look_ahead(
         self, composer: Composer, composition: Composition, context: ComposeContext
     ) -> None:
+        """A prefix, whole or cached, is routed as within the whole."""
         model, ids = context.base.model, _tokens()
         with _attached(composer, composition, context) as mixture:
             _need_gate(mixture)
@@ -247,7 +258,7 @@ def _cached_logits(model: Any, ids: Tensor, prefix: int) -> Tensor:
     cuts = [0, *range(prefix, ids.shape[1] + 1)]
     cache, logits = None, []
     with torch.no_grad():
-        for start, end in zip(cuts, cuts[1:], strict=False):
+        for start, end in itertools.pairwise(cuts):
             mask = torch.ones_like(ids[:, :end])
             out = model(ids[:, start:end], mask, past_key_values=cache, use_cache=True)
             cache = out.past_key_values

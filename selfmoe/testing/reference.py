@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from selfmoe.components import Site, TokenInfo
 from selfmoe.mixture.adapters import Factors
 
 Alpha = Callable[[int, Tensor], Tensor]

@@ -10,10 +10,6 @@ import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
-from selfmoe_merge_dare import Dare
-from selfmoe_merge_dare.merge import kept
-from selfmoe_merge_instance import Instance
-from selfmoe_merge_ties import Ties
 
 from selfmoe.errors import CompositionError
 from selfmoe.mixture import attach
@@ -22,6 +18,10 @@ from selfmoe.mixture.deltas import truncate
 from selfmoe.records import Expert
 from selfmoe.testing.composers import ComposerContract, assert_close
 from selfmoe.testing.models import random_adapter
+from selfmoe_merge_dare import Dare
+from selfmoe_merge_dare.merge import kept
+from selfmoe_merge_instance import Instance
+from selfmoe_merge_ties import Ties
 
 DOMAINS = ("math", "coding", "facts")
 SITE = "model.layers.1.mlp.down_proj"

@@ -116,7 +116,7 @@ class TestDamage:
             tensors["base_model.model.model.embed_tokens.lora_embedding_A"] = torch.ones(2, 2)
 
         self.rewrite(adapter, change)
-        with pytest.raises(CompositionError, match="lora_embedding_A.*not part of a plain LoRA"):
+        with pytest.raises(CompositionError, match=r"lora_embedding_A.*not part of a plain LoRA"):
             read_factors(adapter)
 
     def test_half_a_pair(self, adapter):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
-from selfmoe_router_topk import TopK
 from torch import nn
 
 from selfmoe.components import Composer
@@ -21,6 +21,7 @@ from selfmoe.records import Composition, Expert, ExpertRef
 from selfmoe.testing.composers import assert_close
 from selfmoe.testing.models import GPT2_TARGETS, random_adapter, tiny_gpt2, tiny_llama
 from selfmoe.testing.reference import naive_mixture, topk_alpha
+from selfmoe_router_topk import TopK
 
 MODELS = {
     "llama": (tiny_llama, None),
@@ -270,10 +271,13 @@ def test_left_padding_changes_nothing(llama, experts):
 )
 def test_generates(llama, experts, how):
     ids = ids_of(2, 6)
-    with routed(llama, experts, theta_of(3)) as mixture, mixture.record() as record:
-        with mixture.annotate(prompt_mask=torch.ones_like(ids), domain=("math", "coding")):
-            torch.manual_seed(0)
-            out = llama.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=5, **how)
+    with (
+        routed(llama, experts, theta_of(3)) as mixture,
+        mixture.record() as record,
+        mixture.annotate(prompt_mask=torch.ones_like(ids), domain=("math", "coding")),
+    ):
+        torch.manual_seed(0)
+        out = llama.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=5, **how)
     assert out.shape[1] <= 11
     assert record.tokens("prompt") >= 12
     assert record.tokens("response") >= 4
@@ -299,7 +303,7 @@ def theta_gradient(model, experts, inputs, checkpointing=None, forwards=1):
         tensors = {"theta": theta_of(3)}
     else:
         tensors = {"theta_32": theta_of(3), "theta_48": theta_of(3, 48)}
-    made = composition_of(experts, None, 1, inputs=inputs)._replace_tensors(tensors)
+    made = replace(composition_of(experts, None, 1, inputs=inputs), tensors=tensors)
     with attach(model, TopK(TopK.Config(inputs=inputs)), made, experts) as mixture:
         parameters = list(mixture.gate.requires_grad_(True).parameters())
         if checkpointing is not None:
@@ -320,15 +324,6 @@ def theta_gradient(model, experts, inputs, checkpointing=None, forwards=1):
             model.eval()
         assert record.tokens() % (22 * forwards + 3) == 0, "recomputed tokens were recorded"
         return [p.grad for p in parameters]
-
-
-@pytest.fixture(autouse=True)
-def _replaceable(monkeypatch):
-    from dataclasses import replace
-
-    monkeypatch.setattr(
-        Composition, "_replace_tensors", lambda self, t: replace(self, tensors=t), raising=False
-    )
 
 
 def test_router_gradient_is_that_of_the_naive_formula(llama, experts):
@@ -454,14 +449,14 @@ class TestRefusals:
         other = tiny_llama(intermediate_size=64)
         experts["facts"] = Expert("facts", random_adapter(other, tmp_path / "other"))
         before = parts_of(llama), hooks_of(llama)
-        with pytest.raises(CompositionError, match="mlp.down_proj maps 48 to 32.*'facts'"):
+        with pytest.raises(CompositionError, match=r"mlp.down_proj maps 48 to 32.*'facts'"):
             routed(llama, experts, theta_of(3))
         assert before == (parts_of(llama), hooks_of(llama))
 
     def test_expert_of_another_architecture(self, llama, tmp_path):
         path = random_adapter(tiny_gpt2(), tmp_path / "gpt2", targets=GPT2_TARGETS)
         with pytest.raises(
-            CompositionError, match="transformer.h.0.attn.c_attn.*outside the decoder"
+            CompositionError, match=r"transformer.h.0.attn.c_attn.*outside the decoder"
         ):
             routed(llama, {"a": Expert("a", path)}, theta_of(1))
 
@@ -469,7 +464,7 @@ class TestRefusals:
         path = random_adapter(llama, tmp_path / "head", targets=("lm_head",))
         kept = {k: v for k, v in load_file(path / WEIGHTS).items() if "base_layer" not in k}
         save_file(kept, path / WEIGHTS)  # PEFT stores the head itself too
-        with pytest.raises(CompositionError, match="lm_head.*outside the decoder blocks"):
+        with pytest.raises(CompositionError, match=r"lm_head.*outside the decoder blocks"):
             routed(llama, {"a": Expert("a", path)}, theta_of(1))
 
     def test_missing_expert(self, llama, experts):
@@ -489,5 +484,5 @@ class TestRefusals:
         with pytest.raises(CompositionError, match=r"model.layers, model.more.*blocks="):
             find_decoder(llama)
         assert find_decoder(llama, "model.layers").path == "model.layers"
-        with pytest.raises(CompositionError, match="did you mean 'model.layers'"):
+        with pytest.raises(CompositionError, match=r"did you mean 'model.layers'"):
             find_decoder(llama, "model.layer")

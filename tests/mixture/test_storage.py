@@ -7,7 +7,6 @@ import shutil
 
 import pytest
 import torch
-from selfmoe_router_topk import TopK
 
 from selfmoe.errors import CompositionError
 from selfmoe.mixture import attach, load, save
@@ -15,6 +14,7 @@ from selfmoe.mixture.storage import FACTS, TENSORS, references
 from selfmoe.records import Composition, Expert
 from selfmoe.testing.composers import assert_same
 from selfmoe.testing.models import random_adapter, tiny_llama
+from selfmoe_router_topk import TopK
 
 
 @pytest.fixture

@@ -132,16 +132,38 @@ def test_weights_come_with_a_model_card() -> None:
 
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> train.Options:
-    monkeypatch.setattr(train, "ROWS", 1)
-    monkeypatch.setattr(train, "WINDOW", 64)
+    monkeypatch.setattr(train, "TOKENS", 64)
+    monkeypatch.setattr(train, "SHORT", 32)
+    monkeypatch.setattr(train, "LONG", 64)
     monkeypatch.setattr(train, "TOKENIZER_DOCUMENTS", 300)
     return train.Options(out=tmp_path / "out", state=tmp_path / "state", steps=4, save_every_s=0)
 
 
-def test_batches_are_a_function_of_the_step(tokenizer: Any) -> None:
-    assert torch.equal(train.batch(tokenizer, 0, 3), train.batch(tokenizer, 0, 3))
-    assert not torch.equal(train.batch(tokenizer, 0, 3), train.batch(tokenizer, 0, 4))
-    assert train.batch(tokenizer, 0, 3).shape == (train.ROWS, train.WINDOW + 1)
+def test_batches_are_a_function_of_the_step(tokenizer: Any, tiny: train.Options) -> None:
+    first, same, other = (train.batch(tokenizer, tiny, step) for step in (0, 0, 1))
+    assert torch.equal(first.ids, same.ids)
+    assert torch.equal(first.weights, same.weights)
+    assert not torch.equal(first.ids, other.ids)
+    assert first.ids.shape == first.weights.shape == (2, 33)
+    assert train.batch(tokenizer, tiny, 3).ids.shape == (1, 65)
+
+
+def test_responses_weigh_more_than_prompts(
+    tokenizer: Any, tiny: train.Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "Q: What is 1 + 1?\nA: 2\n\nQ: What is 2 + 2?\nA: 4"
+    monkeypatch.setattr(train, "document", lambda *_: text)
+    data = train.batch(tokenizer, tiny, 0)
+    heavy = [i for i, w in zip(data.ids[0], data.weights[0], strict=True) if w == 1.0]
+    assert tokenizer.decode(heavy).startswith(f" 2\n\n 4{corpus.END}")
+
+
+@pytest.mark.parametrize("layout", [*corpus._LAYOUTS, corpus.ALPACA])
+def test_responses_are_found_in_every_layout(layout: str) -> None:
+    answers = ["1 > 0. #### 1", "def f(x):\n    return x"]
+    blocks = [layout.format(instruction="Do it.", input="x?", response=a) for a in answers]
+    text = "\n\n".join(blocks)
+    assert [text[start:end].strip() for start, end in corpus.responses(text)] == answers
 
 
 def test_interrupted_training_equals_whole_training(

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 from pydantic import ValidationError
-from selfmoe_router_topk import TopK
-from selfmoe_router_topk.gate import TopKGate
 
 from selfmoe.components import Site, TokenInfo
 from selfmoe.errors import CompositionError, StageError
 from selfmoe.mixture import attach
 from selfmoe.testing.composers import ComposerContract
+from selfmoe_router_topk import TopK
+from selfmoe_router_topk.gate import TopKGate
 
 INPUTS = ["block_input", "embedding", "per_width", "per_linear"]
 QUICK = {"epochs": 1, "lr": 0.05, "batch_size": 3}
@@ -78,6 +78,24 @@ class TestCompose(ComposerContract):
         start = router.compose(context._replace(data=[])).tensors["theta"]
         assert 0.01 < start.std() < 0.03
         assert not torch.equal(router.compose(context).tensors["theta"], start)
+
+    @pytest.mark.parametrize("inputs", INPUTS)
+    def test_checkpointing_learns_the_same(self, context, inputs, monkeypatch):
+        import torch.utils.checkpoint
+
+        plain = TopK(TopK.Config(inputs=inputs, **QUICK)).compose(context)
+        calls = []
+        real = torch.utils.checkpoint.checkpoint
+        monkeypatch.setattr(
+            "transformers.modeling_utils.checkpoint",
+            lambda *args, **kwargs: calls.append(1) or real(*args, **kwargs),
+        )
+        saving = TopK(TopK.Config(inputs=inputs, gradient_checkpointing=True, **QUICK))
+        made = saving.compose(context)
+        assert calls, "nothing was checkpointed"
+        for name, tensor in plain.tensors.items():
+            torch.testing.assert_close(made.tensors[name], tensor)
+        assert not any(module.training for module in context.base.model.modules())
 
     def test_train_k_matters(self, context):
         thetas = [

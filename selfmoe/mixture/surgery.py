@@ -1,0 +1,113 @@
+"""Changing a model so that every change can be taken back, bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from selfmoe.errors import CompositionError, did_you_mean
+from selfmoe.mixture.adapters import Factors
+from selfmoe.mixture.blocks import STATE, Block, routed_class
+from selfmoe.mixture.layers import RoutedDelta, Weigh
+from selfmoe.mixture.structure import linears, stores_transposed, text_config, widths
+
+_DELTA = "selfmoe_delta"
+
+
+class Surgery:
+    """Changes to one model, each with its way back.
+
+    Args:
+        model: What is changed.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._linears = linears(model)
+        self._undo: list[Callable[[], object]] = []
+
+    def undo(self) -> None:
+        """Take all changes back, the last one first; does nothing the second time."""
+        while self._undo:
+            self._undo.pop()()
+
+    def on_undo(self, step: Callable[[], object]) -> None:
+        """Let ``step`` be part of taking back."""
+        self._undo.append(step)
+
+    def attribute(self, module: nn.Module, name: str, value: Any) -> None:
+        """Give a module an attribute; an ``nn.Module`` becomes its child."""
+        setattr(module, name, value)
+        self.on_undo(partial(delattr, module, name))
+
+    def block(self, block: nn.Module, state: Block) -> None:
+        """Make a decoder block route."""
+        if "forward" in vars(block):
+            raise CompositionError(
+                "the forward of the decoder blocks has been replaced, as accelerate does for "
+                "models spread over devices; load the model onto one device to route its tokens"
+            )
+        cls = type(block)
+        self.attribute(block, STATE, state)
+        block.__class__ = routed_class(cls)  # type: ignore[arg-type]
+        self.on_undo(partial(setattr, block, "__class__", cls))
+
+    def experts(self, site: str, parts: Mapping[int, Factors], weigh: Weigh, names: Any) -> None:
+        """Add what several experts contribute to a linear layer, weighed by ``weigh``."""
+        linear = self._linear(site)
+        for i, f in parts.items():
+            shape = (f.a.shape[1], f.b.shape[0])
+            _check_shape(site, widths(linear), shape, f" of expert '{names[i]}'")
+        delta = RoutedDelta(parts, _like(next(linear.parameters()), self._model), weigh)
+        self.attribute(linear, _DELTA, delta)
+        self.on_undo(linear.register_forward_hook(delta.hook).remove)
+
+    def weight(self, site: str, delta: Tensor) -> None:
+        """Put ``W0 + delta`` in the place of a weight; ``delta`` has shape ``(out, in)``.
+
+        Added in float32 and rounded to the weight's dtype once.
+        """
+        linear = self._linear(site)
+        old = linear._parameters["weight"]
+        assert old is not None
+        _check_shape(site, widths(linear), (delta.shape[1], delta.shape[0]))
+        if not old.is_floating_point():
+            raise CompositionError(f"{site}: weight deltas cannot be added to {old.dtype}")
+        exact = torch.promote_types(old.dtype, torch.float32)
+        delta = (delta.t() if stores_transposed(linear) else delta).to(old.device, exact)
+        new = (old.detach().to(exact) + delta).to(old.dtype)
+        linear._parameters["weight"] = nn.Parameter(new, requires_grad=False)
+        self.on_undo(partial(_restore_weight, linear, old))
+
+    def _linear(self, site: str) -> nn.Module:
+        if site not in self._linears:
+            raise CompositionError(
+                f"the model has no linear layer '{site}'{did_you_mean(site, self._linears)}; was "
+                "the expert trained on another architecture?"
+            )
+        return self._linears[site]
+
+
+def _check_shape(site: str, has: tuple[int, int], needs: tuple[int, int], whose: str = "") -> None:
+    if has != needs:
+        raise CompositionError(
+            f"{site} maps {has[0]} to {has[1]} features, the delta{whose} maps {needs[0]} to "
+            f"{needs[1]}; was the expert trained on another model?"
+        )
+
+
+def _restore_weight(linear: nn.Module, old: nn.Parameter) -> None:
+    now = linear._parameters["weight"]
+    assert now is not None
+    old.data = old.data.to(now.device)
+    linear._parameters["weight"] = old
+
+
+def _like(weight: Tensor, model: nn.Module) -> Tensor:
+    """Return a tensor of the device and dtype to compute in beside a weight, maybe quantised."""
+    dtype = getattr(text_config(model), "dtype", None) or torch.float32
+    return weight if weight.is_floating_point() else weight.new_empty(0, dtype=dtype)

@@ -1,0 +1,131 @@
+"""What several tests need: the command line, and a base and a domain small enough to run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+REPOSITORY = Path(__file__).parents[1]
+FOLDERS = ("", "domains", "routers", "plugins")
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+Cli = Callable[..., Result]
+
+
+@pytest.fixture(scope="session")
+def environment() -> Callable[..., dict[str, str]]:
+    """Return the environment of a quiet, offline subprocess: ``environment(*paths, **variables)``."""
+    return _environment
+
+
+def _environment(*paths: Path, **variables: str) -> dict[str, str]:
+    found = [*map(str, paths), *(str(REPOSITORY / folder) for folder in FOLDERS)]
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("SELFMOE_")}
+    fixed = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    return {**inherited, **fixed, "PYTHONPATH": os.pathsep.join(found), **variables}
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Command:
+    """Run ``selfmoe`` as a user does: ``command("list-plugins", paths=[…], SELFMOE_PLUGINS="…")``."""
+
+    def run(
+        *arguments: str, paths: tuple[Path, ...] = (), cwd: Path = tmp_path, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "selfmoe", *arguments],
+            env=_environment(*paths, **variables),
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    return run
+
+
+@pytest.fixture
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """Run ``selfmoe`` in this process, in an empty folder; an unexpected exception is raised."""
+    from selfmoe.cli.app import cli as group
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+    def run(*arguments: str) -> Result:
+        result = CliRunner().invoke(group, list(arguments), prog_name="selfmoe")
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def tiny_base_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a random two-block Llama with a byte tokenizer, saved as transformers saves it."""
+    from selfmoe.testing.models import tiny_llama, tiny_tokenizer
+
+    folder = tmp_path_factory.mktemp("tiny-base")
+    tiny_llama(num_hidden_layers=2, max_position_embeddings=2048).save_pretrained(folder)
+    tiny_tokenizer().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def plugin_code() -> str:
+    """Return a ``selfmoe_plugin.py`` with the domains ``anything``, ``whatever`` and ``nothing``."""
+    return PLUGIN
+
+
+PLUGIN = '''
+"""Domains that take whatever a random model writes."""
+
+from selfmoe import hookimpl
+from selfmoe.mini import MiniDomain
+from selfmoe.prompts import Prompts
+from selfmoe.records import Instruction, Rejected
+from selfmoe_domain_math.mini import FAMILIES
+
+SELFMOE_API = 1
+
+
+class Anything(MiniDomain):
+    """Takes whatever the base writes."""
+
+    name = "anything"
+    families = FAMILIES
+    style = "marked"
+
+    def prompts(self, source):
+        return Prompts(brainstorm_header="Tasks.", stop=tuple("abcdefghijklmnopqrstuvwxyz\ufffd"))
+
+    def parse(self, text):
+        return Instruction(f"Say {text!r}.")
+
+
+class Whatever(Anything):
+    """Takes it, too."""
+
+    name = "whatever"
+
+
+class Nothing(Anything):
+    """Takes nothing."""
+
+    name = "nothing"
+
+    def accept(self, example, source):
+        return Rejected("not good enough")
+
+
+@hookimpl
+def register_domains():
+    return [Anything, Whatever, Nothing]
+'''

@@ -1,0 +1,76 @@
+"""What gates are told about tokens, and what records count."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from selfmoe.components import TokenInfo
+from selfmoe.mixture.scope import Annotation, Record, describe
+
+
+class Cache:
+    def __init__(self, length):
+        self.length = length
+
+    def get_seq_length(self):
+        return self.length
+
+
+PROMPT = torch.tensor([[True, True, False], [True, True, True]])
+
+
+def test_nothing_is_known_without_tokens():
+    assert describe({}, Annotation(PROMPT, ("a", "b"))) == TokenInfo()
+
+
+def test_beams_repeat_what_was_said_of_their_row():
+    ids = torch.zeros(4, 3, dtype=torch.long)
+    info = describe({"input_ids": ids}, Annotation(PROMPT, ("a", "b")))
+    assert info.domain == ("a", "a", "b", "b")
+    assert torch.equal(info.prompt_mask, PROMPT.repeat_interleave(2, 0))
+
+
+@pytest.mark.parametrize(
+    ("past", "time", "expected"),
+    [
+        (0, 3, [[1, 1, 0], [1, 1, 1]]),
+        (2, 2, [[0, 0], [1, 0]]),
+        (3, 1, [[0], [0]]),
+        (9, 1, [[0]] * 2),
+    ],
+)
+def test_tokens_beyond_the_prompt_are_responses(past, time, expected):
+    arguments = {
+        "input_ids": torch.zeros(2, time, dtype=torch.long),
+        "past_key_values": Cache(past),
+    }
+    info = describe(arguments, Annotation(PROMPT))
+    assert torch.equal(info.prompt_mask, torch.tensor(expected).bool())
+
+
+def test_only_plain_masks_are_passed_on():
+    ids = torch.zeros(1, 3, dtype=torch.long)
+    plain, prepared = torch.ones(1, 3), torch.ones(1, 1, 3, 3)
+    assert (
+        describe({"input_ids": ids, "attention_mask": plain}, Annotation()).attention_mask is plain
+    )
+    assert (
+        describe({"input_ids": ids, "attention_mask": prepared}, Annotation()).attention_mask
+        is None
+    )
+
+
+def test_record_tells_prompt_from_response_and_leaves_padding_out():
+    record = Record(2, ("a", "b"))
+    alpha = torch.tensor([[[0.9, 0.0], [0.0, 0.6], [0.5, 0.0]]])
+    info = TokenInfo(
+        attention_mask=torch.tensor([[0, 1, 1]]), prompt_mask=torch.tensor([[True, True, False]])
+    )
+    record.add(0, alpha, info)
+    assert (record.tokens(), record.tokens("prompt"), record.tokens("response")) == (2, 1, 1)
+    torch.testing.assert_close(record.mean()[0], torch.tensor([0.25, 0.3]).double())
+    torch.testing.assert_close(record.mean("prompt")[0], torch.tensor([0.0, 0.6]).double())
+    assert record.mean()[1].tolist() == [0, 0]
+    assert record.shares("response") == {"a": 1.0, "b": 0.0}
+    assert record.traces == []

@@ -1,0 +1,380 @@
+"""Settings: read strictly, filled in once, everything that is wrong said at once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import selfmoe
+from selfmoe.api import complete, from_yaml
+from selfmoe.cli.run import parse_seeds
+from selfmoe.config import DEMO, RunConfig, resolve
+from selfmoe.errors import ConfigError
+from selfmoe.plan import make_plans
+from selfmoe.settings import assign, merge, read_yaml, read_yaml_file
+
+
+def wrong(raw: dict[str, Any]) -> list[str]:
+    """Return the lines of the error that settings end in, without its head."""
+    with pytest.raises(ConfigError) as caught:
+        resolve(raw)
+    head, *lines = str(caught.value).split("\n")
+    assert head.startswith(f"settings: {len(lines)} problem")
+    return [line.strip() for line in lines]
+
+
+# --- unknown keys and wrong values ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("raw", "where", "hint"),
+    [
+        ({"brainstrom": {}}, "brainstrom", "brainstorm"),
+        ({"brainstorm": {"shot": 2}}, "brainstorm.shot", "shots"),
+        ({"evaluate": {"limits": 2}}, "evaluate.limits", "limit"),
+        ({"specialise": {"options": {"alfa": 2}}}, "specialise.options.alfa", "alpha"),
+        ({"compose": {"mixse": {"option": {}}}}, "compose.mixse.option", "options"),
+        (
+            {"compose": {"mixse": {"options": {"input": "x"}}}},
+            "compose.mixse.options.input",
+            "inputs",
+        ),
+        (
+            {"compose": {"mine": {"merge": "ties", "options": {"densty": 1}}}},
+            "compose.mine.options.densty",
+            "density",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_an_unknown_key_names_the_nearest(raw: dict[str, Any], where: str, hint: str) -> None:
+    (line,) = wrong(raw)
+    assert line.startswith(f"{where}: unknown key; did you mean '{hint}'? Known keys: ")
+    assert hint in line.partition("Known keys: ")[2]
+
+
+@pytest.mark.parametrize(
+    ("raw", "where", "allowed"),
+    [
+        ({"brainstorm": {"n": "8"}}, "brainstorm.n", 'integer; got "8"'),
+        ({"brainstorm": {"n": 8.0}}, "brainstorm.n", "integer; got 8.0"),
+        ({"brainstorm": {"n": True}}, "brainstorm.n", "integer; got true"),
+        ({"brainstorm": {"n": 0}}, "brainstorm.n", "greater than or equal to 1"),
+        ({"brainstorm": []}, "brainstorm", "object; got []"),
+        ({"brainstorm": None}, "brainstorm", "object; got null"),
+        ({"brainstorm": {"top_p": 1.5}}, "brainstorm.top_p", "less than or equal to 1"),
+        ({"curate": {"contamination": "no"}}, "curate.contamination", 'boolean; got "no"'),
+        ({"specialise": {"options": {"r": "8"}}}, "specialise.options.r", "integer"),
+        ({"specialise": {"options": {"lr": float("nan")}}}, "specialise.options.lr", "finite"),
+        ({"specialise": {"options": {"lr": float("inf")}}}, "specialise.options.lr", "finite"),
+        ({"specialise": {"trainer": "lara"}}, "specialise.trainer", "did you mean 'lora'?"),
+        ({"compose": {"a": {"router": "top"}}}, "compose.a.router", "did you mean 'topk'?"),
+        ({"compose": {"a": {"merge": "topk"}}}, "compose.a.merge", "no merge named 'topk'"),
+        ({"compose": {"a": {"options": {}}}}, "compose.a", "give either router or merge"),
+        (
+            {"compose": {"a": {"router": "topk", "merge": "ties"}}},
+            "compose.a",
+            "give either router or merge",
+        ),
+        ({"compose": {"mixs": {"options": {}}}}, "compose.mixs", "did you mean 'mixse'?"),
+        ({"compose": {"base": {"router": "topk"}}}, "compose.base", "not a possible label"),
+        ({"compose": {"expert-a": {"router": "topk"}}}, "compose.expert-a", "not a possible"),
+        ({"compose": {"a/b": {"router": "topk"}}}, "compose.a/b", "not a possible label"),
+        ({"compose": {"..": {"router": "topk"}}}, "compose...", "not a possible label"),
+        ({"domains": ["maths"]}, "domains", "did you mean 'math'?"),
+        ({"domains": ["math", "math"]}, "domains", "named twice"),
+        ({"domains": []}, "domains", "at least one"),
+        ({"domains": "math"}, "domains", 'array; got "math"'),
+        ({"domains": ["coding"], "track": "benchmark"}, "track", "'coding' has no track"),
+        ({"track": "bench"}, "track", "'mini' or 'benchmark'"),
+        ({"preset": "papers"}, "preset", "'demo' or 'paper'"),
+        ({"seed": -1}, "seed", "between 0 and 2**63 - 1"),
+        ({"seed": 2**63}, "seed", "between 0 and 2**63 - 1"),
+        ({"seed": "x"}, "seed", "integer"),
+        ({"seed": [0, "x"]}, "seed.1", 'integer; got "x"'),
+        ({"seed": [1, 1]}, "seed", "different seeds"),
+        ({"seed": []}, "seed", "one or more"),
+        ({"out": 5}, "out", "path"),
+        ({1: 2}, "1", "unknown key. Known keys: base"),
+    ],
+    ids=json.dumps,
+)
+def test_a_wrong_value_says_where_and_what_is_allowed(
+    raw: dict[str, Any], where: str, allowed: str
+) -> None:
+    (line,) = wrong(raw)
+    assert line.startswith(f"{where}: ")
+    assert allowed in line
+
+
+def test_all_problems_are_said_at_once() -> None:
+    lines = wrong(
+        {
+            "brainstrom": {"n": 5},
+            "track": "bench",
+            "domains": ["maths"],
+            "seeds": {"n": "many"},
+            "specialise": {"options": {"r": 0, "rank": 8}},
+            "compose": {
+                "mixse": {"router": "topk", "options": {"k": "two"}},
+                "base": {"merge": "tie"},
+            },
+        }
+    )
+    assert {line.partition(": ")[0] for line in lines} == {
+        "brainstrom",
+        "track",
+        "domains",
+        "seeds.n",
+        "specialise.options.r",
+        "specialise.options.rank",
+        "compose.mixse.options.k",
+        "compose.mixse",  # its k apart, it names no composer, and 'base' is a list of its own
+        "compose.base",
+        "compose.base.merge",
+    }
+
+
+# --- YAML ----------------------------------------------------------------------------------------
+
+
+def test_yaml_reads_numbers_as_people_write_them() -> None:
+    text = "a: 1e-4\nb: 1E5\nc: .5e3\nd: 3\ne: 0.5\nf: -2e-3"
+    values = read_yaml(text, "text")
+    assert values == {"a": 1e-4, "b": 1e5, "c": 500.0, "d": 3, "e": 0.5, "f": -0.002}
+    assert [type(value) for value in values.values()] == [float, float, float, int, float, float]
+
+
+def test_yes_and_no_are_words() -> None:
+    assert read_yaml("[yes, no, on, off, y, n]", "text") == ["yes", "no", "on", "off", "y", "n"]
+    assert read_yaml("[true, False]", "text") == [True, False]
+
+
+def test_yaml_anchors_can_be_merged() -> None:
+    assert read_yaml("a: &a {n: 1}\nb: {<<: *a, m: 2}", "text")["b"] == {"n": 1, "m": 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "reason"),
+    [
+        ("seeds:\n  n: 1\n  n: 2\n", "line 3", "duplicate key 'n'"),
+        ("a: 1\nb: [1, 2\n", "line 3", "expected ',' or ']'"),
+        ("a: 1\n\tb: 2\n", "line 2", "cannot start any token"),
+        ("a: !!python/object/apply:os.system [ls]\n", "line 1", "python/object"),
+        ("a:\n  ? [b, c]\n  : 1\n", "line 2", "a key must be"),
+        ("a: 1\n2026-01-01: x\n", "line 2", "a key must be"),
+        ("out: 2026-99-99\n", "", "month"),
+        ("a: " + "[" * 5000, "", "recursion"),
+    ],
+    ids=lambda value: value[:20],
+)
+def test_broken_yaml_names_file_and_line(text: str, line: str, reason: str, tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        read_yaml_file(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path} is not valid YAML: ")
+    assert line in message
+    assert reason in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [(b"- a\n", "must hold a mapping"), (b"a: \xff", "not UTF-8")]
+)
+def test_a_file_that_holds_no_settings(content: bytes, reason: str, tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_bytes(content)
+    with pytest.raises(ConfigError, match=reason):
+        read_yaml_file(tmp_path / "run.yaml")
+    with pytest.raises(ConfigError, match="cannot read .*absent.yaml"):
+        read_yaml_file(tmp_path / "absent.yaml")
+
+
+def test_an_empty_file_asks_for_nothing(tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text("# nothing yet\n")
+    assert read_yaml_file(tmp_path / "run.yaml") == {}
+
+
+# --- --set and --seeds ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("assignment", "expected"),
+    [
+        ("brainstorm.n=12", {"brainstorm": {"n": 12}}),
+        ("compose.mixse.options.k=2", {"compose": {"mixse": {"options": {"k": 2}}}}),
+        ("specialise.options.lr=1e-4", {"specialise": {"options": {"lr": 1e-4}}}),
+        ("domains=[math, coding]", {"domains": ["math", "coding"]}),
+        ("brainstorm={n: 3, shots: 2}", {"brainstorm": {"n": 3, "shots": 2}}),
+        ("curate.contamination=false", {"curate": {"contamination": False}}),
+        ("evaluate.limit=null", {"evaluate": {"limit": None}}),
+        ("base=a=b", {"base": "a=b"}),
+        (" brainstorm . n = 5", {"brainstorm": {"n": 5}}),
+    ],
+)
+def test_set_takes_any_yaml_value(assignment: str, expected: dict[str, Any]) -> None:
+    raw: dict[str, Any] = {}
+    assign(raw, assignment)
+    assert raw == expected
+
+
+def test_set_keeps_what_lies_beside() -> None:
+    raw = {"brainstorm": {"n": 5, "shots": 2}}
+    assign(raw, "brainstorm.n=7")
+    assert raw == {"brainstorm": {"n": 7, "shots": 2}}
+
+
+@pytest.mark.parametrize(
+    ("assignment", "reason"),
+    [
+        ("brainstorm.n", "expected key=value"),
+        ("=3", "expected key=value"),
+        ("a..b=3", "expected key=value"),
+        ("base.n=3", "'base' is a value, not a section"),
+        ("brainstorm.n=[", "--set brainstorm.n=.* is not valid YAML"),
+    ],
+)
+def test_set_says_what_is_wrong(assignment: str, reason: str) -> None:
+    with pytest.raises(ConfigError, match=reason):
+        assign({"base": "seedling"}, assignment)
+
+
+def test_several_root_seeds() -> None:
+    assert parse_seeds("0..4") == [0, 1, 2, 3, 4]
+    assert parse_seeds("3..3") == [3]
+    assert parse_seeds("0, 3,7") == [0, 3, 7]
+    for text in ("4..0", "a", "", "1,,2", "-1", "0..100000"):
+        with pytest.raises(ConfigError, match="0..4"):
+            parse_seeds(text)
+
+
+# --- what fills the gaps -------------------------------------------------------------------------
+
+
+def test_nothing_given_is_the_shipped_base_with_its_preset() -> None:
+    config = resolve({})
+    assert (config.base, config.preset, config.track) == ("seedling", "demo", "mini")
+    assert config.out == Path("runs/demo")
+    assert config.domains == ["coding", "knowledge", "math", "reasoning"]
+    assert config.brainstorm.n == DEMO["brainstorm"]["n"]
+    assert set(config.compose or {}) == {"mixse", "instance", "ties", "dare"}
+    assert config.specialise.trainer == "lora"
+
+
+def test_every_option_is_written_out() -> None:
+    config = resolve({"preset": "paper"})
+    options = config.specialise.options
+    assert (options["r"], options["alpha"], options["lr"]) == (8, 16, 3e-4)
+    assert (options["epochs"], options["batch_size"]) == (3, 32)
+    assert (config.compose or {})["mixse"].options["train_k"] == "k"
+
+
+def test_layers_preset_then_advice_then_the_user() -> None:
+    demo = resolve({"preset": "demo"}).specialise.options
+    paper = resolve({"preset": "paper"}).specialise.options
+    user = resolve({"preset": "demo", "specialise": {"options": {"lr": 0.5}}}).specialise.options
+    assert demo["lr"] != paper["lr"] == 3e-4
+    assert user == {**demo, "lr": 0.5}
+
+
+def test_advice_of_a_base_is_for_that_base(tiny_base_folder: Path) -> None:
+    config = resolve({"base": str(tiny_base_folder)})
+    assert config.preset == "paper"
+    assert config.specialise.options["lr"] == 3e-4
+
+
+def test_explicit_values_win_even_where_they_are_defaults() -> None:
+    config = resolve({"preset": "demo", "brainstorm": {"n": 5000}, "evaluate": {"limit": None}})
+    assert config.brainstorm.n == 5000
+    assert config.evaluate.limit is None
+    assert config.brainstorm.batch_size == DEMO["brainstorm"]["batch_size"]
+
+
+def test_null_means_the_default_where_there_is_one() -> None:
+    raw = {"base": None, "domains": None, "compose": None, "specialise": {"trainer": None}}
+    assert resolve(raw) == resolve({})
+
+
+def test_options_change_a_default_composer() -> None:
+    compose = resolve({"compose": {"mixse": {"options": {"k": 2}}}}).compose or {}
+    assert set(compose) == {"mixse", "instance", "ties", "dare"}
+    assert compose["mixse"].options["k"] == 2
+    assert compose["ties"] == (resolve({}).compose or {})["ties"]
+
+
+def test_composers_that_are_named_replace_the_default_ones() -> None:
+    compose = resolve({"compose": {"two": {"router": "topk", "options": {"k": 2}}}}).compose or {}
+    assert list(compose) == ["two"]
+    assert compose["two"].component == ("router", "topk")
+
+
+def test_what_is_given_is_not_changed() -> None:
+    raw = {"compose": {"mixse": {"options": {"k": 2}}}, "specialise": {"options": {"r": 4}}}
+    before = json.dumps(raw)
+    resolve(raw)
+    assert json.dumps(raw) == before
+
+
+def test_merge_lays_sections_over_each_other() -> None:
+    one, two = {"a": {"b": 1, "c": 2}, "d": [1]}, {"a": {"c": 3}, "d": [2]}
+    assert merge(one, two) == {"a": {"b": 1, "c": 3}, "d": [2]}
+    assert one == {"a": {"b": 1, "c": 2}, "d": [1]}
+
+
+SETTINGS: list[dict[str, Any]] = [
+    {},
+    {"preset": "paper", "seed": [0, 1], "domains": ["math"]},
+    {"compose": {"two": {"router": "topk", "options": {"k": 2}}}, "evaluate": {"limit": None}},
+    {"compose": {"mixse": {"options": {"k": 2}}}, "specialise": {"options": {"r": 4}}},
+]
+
+
+@pytest.mark.parametrize("raw", SETTINGS, ids=json.dumps)
+def test_complete_settings_stay_what_they_are(raw: dict[str, Any]) -> None:
+    config = resolve(raw)
+    assert resolve(config.model_dump(mode="json")) == config
+    assert complete(config) == config
+
+
+@pytest.mark.parametrize("raw", SETTINGS, ids=json.dumps)
+def test_settings_written_to_yaml_and_read_again_give_the_same_keys(
+    raw: dict[str, Any], tmp_path: Path
+) -> None:
+    config = resolve(raw)
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+    again = complete(path)
+    assert again == config
+    keys = [[task.cell.key for task in plan.tasks] for plan in make_plans(config)]
+    assert keys == [[task.cell.key for task in plan.tasks] for plan in make_plans(again)]
+
+
+# --- from Python ---------------------------------------------------------------------------------
+
+
+def test_settings_can_be_written_in_python() -> None:
+    config = selfmoe.RunConfig(
+        domains=["math"], out="runs/x", data_dir="data", brainstorm={"n": 5}, seed=[0, 1]
+    )
+    full = complete(config)
+    assert (full.out, full.data_dir) == (Path("runs/x"), Path("data"))
+    assert full.brainstorm.n == 5
+    assert full.brainstorm.batch_size == DEMO["brainstorm"]["batch_size"]
+    assert full.root_seeds == [0, 1]
+
+
+def test_settings_cannot_be_changed_afterwards() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        RunConfig().seed = 3  # type: ignore[misc]
+
+
+def test_a_plugin_beside_the_yaml_is_found(tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text("domains: [math]\n")
+    assert from_yaml(tmp_path / "run.yaml") == {"domains": ["math"]}
+    (tmp_path / "selfmoe_plugin.py").write_text("")
+    assert from_yaml(tmp_path / "run.yaml")["plugin_dir"] == str(tmp_path)
