@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfmoe.config import RunConfig, resolve
-from selfmoe.errors import DataError, RunError, unknown_name
+from selfmoe.errors import RunError, unknown_name
 from selfmoe.execute import execute
+from selfmoe.files import damage
 from selfmoe.plan import Plan, make_plans
 from selfmoe.progress import Display
 from selfmoe.reporting.results import read_results, write_results
@@ -59,19 +60,9 @@ def run_plans(plans: list[Plan], display: Display) -> Run:
     """Execute plans and write the report; see ``run``."""
     outcome = execute(plans, display)
     outcome.raise_failures()
-    if not _reported(plans):
-        write_results(plans)
+    write_results(plans)
     directory = plans[0].directory.root
     return Run(directory, plans[0].config, read_results(directory), len(outcome.built))
-
-
-def _reported(plans: list[Plan]) -> bool:
-    """Return whether the report on disk is the one of these plans."""
-    try:
-        report = read_results(plans[0].directory.root)
-    except DataError:
-        return False
-    return bool(report.get("cells") == [task.cell.key for plan in plans for task in plan.tasks])
 
 
 def complete(config: RunConfig | str | Path) -> RunConfig:
@@ -129,10 +120,12 @@ def load_system(run: str | Path, system: str, seed: int | None = None) -> Loaded
             f"the base '{files.name}' is not the one this run was made with (hash {files.hash}, "
             f"not {manifest['base']['hash']}); run the same command again"
         )
+    cell = _cell_of(systems[system], root, manifest, chosen)
+    problem = damage(cell) if cell else None
+    if problem:
+        raise RunError(f"{problem}; run the same command again")
     base = load_base(files, config)
-    attach(
-        base, systems[system], _cell_of(systems[system], root, manifest, chosen), config.registry
-    )
+    attach(base, systems[system], cell, config.registry)
     return base
 
 

@@ -101,8 +101,8 @@ def load_base(files: BaseFiles, config: RunConfig) -> LoadedBase:
             files.path, dtype=dtype, use_safetensors=True, local_files_only=True
         )
         tokenizer = AutoTokenizer.from_pretrained(files.path, local_files_only=True)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:300]
+    except Exception as error:  # damaged files raise types of a dozen libraries
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise DataError(f"base '{files.name}': cannot load {files.path}: {reason}") from None
     model.to(device).eval().requires_grad_(False)
     tokenizer.padding_side = "left"

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from importlib_metadata import PackageNotFoundError, version
 
-from selfmoe.errors import SelfmoeError, StageError
+from selfmoe.errors import CompositionError, NotSupportedError, SelfmoeError, StageError
 from selfmoe.files import write_atomic
 from selfmoe.plan import Job, Plan, Task
 from selfmoe.progress import Display, duration
@@ -26,23 +26,23 @@ class Outcome:
     Attributes:
         built: Tasks whose cells were filled now.
         reused: Tasks whose cells were there already.
-        failed: Tasks that failed, and why.
+        failed: Tasks that failed, each with why.
         skipped: Tasks that could not be done because one of their inputs failed.
     """
 
     built: list[Task] = field(default_factory=list)
     reused: list[Task] = field(default_factory=list)
-    failed: dict[str, SelfmoeError] = field(default_factory=dict)
+    failed: list[tuple[Task, SelfmoeError]] = field(default_factory=list)
     skipped: list[Task] = field(default_factory=list)
 
     def raise_failures(self) -> None:
         """Raise what went wrong, if anything did."""
         if not self.failed:
             return
-        first = next(iter(self.failed.values()))
+        _, first = self.failed[0]
         if len(self.failed) == 1 and not self.skipped:
             raise first
-        others = [f"{name}: {error}" for name, error in list(self.failed.items())[1:]]
+        others = [f"{task.name}: {error}" for task, error in self.failed[1:]]
         rest = f"  Not done because of that: {len(self.skipped)} cells." if self.skipped else ""
         raise type(first)("\n".join([str(first), *others, rest]).rstrip())
 
@@ -76,8 +76,8 @@ def _one(task: Task, session: Session, outcome: Outcome, counter: str) -> None:
     if problem is None:
         outcome.reused.append(task)
         return
-    lost = {t.name for t in outcome.skipped} | set(outcome.failed)
-    if any(needed.name in lost for needed in task.inputs.values()):
+    lost = [*outcome.skipped, *(failed for failed, _ in outcome.failed)]
+    if any(needed.cell == other.cell for needed in task.inputs.values() for other in lost):
         outcome.skipped.append(task)
         return
     aside = task.cell.set_aside()
@@ -87,8 +87,8 @@ def _one(task: Task, session: Session, outcome: Outcome, counter: str) -> None:
         seconds = task.cell.build(
             lambda work, out: task.run(Job(task, session, work, out)), _facts(task)
         )
-    except StageError as error:
-        outcome.failed[task.name] = error
+    except (StageError, CompositionError, NotSupportedError) as error:
+        outcome.failed.append((task, error))
         session.display.say(f"{counter} {task.name}: failed")
         return
     outcome.built.append(task)

@@ -102,7 +102,7 @@ class Plan:
         """Return what identifies the data a domain reads: track, split and file hashes."""
         source = self.config.source
         files = {path.name: sha256(path) for path in domain.files(source)}
-        return {"track": source.track, "files": files, "hub": bool(domain.tracks) and not files}
+        return {"track": source.track, "split": source.split, "files": files}
 
     def add(
         self,

@@ -101,7 +101,7 @@ class Registry:
         found = self._entries.get((kind, name))
         if found is None:
             error = unknown_name(kind, name, self.names(kind))
-            broken = [f"{plugin.name} ({plugin.reason})" for plugin in self.plugins if not plugin.ok]
+            broken = [f"{p.name} ({p.reason})" for p in self.plugins if not p.ok]
             if broken:
                 error.args = (f"{error}\n  Broken plugins: {', '.join(broken)}.",)
             raise error

@@ -108,7 +108,7 @@ class RunDirectory:
             raise RunError(f"cannot write to {self.root}: {error.strerror or error}") from None
         with handle:
             self._lock(handle)
-            for leftover in self.root.rglob(".*.tmp-*"):
+            for leftover in list(self.root.rglob(".*.tmp-*")):
                 _remove(leftover)
             yield
 

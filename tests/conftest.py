@@ -20,7 +20,7 @@ Cli = Callable[..., Result]
 
 @pytest.fixture(scope="session")
 def environment() -> Callable[..., dict[str, str]]:
-    """Return the environment of a quiet, offline subprocess: ``environment(*paths, **variables)``."""
+    """Return what gives a quiet, offline subprocess its ``environment(*paths, **variables)``."""
     return _environment
 
 
@@ -33,7 +33,7 @@ def _environment(*paths: Path, **variables: str) -> dict[str, str]:
 
 @pytest.fixture
 def command(tmp_path: Path) -> Command:
-    """Run ``selfmoe`` as a user does: ``command("list-plugins", paths=[…], SELFMOE_PLUGINS="…")``."""
+    """Run ``selfmoe`` as a user does: ``command("list-plugins", paths=(site,), VARIABLE="x")``."""
 
     def run(
         *arguments: str, paths: tuple[Path, ...] = (), cwd: Path = tmp_path, **variables: str
@@ -80,7 +80,7 @@ def tiny_base_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def plugin_code() -> str:
-    """Return a ``selfmoe_plugin.py`` with the domains ``anything``, ``whatever`` and ``nothing``."""
+    """Return a ``selfmoe_plugin.py`` with domains ``anything``, ``whatever`` and ``nothing``."""
     return PLUGIN
 
 

@@ -195,7 +195,7 @@ def test_the_environment_limits_what_is_loaded(site: Path, command: Command) -> 
     }
 
 
-# --- a plugin beside the run file ----------------------------------------------------------------
+# --- a plugin beside the run file -----------------------------------------------------------------
 
 LOCAL = GOOD.format(cls="Local", name="local-base")
 
@@ -227,7 +227,7 @@ def test_two_run_files_with_plugins_in_one_process(tmp_path: Path) -> None:
     assert a.get("base", "local-base") is not b.get("base", "local-base")
 
 
-# --- names and provenance --------------------------------------------------------------------------
+# --- names and provenance -------------------------------------------------------------------------
 
 
 def test_an_unknown_name_says_what_there_is() -> None:
@@ -265,7 +265,7 @@ def test_a_hook_that_is_loaded_twice_is_asked_once() -> None:
     assert len(names) == len(set(names))
 
 
-# --- the command line starts without the heavy libraries ---------------------------------------------
+# --- the command line starts without the heavy libraries ------------------------------------------
 
 BLOCKED = """
 import sys

@@ -64,28 +64,33 @@ def _counting(rng: random.Random) -> Problem:
 def _swaps(rng: random.Random) -> Problem:
     names, colours = rng.sample(_NAMES, 3), rng.sample(_COLOURS, 3)
     balls = dict(zip(names, colours, strict=True))
-    text = [", ".join(f"{name} has the {colour} ball" for name, colour in balls.items()) + "."]
-    steps = []
+    text, steps = [f"Balls: {_state(balls)}"], [_state(balls)]
     for _ in range(rng.choice((2, 3))):
         one, two = rng.sample(names, 2)
         balls[one], balls[two] = balls[two], balls[one]
         text.append(f"{one} and {two} swap.")
-        steps.append(", ".join(f"{name} {colour}" for name, colour in balls.items()) + ".")
+        steps.append(_state(balls))
     who = rng.choice(names)
     text.append(f"Which ball has {who} now?")
     return _problem("swaps", " ".join(text), balls[who], " ".join(steps))
 
 
+def _state(balls: dict[str, str]) -> str:
+    return ", ".join(f"{name} {colour}" for name, colour in balls.items()) + "."
+
+
 def _ordering(rng: random.Random) -> Problem:
     order = rng.sample(_NAMES, 4)
+    pairs = list(pairwise(order))
+    rng.shuffle(pairs)
     clues = [
         f"{a} is taller than {b}." if rng.random() < 0.5 else f"{b} is shorter than {a}."
-        for a, b in pairwise(order)
+        for a, b in pairs
     ]
-    rng.shuffle(clues)
+    steps = [f"{a} > {b}." for a, b in pairs] + [f"{' > '.join(order)}."]
     place, index = rng.choice((("tallest", 0), ("second tallest", 1), ("shortest", 3)))
     text = f"{' '.join(clues)} Who is the {place}?"
-    return _problem("ordering", text, order[index], f"{' > '.join(order)}.")
+    return _problem("ordering", text, order[index], " ".join(steps))
 
 
 FAMILIES = (

@@ -27,6 +27,8 @@ ALPACA = (
 
 #: How much of the corpus each kind of document makes up, by number of documents.
 KINDS = {"examples": 0.74, "tasks": 0.14, "alpaca": 0.08, "prose": 0.04}
+#: How much of it each domain makes up; reasoning is the hardest to learn.
+SHARES = {"knowledge": 0.2, "reasoning": 0.4, "math": 0.25, "coding": 0.15}
 #: How often a wording goes with the document's style; otherwise it goes with another one.
 WORDING_AGREES = 0.6
 #: Weight of the domain's own style against 1 for each of the other three.
@@ -67,7 +69,7 @@ def document(seed: int, *index: int) -> str:
     """
     rng = rng_for("seedling", seed, *index)
     kind = rng.choices(tuple(KINDS), tuple(KINDS.values()))[0]
-    track = TRACKS[rng.choice(tuple(TRACKS))]
+    track = TRACKS[rng.choices(tuple(SHARES), tuple(SHARES.values()))[0]]
     return _MAKERS[kind](track, rng)
 
 

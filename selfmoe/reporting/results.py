@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from math import sqrt
 from pathlib import Path
 from statistics import fmean, stdev
@@ -20,10 +21,14 @@ Json = dict[str, Any]
 
 
 def write_results(plans: Sequence[Plan]) -> Path:
-    """Write ``report/results.json`` and return its path; all cells must be done."""
-    path = plans[0].directory.root / "report" / "results.json"
-    write_json(path, collect(plans))
-    return path
+    """Write ``report/results.json``, if it changes, and return its path; all cells must be done."""
+    run = plans[0].directory.root
+    results = collect(plans)
+    with suppress(DataError):
+        if read_results(run) == results:
+            return _path(run)
+    write_json(_path(run), results)
+    return _path(run)
 
 
 def read_results(run: Path) -> Json:
@@ -32,12 +37,16 @@ def read_results(run: Path) -> Json:
     Raises:
         DataError: If the run has none.
     """
-    path = run / "report" / "results.json"
+    path = _path(run)
     try:
         results: Json = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read {path}: {error}; run the same command again") from None
     return results
+
+
+def _path(run: Path) -> Path:
+    return run / "report" / "results.json"
 
 
 def collect(plans: Sequence[Plan]) -> Json:

@@ -27,7 +27,7 @@ def plan(plan: Plan) -> None:
 
 def _add(plan: Plan, system: System, made_by: Task | None, domain: Domain) -> None:
     config = plan.config.evaluate
-    settings = config.model_dump(exclude={"unsafe_code", "base_shots"})
+    settings = config.model_dump(exclude={"base_shots"})
     plan.add(
         "evaluate",
         "evaluations",

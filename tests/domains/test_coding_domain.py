@@ -1,14 +1,7 @@
 import pytest
 
 from selfmoe.records import Source
-from selfmoe.testing.domains import DomainContract
 from selfmoe_domain_coding import Coding
-
-
-class TestCodingMini(DomainContract):
-    @pytest.fixture
-    def domain(self):
-        return Coding()
 
 
 def test_another_form_that_works_is_right_only_leniently():

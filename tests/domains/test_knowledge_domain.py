@@ -33,12 +33,6 @@ def files(tmp_path: Path) -> Path:
     return tmp_path
 
 
-class TestKnowledgeMini(DomainContract):
-    @pytest.fixture
-    def domain(self):
-        return Knowledge()
-
-
 class TestKnowledgeOnFiles(DomainContract):
     @pytest.fixture
     def domain(self):

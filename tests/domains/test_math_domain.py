@@ -30,12 +30,6 @@ def files(tmp_path: Path) -> Path:
     return tmp_path
 
 
-class TestMathMini(DomainContract):
-    @pytest.fixture
-    def domain(self):
-        return Math()
-
-
 class TestMathOnFiles(DomainContract):
     @pytest.fixture
     def domain(self):

@@ -4,14 +4,7 @@ import pytest
 
 from selfmoe.errors import DataError
 from selfmoe.records import Source
-from selfmoe.testing.domains import DomainContract
 from selfmoe_domain_reasoning import Reasoning
-
-
-class TestReasoningMini(DomainContract):
-    @pytest.fixture
-    def domain(self):
-        return Reasoning()
 
 
 def test_a_track_it_lacks_is_a_clear_error(tmp_path):

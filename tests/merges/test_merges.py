@@ -185,6 +185,19 @@ class TestBoth(Merging):
         made = type(composer)().compose(context)
         assert {tensor.dtype for tensor in made.tensors.values()} == {torch.bfloat16}
 
+    def test_factorwise_depends_on_how_deltas_are_factored(self, composer, context, tmp_path):
+        composer = type(composer)(composer.Config(factorwise=True))
+        before, after = {}, {}
+        for i, name in enumerate(context.experts):
+            path = random_adapter(context.base.model, tmp_path / f"equal-{name}", r=4, seed=i)
+            before[name] = Expert(name, path)
+            after[name] = Expert(name, _regauge(path, tmp_path / f"new-{name}"))
+        one, other = (
+            composer.compose(context._replace(experts=experts)).tensors[SITE]
+            for experts in (before, after)
+        )
+        assert ((one - other).abs() > 1e-2 * one.abs().max()).float().mean() > 0.2
+
     def test_factorwise_needs_equal_ranks(self, composer, context):
         with pytest.raises(CompositionError, match="same rank"):
             type(composer)(composer.Config(factorwise=True)).compose(context)

@@ -1,0 +1,31 @@
+"""Every installed component holds its contract; a new plugin is tested by being installed."""
+
+from __future__ import annotations
+
+import pytest
+
+from selfmoe.registry import registry
+from selfmoe.testing import ComposerContract, DomainContract
+
+COMPOSERS = [(kind, name) for kind in ("router", "merge") for name in registry().names(kind)]
+
+
+class TestDomains(DomainContract):
+    @pytest.fixture(params=registry().names("domain"))
+    def domain(self, request):
+        return registry().configure("domain", request.param)
+
+
+class TestComposers(ComposerContract):
+    @pytest.fixture(params=COMPOSERS, ids=[name for _, name in COMPOSERS])
+    def composer(self, request):
+        return registry().configure(*request.param)
+
+
+@pytest.mark.parametrize("kind", ["base", "domain", "trainer", "router", "merge"])
+def test_every_kind_is_shipped(kind):
+    assert registry().names(kind)
+
+
+def test_no_shipped_plugin_is_broken():
+    assert {plugin.name: plugin.reason for plugin in registry().plugins if not plugin.ok} == {}
