@@ -274,12 +274,14 @@ class _Job:
         for folder in sorted(self.work.glob("step-*"), reverse=True):
             if not is_intact(folder):
                 continue
-            tensors = load_file(folder / "state.safetensors", device=str(self.device))
+            tensors = load_file(folder / "state.safetensors")
             facts = json.loads((folder / "state.json").read_text())
             self.losses, self.tokens = facts["losses"], facts["tokens"]
             for name, parameter in self.parameters.items():
                 parameter.data.copy_(tensors[f"{name}/value"])
                 self.optimizer.state[parameter] = {
-                    key: tensors[f"{name}/{key}"] for key in ("step", "exp_avg", "exp_avg_sq")
+                    "step": tensors[f"{name}/step"],  # AdamW keeps its count on the CPU
+                    "exp_avg": tensors[f"{name}/exp_avg"].to(self.device),
+                    "exp_avg_sq": tensors[f"{name}/exp_avg_sq"].to(self.device),
                 }
             return

@@ -25,7 +25,7 @@ from selfmoe_base_seedling.tokenizer import train_tokenizer
 WEIGHTS = Path(corpus.__file__).parent / "weights"
 DOCUMENTS = [corpus.document(0, 1, index) for index in range(600)]
 #: Changes only when the corpus does; the shipped weights then no longer belong to it.
-CORPUS_SHA256 = "791c72c5c932ad07"
+CORPUS_SHA256 = "6b69151c87813f4a"
 
 
 @cache
