@@ -23,8 +23,7 @@ def assert_error(result: Result, *parts: str, code: int = 1) -> None:
     """Check that a command ended in one error that says all of ``parts``."""
     assert result.exit_code == code
     assert "Traceback" not in result.output
-    assert result.stderr.count("Error: ") == 1
-    error = result.stderr[result.stderr.index("Error: ") :]
+    _, error = re.split(r"^Error: ", result.stderr, flags=re.MULTILINE)
     assert "\n\n" not in error
     for part in parts:
         assert part in error, error
@@ -274,11 +273,6 @@ def test_garbage_is_no_instruction(cli: Cli, tiny_base_folder: Path) -> None:
     settings = [part for change in changes for part in ("--set", change)]
     result = cli("run", "--base", str(tiny_base_folder), "--domains", "math", *settings)
     assert_error(result, "brainstorm kept 0 of", "'math'", "unfinished", "another base")
-
-
-def test_seeds_the_domain_does_not_have(cli: Cli) -> None:
-    result = cli("run", "--domains", "math", "--set", "seeds.n=100000000", "--out", "run")
-    assert_error(result, "'math'", "100000000 seeds")
 
 
 # --- generate ------------------------------------------------------------------------------------
