@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from selfmoe.config import RunConfig, resolve
 from selfmoe.errors import RunError, unknown_name
-from selfmoe.execute import execute
+from selfmoe.execute import Outcome, execute
 from selfmoe.files import damage
 from selfmoe.plan import Plan, make_plans
 from selfmoe.progress import Display
+from selfmoe.registry import LOCAL
 from selfmoe.reporting.results import read_results, write_results
 from selfmoe.rundir import RunDirectory
 from selfmoe.settings import read_yaml_file
@@ -52,17 +53,18 @@ def run(config: RunConfig | str | Path, *, display: Display | None = None) -> Ru
         SelfmoeError: If settings or data are wrong, or a stage cannot go on. What was finished is
             kept; the same call goes on from there.
     """
-    plans = make_plans(complete(config))
-    return run_plans(plans, display or Display())
-
-
-def run_plans(plans: list[Plan], display: Display) -> Run:
-    """Execute plans and write the report; see ``run``."""
-    outcome = execute(plans, display)
+    finished, outcome = run_plans(make_plans(complete(config)), display or Display())
     outcome.raise_failures()
+    return finished
+
+
+def run_plans(plans: list[Plan], display: Display) -> tuple[Run, Outcome]:
+    """Execute plans and write the report on what could be done; see ``run``."""
+    outcome = execute(plans, display)
     write_results(plans)
     directory = plans[0].directory.root
-    return Run(directory, plans[0].config, read_results(directory), len(outcome.built))
+    finished = Run(directory, plans[0].config, read_results(directory), len(outcome.built))
+    return finished, outcome
 
 
 def complete(config: RunConfig | str | Path) -> RunConfig:
@@ -76,7 +78,7 @@ def complete(config: RunConfig | str | Path) -> RunConfig:
 def from_yaml(path: Path) -> dict[str, Any]:
     """Return the raw settings in a YAML file; a ``selfmoe_plugin.py`` beside it is a plugin too."""
     raw = read_yaml_file(path)
-    if (path.parent / "selfmoe_plugin.py").is_file():
+    if (path.parent / LOCAL).is_file():
         raw.setdefault("plugin_dir", str(path.parent.resolve()))
     return raw
 
@@ -107,7 +109,7 @@ def load_system(run: str | Path, system: str, seed: int | None = None) -> Loaded
 
     root = Path(run)
     manifest = RunDirectory(root).manifest()
-    config = resolve(read_yaml_file(root / "config.yaml"), f"{root / 'config.yaml'}")
+    config = resolve(manifest["config"], str(root / "manifest.json"))
     chosen = str(config.root_seeds[0] if seed is None else seed)
     if chosen not in manifest["cells"]:
         raise unknown_name("root seed", chosen, manifest["cells"])

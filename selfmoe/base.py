@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from selfmoe.config import RunConfig
 from selfmoe.errors import DataError
 from selfmoe.files import sha256
 from selfmoe.records import LoadedBase
 
-if TYPE_CHECKING:
-    import torch
-
 HUB_FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
+"""What belongs to a base: it is fetched from the hub, and its hash covers it."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +26,15 @@ class BaseFiles:
         name: As the user named it.
         path: Folder with config, safetensors and tokenizer.
         hash: First 10 hex digits of a sha256 over those files.
+        device: Where it will run.
+        dtype: Number format it will run in.
     """
 
     name: str
     path: Path
     hash: str
+    device: str
+    dtype: str
 
 
 def find_base(config: RunConfig) -> BaseFiles:
@@ -47,7 +50,10 @@ def find_base(config: RunConfig) -> BaseFiles:
         path = Path(name).expanduser()
     else:
         path = _download(name, config.registry.names("base"))
-    return BaseFiles(name, path, _hash(name, path))
+    device = _device(config.device)
+    default = "float32" if device == "cpu" else "bfloat16"
+    dtype = default if config.dtype == "auto" else config.dtype
+    return BaseFiles(name, path, _hash(name, path), device, dtype)
 
 
 def _download(name: str, plugins: Iterable[str]) -> Path:
@@ -68,16 +74,14 @@ def _download(name: str, plugins: Iterable[str]) -> Path:
 
 
 def _hash(name: str, path: Path) -> str:
-    weights = sorted(path.glob("*.safetensors"))
-    if not path.is_dir() or not (path / "config.json").is_file() or not weights:
+    if not ((path / "config.json").is_file() and any(path.glob("*.safetensors"))):
         raise DataError(
             f"base '{name}': {path} holds no model; expected config.json, *.safetensors and a "
             "tokenizer, as save_pretrained writes them (pickled weights are not read)"
         )
     digest = hashlib.sha256()
-    for file in [path / "config.json", *weights, *sorted(path.glob("tokenizer*"))]:
-        if file.is_file():
-            digest.update(f"{file.name}\0{sha256(file)}\0".encode())
+    for file in sorted({file for pattern in HUB_FILES for file in path.glob(pattern)}):
+        digest.update(f"{file.name}\0{sha256(file)}\0".encode())
     return digest.hexdigest()[:10]
 
 
@@ -92,10 +96,7 @@ def load_base(files: BaseFiles, config: RunConfig) -> LoadedBase:
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # selfmoe shows its own
-    device = _device(config.device)
-    dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
-    if config.dtype != "auto":
-        dtype = getattr(torch, config.dtype)
+    dtype = getattr(torch, files.dtype)
     try:
         model = AutoModelForCausalLM.from_pretrained(
             files.path, dtype=dtype, use_safetensors=True, local_files_only=True
@@ -104,25 +105,56 @@ def load_base(files: BaseFiles, config: RunConfig) -> LoadedBase:
     except Exception as error:  # damaged files raise types of a dozen libraries
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise DataError(f"base '{files.name}': cannot load {files.path}: {reason}") from None
-    model.to(device).eval().requires_grad_(False)
+    model.to(files.device).eval().requires_grad_(False)
+    _settle(model, tokenizer, files.name)
+    context = _context(model, tokenizer)
+    return LoadedBase(files.name, model, tokenizer, files.hash, context, config.blocks)
+
+
+def _settle(model: Any, tokenizer: Any, name: str) -> None:
+    """Make sure of end and padding tokens; drop generation defaults such as penalties.
+
+    What decides a text is in selfmoe's settings, or it would not be in the keys of the cells.
+    """
+    from transformers import GenerationConfig
+
+    ends = getattr(model.generation_config, "eos_token_id", None)
     tokenizer.padding_side = "left"
+    if tokenizer.eos_token_id is None:
+        first = ends[0] if isinstance(ends, list) else ends
+        if first is None:
+            raise DataError(
+                f"base '{name}': neither tokenizer nor model names an end-of-text token; "
+                "set eos_token in tokenizer_config.json"
+            )
+        tokenizer.eos_token = tokenizer.convert_ids_to_tokens(first)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return LoadedBase(files.name, model, tokenizer, files.hash, _context(model, tokenizer))
+    model.generation_config = GenerationConfig(
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=ends if ends is not None else tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
 
 
-def _device(name: str) -> torch.device:
+GPU_FILES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+"""Where Linux shows NVIDIA and AMD cards, and WSL any; without them torch need not be asked."""
+
+
+def _device(name: str) -> str:
+    none = sys.platform == "linux" and not any(Path(file).exists() for file in GPU_FILES)
+    if name == "cpu" or (name == "auto" and none):
+        return "cpu"
     import torch
 
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
+        torch.empty(0, device=torch.device(name))
     except (RuntimeError, AssertionError) as error:
         reason = str(error).split("\n")[0]
         raise DataError(f"device '{name}' cannot be used: {reason}; try auto or cpu") from None
-    return device
+    return name
 
 
 def _context(model: Any, tokenizer: Any) -> int:

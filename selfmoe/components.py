@@ -351,6 +351,10 @@ class Composer(Component):
     needs: ClassVar[frozenset[Need]] = frozenset()
     label: ClassVar[str] = ""
 
+    def check(self, n_experts: int) -> str | None:
+        """Return why these options cannot work with so many experts, before any work is done."""
+        return None
+
     @abstractmethod
     def compose(self, ctx: ComposeContext) -> Composition:
         """Return the composition; ``ctx.base`` and the experts stay bit for bit what they were."""

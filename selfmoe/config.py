@@ -7,7 +7,6 @@ default domains, trainer and composers that the installed plugins offer.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from selfmoe.errors import ConfigError, UnknownNameError, did_you_mean
 from selfmoe.records import Source, Track
-from selfmoe.registry import Kind, Registry, registry
+from selfmoe.registry import NAME, Kind, Registry, registry
 from selfmoe.settings import merge, problems, validate, without
 
 Preset = Literal["demo", "paper"]
@@ -137,6 +136,9 @@ class RunConfig(Section):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="Number format of the base; auto: float32 on CPU, bfloat16 elsewhere."
     )
+    blocks: str | None = Field(
+        None, description="The base's list of decoder blocks; default: found by structure."
+    )
     plugin_dir: Path | None = Field(
         None,
         strict=False,
@@ -187,7 +189,10 @@ def resolve(raw: Mapping[str, Any], origin: str = "settings") -> RunConfig:
     preset = user.preset or (plugin.preset if plugin else "paper")
     advice = plugin.settings.get(preset, {}) if plugin else {}
     full = merge(DEMO if preset == "demo" else {}, advice.get("run", {}), asked)
-    full |= {"base": base, "preset": preset, "out": str(user.out or Path("runs") / preset)}
+    full |= {"base": _absolute(base), "preset": preset}
+    full |= {"out": str(user.out or Path("runs") / preset)}
+    if user.data_dir is not None:
+        full["data_dir"] = str(user.data_dir.absolute())
     if user.domains is None:
         full["domains"] = names.defaults("domain")
     if user.specialise.trainer is None:
@@ -218,6 +223,12 @@ def _checked(raw: Mapping[str, Any], found: list[str]) -> tuple[RunConfig, dict[
 def _error(origin: str, lines: list[str]) -> ConfigError:
     count = f"{len(lines)} problem" + ("s" if len(lines) > 1 else "")
     return ConfigError(f"{origin}: {count}\n  " + "\n  ".join(lines))
+
+
+def _absolute(base: str) -> str:
+    """Return a base as it can be found from any folder: paths that exist made absolute."""
+    path = Path(base).expanduser()
+    return str(path.absolute()) if path.exists() else base
 
 
 def _single(names: Registry, kind: Kind) -> str:
@@ -307,4 +318,4 @@ def _cross_problems(config: RunConfig) -> list[str]:
 
 
 def _path_safe(label: str) -> bool:
-    return re.fullmatch(r"[a-z0-9][a-z0-9_-]*", label) is not None
+    return NAME.fullmatch(label) is not None

@@ -48,7 +48,7 @@ class Outcome:
 
 
 def execute(plans: Sequence[Plan], display: Display) -> Outcome:
-    """Fill all cells of the plans that are not done, and write the manifest.
+    """Fill all cells of the plans that are not done, and write the manifest of those that are.
 
     A task that fails does not keep those from being done that do not depend on it.
 
@@ -66,13 +66,12 @@ def execute(plans: Sequence[Plan], display: Display) -> Outcome:
             for task in plan.tasks:
                 number += 1
                 _one(task, session, outcome, f"[{number}/{total}]")
-        if not outcome.failed:
-            first.directory.write_manifest(_manifest(plans))
+        first.directory.write_manifest(_manifest(plans))
     return outcome
 
 
 def _one(task: Task, session: Session, outcome: Outcome, counter: str) -> None:
-    problem = task.cell.problem()
+    problem = task.problem()
     if problem is None:
         outcome.reused.append(task)
         return
@@ -89,7 +88,8 @@ def _one(task: Task, session: Session, outcome: Outcome, counter: str) -> None:
         )
     except (StageError, CompositionError, NotSupportedError) as error:
         outcome.failed.append((task, error))
-        session.display.say(f"{counter} {task.name}: failed")
+        first = str(error).partition("\n")[0]
+        session.display.say(f"{counter} {task.name} failed: {first}")
         return
     outcome.built.append(task)
     session.display.say(f"{counter} {task.name} ({task.size}) done in {duration(seconds)}")
@@ -112,6 +112,7 @@ def _manifest(plans: Sequence[Plan]) -> dict[str, Any]:
     root = plans[0].directory.root
     return {
         "base": {"name": plans[0].base.name, "hash": plans[0].base.hash},
+        "config": plans[0].config.model_dump(mode="json"),
         "versions": versions(),
         "systems": {system.name: system.kind for system, _ in systems_of(plans[0])},
         "cells": {
@@ -121,6 +122,7 @@ def _manifest(plans: Sequence[Plan]) -> dict[str, Any]:
                     "path": task.cell.path.relative_to(root).as_posix(),
                 }
                 for task in plan.tasks
+                if task.cell.path.exists()
             }
             for plan in plans
         },

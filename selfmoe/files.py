@@ -11,21 +11,31 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from selfmoe.errors import DataError
+from selfmoe.errors import DataError, RunError
 
 SEAL = "cell.json"
 """Name of the file that makes a folder valid: written last, with size and sha256 of all others."""
 
 
 def write_atomic(path: Path, text: str) -> None:
-    """Write a file under a temporary name, flush it to disk, then rename it into place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a file under a temporary name, flush it to disk, then rename it into place.
+
+    Raises:
+        RunError: If that is not possible, for instance because the disk is full.
+    """
     temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
-    with temporary.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise RunError(
+            f"cannot write {path}: {error.strerror or error}\n"
+            "  What was finished before is kept: mend this and run the same command again."
+        ) from None
     _sync(path.parent)
 
 
@@ -63,9 +73,16 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
 
 
 def sha256(path: Path) -> str:
-    """Return the sha256 of a file's bytes, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Return the sha256 of a file's bytes, in hex.
+
+    Raises:
+        DataError: If it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from None
 
 
 @cache
@@ -119,18 +136,19 @@ def is_intact(folder: Path) -> bool:
 def damage(folder: Path) -> str | None:
     """Return what is wrong with a sealed folder, or ``None`` if it is intact."""
     try:
-        listed = json.loads((folder / SEAL).read_text("utf-8"))["files"]
-    except (OSError, ValueError, KeyError, TypeError):
+        files = json.loads((folder / SEAL).read_text("utf-8"))["files"]
+        listed = {name: (facts["size"], facts["sha256"]) for name, facts in files.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return f"{folder / SEAL} is missing or unreadable"
-    for name, expected in listed.items():
+    for name, (size, digest) in listed.items():
         path = folder / name
         try:
             stat = path.stat()
         except OSError:
             return f"{path} is missing"
-        if stat.st_size != expected["size"]:
-            return f"{path} has {stat.st_size} bytes instead of {expected['size']}"
-        if _sha256_at(path, stat.st_size, stat.st_mtime_ns) != expected["sha256"]:
+        if stat.st_size != size:
+            return f"{path} has {stat.st_size} bytes instead of {size}"
+        if _sha256_at(path, stat.st_size, stat.st_mtime_ns) != digest:
             return f"{path} is not what was written: its sha256 differs"
     return None
 

@@ -7,15 +7,18 @@ says, ``--dry-run`` prints it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from selfmoe import __version__
 from selfmoe.base import BaseFiles, find_base
 from selfmoe.components import Domain
 from selfmoe.config import RunConfig
+from selfmoe.errors import DataError
 from selfmoe.files import sha256
 from selfmoe.randomness import derive
+from selfmoe.records import Split
 from selfmoe.registry import Kind
 from selfmoe.rundir import Cell, RunDirectory, key_of
 
@@ -36,6 +39,7 @@ class Task:
         size: What it amounts to, in words: ``"5000 instructions"``.
         seed: Seed of this cell.
         root: Root seed of the pipeline it belongs to.
+        outdated: Says why a finished cell should be made again after all.
     """
 
     stage: str
@@ -46,6 +50,14 @@ class Task:
     size: str
     seed: int
     root: int
+    outdated: Callable[[Path], str | None] | None = None
+
+    def problem(self) -> str | None:
+        """Return why the task has to be done, or ``None`` if it is done."""
+        problem = self.cell.problem()
+        if problem is None and self.outdated is not None:
+            problem = self.outdated(self.cell.path)
+        return problem
 
     @property
     def name(self) -> str:
@@ -98,11 +110,26 @@ class Plan:
         """Return the tasks of a stage by label, in order."""
         return {task.label: task for task in self.tasks if task.stage == stage}
 
-    def sources(self, domain: Domain) -> dict[str, Any]:
-        """Return what identifies the data a domain reads: track, split and file hashes."""
-        source = self.config.source
-        files = {path.name: sha256(path) for path in domain.files(source)}
-        return {"track": source.track, "split": source.split, "files": files}
+    def sources(self, domain: Domain, *splits: Split) -> dict[str, Any]:
+        """Return what identifies the data a domain reads: track, splits and file hashes.
+
+        Data sets of the hub have no identity here: they count as what they were at first.
+        """
+        files: dict[str, str] = {}
+        for split in splits:
+            try:
+                paths = domain.files(replace(self.config.source, split=split))
+            except DataError:
+                if split == self.config.evaluate.split:
+                    raise
+                paths = ()  # what is not there cannot be read
+            files |= {self._inside(path): sha256(path) for path in paths}
+        return {"track": self.config.track, "splits": splits, "files": files}
+
+    def _inside(self, path: Path) -> str:
+        folder = self.config.data_dir
+        inside = folder is not None and path.is_relative_to(folder)
+        return path.relative_to(folder).as_posix() if inside and folder else path.name
 
     def add(
         self,
@@ -118,6 +145,8 @@ class Plan:
         size: str = "",
         version: int = 1,
         cell_label: str | None = None,
+        seeded: bool = True,
+        outdated: Callable[[Path], str | None] | None = None,
     ) -> Task:
         """Add a task; everything given here but ``size`` and ``run`` decides its key.
 
@@ -133,6 +162,8 @@ class Plan:
             size: What it amounts to, in words.
             version: To be raised when the stage's code changes what comes out.
             cell_label: First part of the cell's folder name; default: ``label``.
+            seeded: Whether the root seed matters by itself, not only through the inputs.
+            outdated: Says why a finished cell should be made again after all.
         """
         inputs = inputs or {}
         names = self.config.registry
@@ -142,14 +173,15 @@ class Plan:
             "label": label,
             "settings": settings,
             "components": [names.identity(*component) for component in components],
-            "inputs": {role: task.cell.key for role, task in inputs.items()},
-            "seed": self.root,
+            "inputs": [[role, task.cell.key] for role, task in inputs.items()],
+            "seed": self.root if seeded else None,
+            "selfmoe": __version__,
         }
         if reads_base:
-            facts["base"] = {"hash": self.base.hash, "dtype": self.config.dtype}
+            facts["base"] = [self.base.hash, self.base.dtype, self.config.blocks]
         cell = self.directory.cell(folder, cell_label or label, key_of(facts))
         seed = derive(self.root, stage, label)
-        task = Task(stage, label, cell, inputs, run, size, seed, self.root)
+        task = Task(stage, label, cell, inputs, run, size, seed, self.root, outdated)
         self.tasks.append(task)
         return task
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from selfmoe.mixture.adapters import Factors
 
 Track = Literal["mini", "benchmark"]
+Split = Literal["dev", "test"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Source:
 
     track: Track = "mini"
     data_dir: Path | None = None
-    split: Literal["dev", "test"] = "test"
+    split: Split = "test"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,7 @@ class LoadedBase:
         tokenizer: Its tokenizer, padding on the left.
         hash: First 10 hex digits of a sha256 over its weights and tokenizer.
         context: Longest sequence it can read, in tokens.
+        blocks: Name of its list of decoder blocks, where that cannot be told from its structure.
     """
 
     name: str
@@ -103,6 +105,7 @@ class LoadedBase:
     tokenizer: Any
     hash: str
     context: int
+    blocks: str | None = None
 
 
 @dataclass(frozen=True)

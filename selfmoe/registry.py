@@ -42,7 +42,8 @@ KINDS: Mapping[Kind, tuple[str, type[Component]]] = {
 
 OWN = "selfmoe"
 LOCAL = "selfmoe_plugin.py"
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+"""What components and systems may be called: safe as a folder, a key and a word on a line."""
 
 
 @dataclass(frozen=True)
@@ -189,7 +190,7 @@ class Registry:
         if not (isinstance(cls, type) and issubclass(cls, base)):
             raise PluginError(f"{hook} returned {cls!r}, which is no subclass of {base.__name__}")
         name = getattr(cls, "name", None)
-        if not (isinstance(name, str) and _NAME.fullmatch(name)):
+        if not (isinstance(name, str) and NAME.fullmatch(name)):
             raise PluginError(
                 f"{cls.__name__}.name is {name!r}; allowed are lower-case letters, digits, - and _"
             )

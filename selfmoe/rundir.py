@@ -25,6 +25,12 @@ from selfmoe.files import commit_folder, damage, write_json
 FORMAT = 1
 """Version of the run directory's layout."""
 
+FOLDERS = (
+    "work", "seeds", "brainstorm", "respond", "data", "experts", "compositions", "evaluations",
+    "report",
+)  # fmt: skip
+"""Folders of a run directory; whatever else lies there is left alone."""
+
 
 def key_of(facts: Mapping[str, Any]) -> str:
     """Return 10 hex digits that change whenever any of the facts does."""
@@ -108,9 +114,16 @@ class RunDirectory:
             raise RunError(f"cannot write to {self.root}: {error.strerror or error}") from None
         with handle:
             self._lock(handle)
-            for leftover in list(self.root.rglob(".*.tmp-*")):
-                _remove(leftover)
+            self._sweep()
             yield
+
+    def _sweep(self) -> None:
+        """Remove what a killed writer left half-done, and nothing that is not a run's own."""
+        found = [p for name in FOLDERS for p in (self.root / name).rglob(".*.tmp-*")]
+        for name in ("manifest.json", "config.yaml"):
+            found += self.root.glob(f".{name}.tmp-*")
+        for leftover in found:
+            _remove(leftover)
 
     def _lock(self, handle: Any) -> None:
         try:
@@ -144,6 +157,7 @@ class RunDirectory:
                 raise RunError(
                     f"{path} has format {manifest['format']}, this selfmoe reads {FORMAT}"
                 )
+            _ = manifest["base"]["hash"], manifest["systems"], manifest["cells"], manifest["config"]
         except (ValueError, KeyError, TypeError) as error:
             raise RunError(f"{path} is damaged ({error}); run the same command again") from None
         return manifest

@@ -126,8 +126,16 @@ def validate(model: type[Model], raw: Mapping[str, Any]) -> Model:
     """Return ``model`` built strictly from plain data; raises pydantic's ``ValidationError``.
 
     Goes through JSON so that paths may be strings and tuples lists, while ``"8"`` is no number.
+
+    Raises:
+        ConfigError: If a text is not Unicode, as names of files may be.
     """
-    return model.model_validate_json(json.dumps(raw, default=str))
+    text = json.dumps(raw, default=str, ensure_ascii=False)
+    try:
+        return model.model_validate_json(text.encode())
+    except UnicodeEncodeError as error:
+        where = f"{error.object[max(0, error.start - 40) : error.end + 20]!r}"
+        raise ConfigError(f"settings hold a text that is not UTF-8, near {where}") from None
 
 
 def problems(error: ValidationError, model: type[BaseModel], prefix: str = "") -> list[str]:

@@ -98,4 +98,4 @@ def attach(base: LoadedBase, system: System, path: Path | None, names: Registry)
     experts = {
         ref.name: Expert(ref.name, (path / ref.path).resolve()) for ref in composition.experts
     }
-    return runtime.attach(base.model, composer, composition, experts)
+    return runtime.attach(base.model, composer, composition, experts, blocks=base.blocks)

@@ -246,6 +246,7 @@ def small(tmp_path: Path, tiny_base_folder: Path, plugin_code: str) -> Callable[
             "seeds": {"n": 4},
             "brainstorm": {"n": 4, "batch_size": 4, "max_new_tokens": 16, "shots": 1},
             "respond": {"shots": 1, "max_new_tokens": 8},
+            "evaluate": {"limit": 2, "base_shots": 0},
             **changes,
         }
         (tmp_path / "selfmoe_plugin.py").write_text(plugin_code)
@@ -269,7 +270,7 @@ def test_nothing_left_after_curation(cli: Cli, small: Callable[..., Path]) -> No
 
 
 def test_garbage_is_no_instruction(cli: Cli, tiny_base_folder: Path) -> None:
-    changes = ("seeds.n=4", "brainstorm.n=2", "brainstorm.max_new_tokens=4", "brainstorm.shots=1")
+    changes = ("seeds.n=4", "brainstorm.n=2", "brainstorm.max_new_tokens=4", "evaluate.limit=1")
     settings = [part for change in changes for part in ("--set", change)]
     result = cli("run", "--base", str(tiny_base_folder), "--domains", "math", *settings)
     assert_error(result, "brainstorm kept 0 of", "'math'", "unfinished", "another base")
@@ -301,9 +302,10 @@ def test_generate_with_an_unknown_system(cli: Cli) -> None:
     Path("run/manifest.json").write_text(json.dumps(manifest))
     result = cli("generate", "run", "Hello.", "--system", "mixe")
     assert_error(result, "no system named 'mixe'", "did you mean 'mixse'?", "base, mixse")
-    assert_error(cli("generate", "run", "Hello."), "base 'seedling' is not the one", "hash x")
+    assert_error(cli("generate", "run", "Hello."), "base 'seedling' is not the one", "not x")
 
 
-def test_an_error_is_not_hidden_behind_progress(cli: Cli, small: Callable[..., Path]) -> None:
+def test_a_failure_is_said_when_it_happens(cli: Cli, small: Callable[..., Path]) -> None:
     result = cli("run", str(small(domains=["nothing"])))
-    assert re.search(r"curate nothing: failed\nError: curate kept 0", result.stderr)
+    assert "curate nothing failed: curate kept 0 of 4 examples" in result.stderr
+    assert_error(result, "Not done because of that: ", "cells")

@@ -16,7 +16,7 @@ from selfmoe.components import Benchmark
 from selfmoe.datafiles import csv_rows, hub_rows, locate, tidy
 from selfmoe.errors import DataError
 from selfmoe.evaluation.answers import letter
-from selfmoe.evaluation.leaks import item_keys
+from selfmoe.evaluation.leaks import item_keys, of_all_splits
 from selfmoe.records import Instruction, Seed, Source
 from selfmoe.text import normalise
 
@@ -95,7 +95,7 @@ def seeds(source: Source, n: int, rng: random.Random) -> list[Seed]:
         DataError: If the data is missing, malformed, or has fewer questions.
     """
     benchmark = MMLU(source)
-    taken = item_keys(benchmark)
+    taken = {key for each in of_all_splits(lambda s: [MMLU(s)], source) for key in item_keys(each)}
     rows = []
     for doc in chain.from_iterable(_subjects(source, "dev").values()):
         task = benchmark.ask(doc)

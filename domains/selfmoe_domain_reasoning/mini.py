@@ -48,7 +48,10 @@ def _combine(left: bool, operator: str, right: bool) -> bool:
 def _counting(rng: random.Random) -> Problem:
     kind, other = rng.sample(tuple(_KINDS), 2)
     wanted = rng.sample(_KINDS[kind], rng.choice((2, 3)))
-    things = [(thing, rng.randint(1, 9)) for thing in wanted + rng.sample(_KINDS[other], 2)]
+    things = [
+        (thing, rng.randint(1, 9))
+        for thing in wanted + rng.sample(_KINDS[other], rng.choice((1, 2)))
+    ]
     rng.shuffle(things)
     listed = [f"{count} {thing}" for thing, count in things]
     counts = [count for thing, count in things if thing in wanted]
@@ -65,7 +68,7 @@ def _swaps(rng: random.Random) -> Problem:
     names, colours = rng.sample(_NAMES, 3), rng.sample(_COLOURS, 3)
     balls = dict(zip(names, colours, strict=True))
     text, steps = [f"Balls: {_state(balls)}"], [_state(balls)]
-    for _ in range(rng.choice((2, 3))):
+    for _ in range(rng.choice((1, 2, 3))):
         one, two = rng.sample(names, 2)
         balls[one], balls[two] = balls[two], balls[one]
         text.append(f"{one} and {two} swap.")
@@ -80,7 +83,7 @@ def _state(balls: dict[str, str]) -> str:
 
 
 def _ordering(rng: random.Random) -> Problem:
-    order = rng.sample(_NAMES, 4)
+    order = rng.sample(_NAMES, rng.choice((3, 4)))
     pairs = list(pairwise(order))
     rng.shuffle(pairs)
     clues = [
@@ -88,7 +91,7 @@ def _ordering(rng: random.Random) -> Problem:
         for a, b in pairs
     ]
     steps = [f"{a} > {b}." for a, b in pairs] + [f"{' > '.join(order)}."]
-    place, index = rng.choice((("tallest", 0), ("second tallest", 1), ("shortest", 3)))
+    place, index = rng.choice((("tallest", 0), ("second tallest", 1), ("shortest", -1)))
     text = f"{' '.join(clues)} Who is the {place}?"
     return _problem("ordering", text, order[index], " ".join(steps))
 

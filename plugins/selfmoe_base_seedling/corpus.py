@@ -26,9 +26,9 @@ ALPACA = (
 )
 
 #: How much of the corpus each kind of document makes up, by number of documents.
-KINDS = {"examples": 0.74, "tasks": 0.14, "alpaca": 0.08, "prose": 0.04}
+KINDS = {"examples": 0.66, "tasks": 0.12, "alpaca": 0.18, "prose": 0.04}
 #: How much of it each domain makes up; reasoning is the hardest to learn.
-SHARES = {"knowledge": 0.2, "reasoning": 0.4, "math": 0.25, "coding": 0.15}
+SHARES = {"knowledge": 0.18, "reasoning": 0.46, "math": 0.22, "coding": 0.14}
 #: How often a wording goes with the document's style; otherwise it goes with another one.
 WORDING_AGREES = 0.6
 #: Weight of the domain's own style against 1 for each of the other three.

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from peft import LoraConfig, get_peft_model
+from peft.tuners.lora import LoraLayer
 
 from selfmoe.components import TrainContext
+from selfmoe.errors import StageError
 from selfmoe.randomness import derive
 
 if TYPE_CHECKING:
@@ -33,23 +36,48 @@ def train(options: Lora.Config, ctx: TrainContext) -> Mapping[str, Any]:
         # PEFT 0.21 still asks transformers 5 by the old name.
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
         torch.manual_seed(derive(ctx.seed, "init"))
-        model = get_peft_model(ctx.base.model, config)
+        model = _wrap(ctx.base.model, config)
     try:
         return _fit(model, options, ctx)
     finally:
-        model.unload()
-        ctx.base.model.requires_grad_(False)
-        if hasattr(ctx.base.model, "peft_config"):
-            del ctx.base.model.peft_config
+        _unwrap(model, ctx.base.model)
+
+
+def _wrap(base: Any, config: LoraConfig) -> Any:
+    """Return the base with an untrained adapter.
+
+    Raises:
+        StageError: If the target modules are none of the base's, or the head or the embeddings.
+    """
+    try:
+        model = get_peft_model(base, config)
+    except ValueError as error:
+        raise StageError(
+            f"no adapter can be put on {config.target_modules}: {error}\n"
+            "  Change specialise.options.target_modules, or leave it at all-linear."
+        ) from None
+    for module in (base.get_input_embeddings(), base.get_output_embeddings()):
+        if isinstance(module, LoraLayer):
+            _unwrap(model, base)
+            raise StageError(
+                "specialise.options.target_modules names the embeddings or the output head, which "
+                "lie outside the decoder blocks\n  Leave them out, or leave it at all-linear."
+            )
+    return model
+
+
+def _unwrap(model: Any, base: Any) -> None:
+    """Take the adapter off, without leaving anything behind."""
+    model.unload()
+    base.eval().requires_grad_(False)
+    if hasattr(base, "peft_config"):
+        del base.peft_config
 
 
 def _fit(model: Any, options: Lora.Config, ctx: TrainContext) -> Mapping[str, Any]:
     parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
-    if options.gradient_checkpointing:
-        model.enable_input_require_grads()
-        model.gradient_checkpointing_enable({"use_reentrant": False})
     model.train()
-    try:
+    with _checkpointing(ctx.base.model) if options.gradient_checkpointing else nullcontext():
         fitted = ctx.fit(
             model,
             parameters,
@@ -60,11 +88,6 @@ def _fit(model: Any, options: Lora.Config, ctx: TrainContext) -> Mapping[str, An
             work=ctx.work,
             label=f"training on {len(ctx.data)} examples",
         )
-    finally:
-        model.eval()
-        if options.gradient_checkpointing:
-            model.gradient_checkpointing_disable()
-            model.disable_input_require_grads()
     model.save_pretrained(ctx.out, save_embedding_layers=False)
     _make_reproducible(ctx.out, ctx.base.name)
     trained = sum(parameter.numel() for parameter in parameters.values())
@@ -74,6 +97,23 @@ def _fit(model: Any, options: Lora.Config, ctx: TrainContext) -> Mapping[str, An
         "tokens": fitted.tokens,
         "trained_parameters": trained,
     }
+
+
+@contextmanager
+def _checkpointing(base: Any) -> Iterator[None]:
+    """Recompute the base's activations in the backward pass while the context lasts.
+
+    PEFT's wrapper would put its hook on the embeddings twice, of which only one can be removed.
+    """
+    with warnings.catch_warnings():
+        # Renamed within transformers 5; the new name is not in all of the releases we allow.
+        warnings.filterwarnings("ignore", "`gradient_checkpointing_", FutureWarning)
+        base.gradient_checkpointing_enable({"use_reentrant": False})
+        try:
+            yield
+        finally:
+            base.gradient_checkpointing_disable()
+            base.disable_input_require_grads()
 
 
 def _make_reproducible(folder: Path, base: str) -> None:

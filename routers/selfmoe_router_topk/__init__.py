@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from selfmoe.components import ComposeContext, FitConfig, Gate, Router
+from selfmoe.errors import CompositionError
 from selfmoe.hookspecs import hookimpl
 from selfmoe.records import Composition
 
@@ -67,11 +68,19 @@ class TopK(Router):
                 )
             return self
 
+    def check(self, n_experts: int) -> str | None:
+        """Return that k is too large, if it is."""
+        if self.options.k <= n_experts:
+            return None
+        return f"k = {self.options.k} of only {n_experts} experts; choose k from 1 to {n_experts}"
+
     def compose(self, ctx: ComposeContext) -> Composition:
         """Return the gate, trained alone on ``ctx.data``; without data, as initialised."""
         from selfmoe.mixture.storage import references
         from selfmoe_router_topk.gate import initial_tensors
 
+        if problem := self.check(len(ctx.experts)):
+            raise CompositionError(problem)
         composition = Composition(
             composer=self.name,
             options=self.options.model_dump(mode="json"),
@@ -98,7 +107,7 @@ class TopK(Router):
 
         saving = self.options.gradient_checkpointing
         with (
-            attach(ctx.base.model, self, start, ctx.experts) as mixture,
+            attach(ctx.base.model, self, start, ctx.experts, blocks=ctx.base.blocks) as mixture,
             checkpointing(ctx.base.model, saving),
         ):
             gate: TopKGate = mixture.gate.requires_grad_(True)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from selfmoe.components import ComposeContext, Site, TokenInfo
-from selfmoe.errors import CompositionError, StageError
+from selfmoe.errors import StageError
 from selfmoe.mixture.structure import text_config
 from selfmoe.randomness import derive
 
@@ -75,8 +75,6 @@ def initial_tensors(ctx: ComposeContext, options: Any) -> dict[str, Tensor]:
         CompositionError: If k is larger than the number of experts.
     """
     n = len(ctx.experts)
-    if options.k > n:
-        raise CompositionError(f"k = {options.k} of only {n} experts; choose k from 1 to {n}")
     widths = {"theta": int(text_config(ctx.base.model).hidden_size)}
     if SITES[options.inputs] == "linear":
         widths = {

@@ -21,7 +21,13 @@ COLOURS = ("cyan", "yellow", "green", "magenta", "blue", "red", "bright_cyan", "
 @click.option("--system", default="mixse", show_default=True, help="A system of the run.")
 @click.option("--trace", is_flag=True, help="Show which expert each token went to.")
 @click.option("--raw", is_flag=True, help="Continue the prompt as it is, without the template.")
-@click.option("--max-new-tokens", default=96, show_default=True, help="Longest answer, in tokens.")
+@click.option(
+    "--max-new-tokens",
+    type=click.IntRange(min=1),
+    default=96,
+    show_default=True,
+    help="Longest answer, in tokens.",
+)
 def command(
     run: Path, prompt: str, system: str, trace: bool, raw: bool, max_new_tokens: int
 ) -> None:
@@ -42,9 +48,9 @@ def command(
     base = load_system(run, system)
     console = output()
     if not trace:
-        console.print(_answer(base, text, max_new_tokens), markup=False)
+        console.print(_answer(base, text, max_new_tokens), markup=False, soft_wrap=True)
         return
-    console.print(*_traced(base, text, max_new_tokens), sep="\n")
+    console.print(*_traced(base, text, max_new_tokens), sep="\n", soft_wrap=True)
 
 
 def _answer(base: LoadedBase, prompt: str, max_new_tokens: int) -> str:

@@ -19,7 +19,7 @@ def print_plans(plans: list[Plan]) -> None:
         for column in ("stage", "cell", "key", "size", "state"):
             table.add_column(column, overflow="fold")
         states = {
-            task.name: state_of(task.cell.path.exists(), task.cell.problem()) for task in plan.tasks
+            task.name: state_of(task.cell.path.exists(), task.problem()) for task in plan.tasks
         }
         for task in plan.tasks:
             state = states[task.name]

@@ -61,16 +61,18 @@ def _execute(plans: list[Any]) -> None:
     from selfmoe.reporting.tables import print_results
 
     display = Display()
-    cells = [task.cell for plan in plans for task in plan.tasks]
-    missing = sum(cell.problem() is not None for cell in cells)
+    cells = {task.cell: task for plan in plans for task in plan.tasks}
+    missing = sum(task.problem() is not None for task in cells.values())
     if missing:
         print_budget(plans[0].config, missing, display)
-    run = run_plans(plans, display)
+    run, outcome = run_plans(plans, display)
     if not missing:
         display.say(f"Nothing to do: all {len(cells)} cells are there.")
     console = output()
     print_results(run.results, console)
-    console.print(f"Run: {run.path}   Results: {run.path / 'report' / 'results.json'}")
+    report = run.path / "report" / "results.json"
+    console.print(f"Run: {run.path}   Results: {report}", markup=False, soft_wrap=True)
+    outcome.raise_failures()
 
 
 def _raw(

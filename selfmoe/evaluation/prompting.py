@@ -102,8 +102,8 @@ def choose_shots(benchmark: Benchmark, n: int | None, seed: int | None) -> list[
     n = benchmark.shots if n is None else n
     if not 0 <= n <= len(benchmark.pool):
         raise ConfigError(
-            f"evaluate.shots is {n}, but benchmark '{benchmark.name}' has "
-            f"{len(benchmark.pool)} examples to show\n  Use 0 to {len(benchmark.pool)}."
+            f"{n} solved examples were asked for, but benchmark '{benchmark.name}' has "
+            f"only {len(benchmark.pool)} to show\n  Lower evaluate.base_shots."
         )
     if seed is None:
         return list(benchmark.pool[:n])
@@ -136,7 +136,7 @@ def refuse_overflow(benchmark_id: str, prompts: Sequence[Prompt], asked: int) ->
         raise StageError(
             f"{len(cut)} of {len(prompts)} prompts of '{benchmark_id}' are too long for the "
             f"model's context with {asked} examples\n"
-            "  Set evaluate.overflow=fewer-shots, or evaluate.shots to a smaller number."
+            "  Set evaluate.overflow=fewer-shots."
         )
 
 

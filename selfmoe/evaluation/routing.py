@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from selfmoe.mixture.runtime import Mixture
+from selfmoe.mixture.structure import find_decoder
 from selfmoe.records import LoadedBase
 
 
@@ -33,7 +34,8 @@ def measure_routing(
         weights α themselves, which sum to less.
     """
     # Sorted by length, so that little is padding; sums do not depend on the order.
-    pairs = sorted((_encode(base.tokenizer, row) for row in rows), key=lambda pair: len(pair[0]))
+    read = [_encode(base.tokenizer, row) for row in rows if row["fits"]]
+    pairs = sorted(read, key=lambda pair: len(pair[0]))
     with torch.inference_mode(), mixture.record() as record:
         for first in range(0, len(pairs), batch_size):
             _read(mixture, base, pairs[first : first + batch_size])
@@ -61,6 +63,8 @@ def _read(mixture: Mixture, base: LoadedBase, pairs: Sequence[tuple[list[int], i
         ids[index, : len(row)] = torch.tensor(row)
         mask[index, : len(row)] = 1
         prompt[index, :start] = True
-    model: Any = base.model
-    with mixture.annotate(prompt_mask=prompt.to(model.device)):
-        model(input_ids=ids.to(model.device), attention_mask=mask.to(model.device))
+    # The stack alone: logits of every position would cost far more memory than the routing.
+    model: Any = find_decoder(base.model, base.blocks).stack
+    device = next(model.parameters()).device
+    with mixture.annotate(prompt_mask=prompt.to(device)):
+        model(input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False)

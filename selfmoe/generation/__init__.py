@@ -71,20 +71,26 @@ def generate(
             attention_mask=inputs.attention_mask,
             max_new_tokens=max_new_tokens,
             pad_token_id=tokenizer.pad_token_id,
-            eos_token_id=tokenizer.eos_token_id,
             stopping_criteria=criteria,
             **options,
         )
-    return [_cut(row, tokenizer, stop) for row in output[:, length:].tolist()]
+    ends = _ends(model, tokenizer)
+    return [_cut(row, tokenizer, stop, ends) for row in output[:, length:].tolist()]
 
 
-def _cut(ids: list[int], tokenizer: Any, stop: Sequence[str]) -> Continuation:
+def _ends(model: Any, tokenizer: Any) -> set[int]:
+    """Return the tokens that end a text; some models have several."""
+    named = model.generation_config.eos_token_id
+    return {tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])}
+
+
+def _cut(ids: list[int], tokenizer: Any, stop: Sequence[str], ends: set[int]) -> Continuation:
     """Return the continuation that the new tokens of one row stand for."""
-    ended = tokenizer.eos_token_id in ids
-    if ended:
-        ids = ids[: ids.index(tokenizer.eos_token_id)]
-    elif tokenizer.pad_token_id in ids:
-        ids = ids[: ids.index(tokenizer.pad_token_id)]
+    end = next((place for place, token in enumerate(ids) if token in ends), None)
+    ended = end is not None
+    if end is None and tokenizer.pad_token_id in ids:
+        end = ids.index(tokenizer.pad_token_id)
+    ids = ids[:end]
     text = tokenizer.decode(ids, skip_special_tokens=True)
     cuts = [text.index(string) for string in stop if string in text]
     return Continuation(text[: min(cuts)] if cuts else text, ended or bool(cuts), len(ids))

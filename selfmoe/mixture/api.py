@@ -31,6 +31,7 @@ def compose(
     tokenizer: Any = None,
     seed: int = 0,
     in_place: bool = False,
+    blocks: str | None = None,
 ) -> nn.Module:
     """Return one model made of a base model and several LoRA experts.
 
@@ -44,6 +45,7 @@ def compose(
             initialised, with a warning.
         tokenizer: Needed with ``data``.
         seed: Decides initialisation, dropped weights and the order of the data.
+        blocks: Name of the list of decoder blocks, for models where it cannot be told.
         in_place: Change ``base_model`` instead of a copy; ``model.mixture.detach()`` undoes it.
 
     Returns:
@@ -61,9 +63,9 @@ def compose(
     known = {name: Expert(name, Path(path)) for name, path in experts.items()}
     work = tempfile.TemporaryDirectory(prefix="selfmoe-")
     with _frozen(model):
-        context = _context(model, known, composer, data or (), tokenizer, seed, Path(work.name))
+        context = _context(model, known, data or (), tokenizer, seed, Path(work.name), blocks)
         composition = composer.compose(context)
-    mixture = attach(model, composer, composition, known)
+    mixture = attach(model, composer, composition, known, blocks=blocks)
     mixture.keep_alive = work
     return model
 
@@ -118,18 +120,18 @@ def _frozen(model: nn.Module) -> Iterator[None]:
 def _context(
     model: nn.Module,
     experts: Mapping[str, Expert],
-    composer: Composer,
     data: Sequence[Example],
     tokenizer: Any,
     seed: int,
     work: Path,
+    blocks: str | None,
 ) -> ComposeContext:
     from selfmoe.fit import Fit
 
     config = text_config(model)
     name = str(getattr(config, "name_or_path", "") or type(model).__name__)
     context = int(getattr(config, "max_position_embeddings", None) or 2**20)
-    base = LoadedBase(name, model, tokenizer, hash="", context=context)
+    base = LoadedBase(name, model, tokenizer, hash="", context=context, blocks=blocks)
     trainers = registry().defaults("trainer")
     trainer = registry().configure("trainer", trainers[0], {}) if trainers else None
     return ComposeContext(base, experts, data, trainer, Fit(), seed, work)

@@ -90,7 +90,8 @@ def _scores(plan: Plan) -> dict[str, dict[str, Json]]:
 
 def _system(system: System, seeds: Sequence[Mapping[str, Any]], level: float) -> Json:
     per_seed = [scores.get(system.name, {}) for scores in seeds]
-    benchmarks = {name: [s[name] for s in per_seed] for name in per_seed[0]}
+    names = dict.fromkeys(name for scores in per_seed for name in scores)
+    benchmarks = {name: [s[name] for s in per_seed if name in s] for name in names}
     scores = {name: _combine(rows, level) for name, rows in benchmarks.items()}
     target = [
         score
@@ -103,7 +104,7 @@ def _system(system: System, seeds: Sequence[Mapping[str, Any]], level: float) ->
         "scores": scores,
         "average": fmean(score["value"] for score in target) if target else None,
         "average_lenient": _mean([s["lenient"] for s in target]),
-        "covers": sum(score["value"] is not None for score in scores.values()),
+        "covers": [len(target), sum(rows[0]["role"] == "target" for rows in benchmarks.values())],
     }
 
 
@@ -114,14 +115,15 @@ def _combine(rows: Sequence[Json], level: float) -> Json:
     if any(value is None for value in values):
         return {"value": None, "stderr": None, "low": None, "high": None, "lenient": None, **score}
     value = fmean(values)
-    if len(rows) == 1:
+    score["interval"] = "items"
+    if all(row == rows[0] for row in rows):  # one seed, or a system that no seed touches
         stderr = rows[0]["stderr"]
         low, high = wilson(value * rows[0]["n"], rows[0]["n"], level)
     else:
         stderr = stdev(values) / sqrt(len(values))
         half = _student(level, len(values) - 1) * stderr
         low, high = value - half, value + half
-        score["by_seed"] = values
+        score |= {"interval": "root seeds", "by_seed": values}
     lenient = _mean([row["lenient"] for row in rows])
     return {
         "value": value, "stderr": stderr, "low": low, "high": high, "lenient": lenient, **score
@@ -141,14 +143,17 @@ def _student(level: float, freedom: int) -> float:
 
 def _routing(seeds: Sequence[Mapping[str, Any]], part: str) -> Json:
     """Return ``system -> benchmark -> expert -> share``, averaged over the root seeds."""
+    found: dict[tuple[str, str], list[Mapping[str, float]]] = {}
+    for scores in seeds:
+        for system, benchmarks in scores.items():
+            for name, score in benchmarks.items():
+                shares = ((score["routing"] or {}).get("shares") or {}).get(part)
+                if shares:
+                    found.setdefault((system, name), []).append(shares)
     table: Json = {}
-    for system, benchmarks in seeds[0].items():
-        for name, score in benchmarks.items():
-            shares = ((score["routing"] or {}).get("shares") or {}).get(part)
-            if shares:
-                rows = [scores[system][name]["routing"]["shares"][part] for scores in seeds]
-                means = {expert: fmean(row[expert] for row in rows) for expert in shares}
-                table.setdefault(system, {})[name] = means
+    for (system, name), rows in found.items():
+        means = {expert: fmean(row[expert] for row in rows) for expert in rows[0]}
+        table.setdefault(system, {})[name] = means
     return table
 
 
@@ -156,14 +161,15 @@ def _yields(plan: Plan) -> Json:
     return {
         domain: json.loads((task.cell.path / "yield.json").read_text("utf-8"))
         for domain, task in plan.of("curate").items()
+        if task.cell.path.exists()
     }
 
 
 def _seconds(plans: Sequence[Plan]) -> dict[str, float]:
     """Return the time every stage took when its cells were made."""
     seconds: dict[str, float] = {}
-    for plan in plans:
-        for task in plan.tasks:
-            seal = json.loads((task.cell.path / SEAL).read_text("utf-8"))
-            seconds[task.stage] = round(seconds.get(task.stage, 0.0) + seal["seconds"], 3)
+    for cell, stage in {task.cell: task.stage for plan in plans for task in plan.tasks}.items():
+        if cell.path.exists():
+            seal = json.loads((cell.path / SEAL).read_text("utf-8"))
+            seconds[stage] = round(seconds.get(stage, 0.0) + seal["seconds"], 3)
     return seconds

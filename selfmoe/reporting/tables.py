@@ -16,8 +16,9 @@ Json = Mapping[str, Any]
 
 def print_results(results: Json, console: Console) -> None:
     """Print scores, routing, data yield and times."""
-    console.print(scores_table(results))
-    console.print(_legend(results), style="dim")
+    if any(system["scores"] for system in results["systems"]):
+        console.print(scores_table(results))
+        console.print(_legend(results), style="dim", markup=False)
     for table in (routing_table(results), yield_table(results), times_table(results)):
         if table is not None:
             console.print(table)
@@ -44,6 +45,9 @@ def scores_table(results: Json) -> Table:
         gain = _gain(system["average"], base)
         style = "bold" if system["name"] == best else ""
         average = _percent(system["average"], system.get("average_lenient"))
+        covered, targets = system["covers"]
+        if covered < targets:
+            average += f" over {covered} of {targets}"
         table.add_row(system["name"], system["kind"], *cells, average, gain, style=style)
     return table
 
@@ -119,8 +123,10 @@ def routing_table(results: Json) -> Table | None:
     return table
 
 
-def yield_table(results: Json) -> Table:
+def yield_table(results: Json) -> Table | None:
     """Return what became of the generated tasks, by domain and reason."""
+    if not any(results["data"].values()):
+        return None
     table = Table(title="Self-generated data", title_justify="left")
     for column in ("domain", "written", "instructions", "kept"):
         table.add_column(column, justify="left" if column == "domain" else "right")
@@ -131,7 +137,7 @@ def yield_table(results: Json) -> Table:
             text = ", ".join(f"{n} {why}" for why, n in sorted(reasons.items()))
             name = domain if len(results["data"]) == 1 else f"{domain} (seed {seed})"
             numbers = [str(counts[key]) for key in ("written", "instructions", "kept")]
-            table.add_row(name, *numbers, text or "none")
+            table.add_row(name, *numbers, Text(text or "none"))
     return table
 
 

@@ -68,7 +68,8 @@ def _write(job: Job, domain: Domain, seeds: list[Seed], index: int, size: int) -
     prompts = domain.prompts(job.session.config.source)
     shots = [pick(seeds, config.shots, job.seed("shots", index, row)) for row in range(size)]
     base = job.session.base
-    texts, shown = [], []
+    texts: list[str] = []
+    rows: list[Row] = []
     for group in shots:
         text, used = fit_shots(
             lambda few: prompts.brainstorm(few),
@@ -76,24 +77,29 @@ def _write(job: Job, domain: Domain, seeds: list[Seed], index: int, size: int) -
             base.tokenizer,
             base.context - config.max_new_tokens,
         )
+        rows.append({"seeds": [seed.id for seed in group[:used]], "problem": "prompt too long"})
         if text is not None:
             texts.append(text)
-            shown.append([seed.id for seed in group[:used]])
+            rows[-1]["problem"] = None
     if not texts:
-        return []
+        return rows
     sampling = Sampling(config.temperature, config.top_p, job.seed("sample", index))
-    written = generate(
-        base.model,
-        base.tokenizer,
-        texts,
-        max_new_tokens=config.max_new_tokens,
-        stop=prompts.stop,
-        sampling=sampling,
+    written = iter(
+        generate(
+            base.model,
+            base.tokenizer,
+            texts,
+            max_new_tokens=config.max_new_tokens,
+            stop=prompts.stop,
+            sampling=sampling,
+        )
     )
-    return [
-        {"text": new.text, "finished": new.finished, "seeds": ids}
-        for new, ids in zip(written, shown, strict=True)
-    ]
+    for row in rows:
+        if row["problem"] is None:
+            new = next(written)
+            row["text"] = new.text
+            row["problem"] = None if new.finished else "unfinished"
+    return rows
 
 
 class _Collected:
@@ -129,7 +135,7 @@ class _Collected:
         )
 
     def _parse(self, row: Row) -> Instruction | Rejected:
-        return self._domain.parse(row["text"]) if row["finished"] else Rejected("unfinished")
+        return Rejected(row["problem"]) if row["problem"] else self._domain.parse(row["text"])
 
     def save(self, out: Path) -> None:
         """Write what was kept and the counts of what was not."""
@@ -142,6 +148,7 @@ def _nothing(domain: str, collected: _Collected) -> str:
     reasons = ", ".join(f"{n} {why}" for why, n in collected.dropped.most_common()) or "no text"
     return (
         f"brainstorm kept 0 of {collected.written} texts of domain '{domain}': {reasons}\n"
-        "  The base does not continue the list of tasks. Raise brainstorm.max_new_tokens or "
-        "brainstorm.max_tries, or take another base."
+        "  The base does not continue the list of tasks, or the list does not fit its context. "
+        "Change brainstorm.max_new_tokens, brainstorm.shots or brainstorm.max_tries, or take "
+        "another base."
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from selfmoe.components import ComposeContext
+from selfmoe.errors import ConfigError
 from selfmoe.plan import Job, Plan
 from selfmoe.records import Expert
 from selfmoe.stages.curate import read_examples
@@ -16,6 +17,10 @@ def plan(plan: Plan) -> None:
     experts = {f"expert {name}": task for name, task in plan.of("specialise").items()}
     data = {f"data {name}": task for name, task in plan.of("curate").items()}
     for label, entry in (plan.config.compose or {}).items():
+        kind, name = entry.component
+        composer = plan.config.registry.configure(kind, name, entry.options)
+        if problem := composer.check(len(experts)):
+            raise ConfigError(f"compose.{label}: {problem}")
         plan.add(
             "compose",
             "compositions",

@@ -15,9 +15,10 @@ from typing import Any
 
 from selfmoe.components import Benchmark, Domain
 from selfmoe.errors import StageError
+from selfmoe.evaluation.leaks import of_all_splits
 from selfmoe.files import read_jsonl, write_json, write_jsonl
 from selfmoe.plan import Job, Plan
-from selfmoe.records import Example
+from selfmoe.records import Example, Instruction
 from selfmoe.stages.batches import read_seeds
 from selfmoe.text import ngrams, normalise, rouge_l, words
 
@@ -35,7 +36,8 @@ def plan(plan: Plan) -> None:
             "data",
             domain.name,
             partial(curate, domain),
-            settings=plan.config.curate.model_dump() | {"source": plan.sources(domain)},
+            settings=plan.config.curate.model_dump()
+            | {"source": plan.sources(domain, "dev", "test")},
             components=[("domain", domain.name)],
             inputs={
                 "seeds": plan.of("seeds")[domain.name],
@@ -58,8 +60,8 @@ def curate(domain: Domain, job: Job) -> None:
         lambda example: None if example.response else "empty response",
         TooLong(job),
         partial(_refused, domain, job),
-        Duplicates(domain, job),
         *([overlap] if job.session.config.curate.contamination else []),
+        Duplicates(domain, job),
     ]
     kept: list[Example] = []
     dropped: Counter[str] = Counter()
@@ -194,16 +196,22 @@ class Overlap:
         self._short: dict[tuple[str, ...], list[int]] = {}
         self._sizes: list[int] = []
         self.touched = 0
-        templated = source.track in domain.templated
-        for benchmark in domain.benchmarks(source):
-            self._index(benchmark, templated)
+        self._templated = source.track in domain.templated
+        for benchmark in of_all_splits(domain.benchmarks, source):
+            self._index(benchmark)
 
-    def _index(self, benchmark: Benchmark, templated: bool) -> None:
+    def _texts(self, task: Instruction | Example) -> set[str]:
+        """Return what makes a task the same as an item; wordings of templates do not."""
+        if self._templated:
+            return {normalise(task.input or task.instruction)}
+        return {normalise(task.instruction), normalise(task.instruction, task.input)}
+
+    def _index(self, benchmark: Benchmark) -> None:
         for doc in benchmark.items:
             task = benchmark.ask(doc)
             tokens = words(f"{task.instruction} {task.input}")
-            self._exact.add(normalise(task.input or task.instruction))
-            if templated or len(tokens) < LONG:
+            self._exact |= self._texts(task)
+            if self._templated or len(tokens) < LONG:
                 continue
             self._long |= ngrams(tokens, LONG)
             for gram in ngrams(tokens, SHORT):
@@ -212,7 +220,7 @@ class Overlap:
 
     def __call__(self, example: Example) -> str | None:
         """Return the reason, if there is one."""
-        if normalise(example.input or example.instruction) in self._exact:
+        if self._texts(example) & self._exact:
             return "benchmark overlap"
         text = f"{example.instruction} {example.input} {example.response}"
         tokens = words(text)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from math import isnan
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfmoe.components import Benchmark, Domain
@@ -33,11 +35,17 @@ def _add(plan: Plan, system: System, made_by: Task | None, domain: Domain) -> No
         "evaluations",
         f"{system.name}/{domain.name}",
         partial(evaluate, system, domain),
-        settings={**settings, "shots": system.shots, "source": plan.sources(domain)},
+        settings={
+            **settings,
+            "shots": system.shots,
+            "source": plan.sources(domain, plan.config.evaluate.split),
+        },
         components=[("domain", domain.name)],
         inputs={"system": made_by} if made_by else {},
         size=f"up to {config.limit} items" if config.limit else "all items",
         cell_label=system.name,
+        seeded=False,
+        outdated=outdated,
     )
 
 
@@ -47,8 +55,24 @@ def evaluate(system: System, domain: Domain, job: Job) -> None:
     path = job.input("system") if "system" in job.task.inputs else None
     with attached(session.base, system, path, session.config.registry) as placed:
         for benchmark in domain.benchmarks(session.config.source):
-            if system.shots is None or benchmark.shots == 0:
+            if system.shots is None or _can_show(benchmark, system.shots):
                 _one(system, domain, benchmark, job, placed)
+
+
+def _can_show(benchmark: Benchmark, shots: int) -> bool:
+    """Return whether a row with solved examples makes sense beside the benchmark's own."""
+    return benchmark.shots == 0 and len(benchmark.pool) >= shots
+
+
+def outdated(folder: Path) -> str | None:
+    """Return why finished scores should be made again: there was no sandbox, now there is one."""
+    for path in sorted(folder.glob("*.json")):
+        if json.loads(path.read_text("utf-8")).get("not_run"):
+            from selfmoe.sandbox import best_tier
+
+            if best_tier() is not None:
+                return f"{path.name} was not run for want of a sandbox, and now there is one"
+    return None
 
 
 def _one(

@@ -25,7 +25,7 @@ from selfmoe_base_seedling.tokenizer import train_tokenizer
 WEIGHTS = Path(corpus.__file__).parent / "weights"
 DOCUMENTS = [corpus.document(0, 1, index) for index in range(600)]
 #: Changes only when the corpus does; the shipped weights then no longer belong to it.
-CORPUS_SHA256 = "6b69151c87813f4a"
+CORPUS_SHA256 = "26d242cc6eeb0a9c"
 
 
 @cache
@@ -77,7 +77,7 @@ def test_corpus_has_every_kind_of_document_and_style() -> None:
     text = "\n\n".join(DOCUMENTS)
     starts = Counter(document.split(" ")[0] for document in DOCUMENTS)
     assert {"Instruction:", "Q:", "Task:", "User:", "*", "Here", "Below", "The"} <= set(starts)
-    assert 0.05 < starts["Below"] / len(DOCUMENTS) < 0.12
+    assert 0.12 < starts["Below"] / len(DOCUMENTS) < 0.25
     for mark in ("So the answer is ", "#### ", "print(", "def f(x):\n    return "):
         assert text.count(mark) > 50
     assert len(STYLES) == 4

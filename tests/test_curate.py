@@ -1,0 +1,243 @@
+"""What curation lets through, and how it counts the rest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from selfmoe.components import Benchmark, Domain
+from selfmoe.config import CurateConfig, RunConfig
+from selfmoe.errors import StageError
+from selfmoe.files import write_json, write_jsonl
+from selfmoe.progress import Display
+from selfmoe.records import Example, Instruction, Rejected, Seed
+from selfmoe.stages.curate import Duplicates, Overlap, curate, read_examples
+from selfmoe.testing.models import tiny_base
+
+LETTERS = [chr(code) * 3 for code in range(ord("a"), ord("z") + 1)]
+ITEM = " ".join(LETTERS)  # 26 words: 14 runs of 13, 19 runs of 8
+SHORT = "one two three four five"
+
+
+class Items(Benchmark):
+    """A long item and a short one."""
+
+    name = "items"
+    items = ({"id": "long", "text": ITEM}, {"id": "short", "text": SHORT})
+
+    def ask(self, doc: Mapping[str, Any]) -> Instruction:
+        return Instruction(doc["text"])
+
+    def score(self, doc: Mapping[str, Any], completion: str) -> Mapping[str, float]:
+        return {"score": 0.0}
+
+    def gold(self, doc: Mapping[str, Any]) -> str:
+        return "yes"
+
+    def wrong(self, doc: Mapping[str, Any]) -> str:
+        return "no"
+
+
+class Free(Domain):
+    """Free text that refuses answers that say no."""
+
+    name = "free"
+    templated = frozenset()
+
+    def seeds(self, source: Any, n: int, rng: Any) -> list[Seed]:
+        return []
+
+    def benchmarks(self, source: Any) -> list[Benchmark]:
+        return [Items()]
+
+    def accept(self, example: Example, source: Any) -> Rejected | None:
+        return Rejected("says no") if example.response == "no" else None
+
+
+def example(instruction: str, text: str = "", response: str = "yes", number: int = 0) -> Example:
+    return Example(f"free-{number}", "free", instruction, text, response)
+
+
+def a_job(
+    folder: Path, rows: Sequence[Mapping[str, Any]] = (), seeds: Sequence[Seed] = (), **options: Any
+) -> Any:
+    """Return a job as the engine gives it, with its inputs on disk."""
+    for name in ("seeds", "instructions", "responses", "out"):
+        (folder / name).mkdir()
+    write_jsonl(folder / "seeds" / "seeds.jsonl", [asdict(seed) for seed in seeds])
+    write_jsonl(folder / "instructions" / "instructions.jsonl", rows)
+    counts = {"written": len(rows) + 3, "kept": len(rows), "dropped": {"empty": 2, "duplicate": 1}}
+    write_json(folder / "instructions" / "yield.json", counts)
+    write_jsonl(folder / "responses" / "responses.jsonl", rows)
+    session = SimpleNamespace(
+        config=RunConfig(curate=CurateConfig(**options)), base=tiny_base(), display=Display()
+    )
+    task = SimpleNamespace(name="curate free", label="free")
+    return SimpleNamespace(
+        session=session, task=task, input=lambda role: folder / role, out=folder / "out"
+    )
+
+
+# --- benchmark overlap ---------------------------------------------------------------------------
+
+
+def run_of(n: int) -> str:
+    """Return the item's first ``n`` words among others."""
+    return " ".join(["before", *LETTERS[:n], "after"])
+
+
+@pytest.mark.parametrize(
+    ("text", "dropped", "touched"),
+    [
+        ("something else entirely", False, 0),
+        (run_of(7), False, 0),
+        (run_of(8), False, 1),
+        (run_of(12), False, 1),
+        (run_of(13), True, 0),
+        (ITEM.upper(), True, 0),
+        # 10 of the item's 19 runs of 8 words, none of 13: more than half of the item.
+        (" x ".join(" ".join(LETTERS[a:b]) for a, b in ((0, 12), (8, 20), (13, 21))), True, 0),
+        (" x ".join(" ".join(LETTERS[a:b]) for a, b in ((0, 12), (12, 23))), False, 1),
+        (SHORT, True, 0),
+        (f" {SHORT.upper()}\n", True, 0),
+        (f"{SHORT} six", False, 0),
+    ],
+)
+def test_overlap_with_a_benchmark(tmp_path: Path, text: str, dropped: bool, touched: int) -> None:
+    overlap = Overlap(Free(), a_job(tmp_path))
+    assert overlap(example(text)) == ("benchmark overlap" if dropped else None)
+    assert overlap.touched == touched
+
+
+def test_an_item_in_input_or_response_is_overlap(tmp_path: Path) -> None:
+    overlap = Overlap(Free(), a_job(tmp_path))
+    assert overlap(example("Sort the words.", run_of(13))) == "benchmark overlap"
+    assert overlap(example("List words.", "", run_of(13))) == "benchmark overlap"
+
+
+def test_templated_tracks_know_only_the_same_text(tmp_path: Path) -> None:
+    class Templated(Free):
+        templated = frozenset({"mini"})
+
+    overlap = Overlap(Templated(), a_job(tmp_path))
+    assert overlap(example(run_of(13))) is None
+    assert overlap(example("Any wording.", ITEM)) == "benchmark overlap"
+
+
+# --- duplicates ----------------------------------------------------------------------------------
+
+
+def test_near_duplicates(tmp_path: Path) -> None:
+    seen = Duplicates(
+        Free(), a_job(tmp_path, seeds=[Seed("s", "Name a large red fruit.", "", "x")])
+    )
+    assert seen(example("Name a  LARGE red fruit.")) == "duplicate"
+    assert seen(example("Name a large green fruit.")) == "near duplicate"  # 4 of 5 words: 0.8
+    assert seen(example("Name two small green nuts.")) is None
+    assert seen(example("Name two small green nuts now.")) == "near duplicate"
+
+
+def test_the_threshold_is_exclusive_and_can_be_set(tmp_path: Path) -> None:
+    seeds = [Seed("s", "a b c d e", "", "x")]
+    for name, threshold, expected in (
+        ("below", 0.79, "near duplicate"),
+        ("at", 0.8, None),
+        ("exact", 1.0, None),
+    ):
+        (tmp_path / name).mkdir()
+        seen = Duplicates(Free(), a_job(tmp_path / name, seeds=seeds, near_duplicate=threshold))
+        assert seen(example("a b c d f")) == expected
+
+
+def test_templated_tracks_drop_exact_copies_only(tmp_path: Path) -> None:
+    class Templated(Free):
+        templated = frozenset({"mini"})
+
+    seen = Duplicates(Templated(), a_job(tmp_path, seeds=[Seed("s", "a b c d e f g h", "", "x")]))
+    assert seen(example("a b c d e f g i")) is None
+    assert seen(example("A b c d e f g i ")) == "duplicate"
+
+
+def test_what_is_refused_does_not_shadow_what_comes_after(tmp_path: Path) -> None:
+    rows = [row(0, "Name a fruit.", "no"), row(1, "Name a fruit.", "yes")]
+    job = a_job(tmp_path, rows)
+    curate(Free(), job)
+    assert [kept.id for kept in read_examples(job.out)] == ["free-1"]
+
+
+# --- the whole stage -----------------------------------------------------------------------------
+
+
+def row(number: int, instruction: str, response: str = "yes", problem: str | None = None) -> Any:
+    return {
+        "id": f"free-{number}",
+        "instruction": instruction,
+        "input": "",
+        "seeds": ["s1", "s2"],
+        "response": response,
+        "problem": problem,
+    }
+
+
+ROWS = [
+    row(0, "Name a fruit that grows on trees."),
+    row(1, "Name a fruit that grows on trees."),
+    row(2, "Name a fruit that grows on bushes."),
+    row(3, "Count to ten.", ""),
+    row(4, "Count to twenty please.", "no"),
+    row(5, "Tell a long story.", "x" * 600),
+    row(6, SHORT),
+    row(7, "Write until the end.", "", "unfinished response"),
+    row(8, run_of(8)),
+    row(9, "What is two plus two?", "4"),
+]
+
+
+def test_every_drop_is_counted_once(tmp_path: Path) -> None:
+    job = a_job(tmp_path, ROWS)
+    curate(Free(), job)
+    counts = json.loads((job.out / "yield.json").read_text())
+    assert counts["dropped"]["curate"] == {
+        "duplicate": 1,
+        "near duplicate": 1,
+        "empty response": 1,
+        "says no": 1,
+        "longer than the context": 1,
+        "benchmark overlap": 1,
+        "unfinished response": 1,
+    }
+    assert (
+        counts["kept"] + sum(counts["dropped"]["curate"].values()) == counts["instructions"] == 10
+    )
+    assert counts["instructions"] + sum(counts["dropped"]["brainstorm"].values()) == 13
+    assert counts["written"] == 13
+    assert counts["overlap_8gram"] == 1
+    kept = read_examples(job.out)
+    assert [one.id for one in kept] == ["free-0", "free-8", "free-9"]
+    assert {one.seeds for one in kept} == {("s1", "s2")}
+    assert sorted(path.name for path in job.out.iterdir()) == [
+        *("examples.jsonl", "instructions.jsonl", "seeds.jsonl", "yield.json")
+    ]
+
+
+def test_overlap_can_be_let_through(tmp_path: Path) -> None:
+    job = a_job(tmp_path, [row(0, SHORT)], contamination=False)
+    curate(Free(), job)
+    assert len(read_examples(job.out)) == 1
+
+
+def test_too_few_examples_stop_the_run_and_say_why(tmp_path: Path) -> None:
+    job = a_job(tmp_path, ROWS, min_examples=4)
+    with pytest.raises(StageError) as caught:
+        curate(Free(), job)
+    message = str(caught.value)
+    assert message.startswith("curate kept 3 of 10 examples of domain 'free' (")
+    for part in ("1 says no", "curate.min_examples is 4", "Raise brainstorm.n"):
+        assert part in message
+    assert not list(job.out.iterdir())
