@@ -143,7 +143,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path, file:
     fit(tmp_path / "broken", stop=4)
     newest = sorted((tmp_path / "broken").glob("step-*"))[-1]
     content = bytearray((newest / file).read_bytes())
-    content[len(content) // 2] ^= 1
+    content[-1] ^= 64
     (newest / file).write_bytes(content[: -1 if file == "cell.json" else None])
     assert same(whole, fit(tmp_path / "broken")[1])
 
