@@ -37,7 +37,7 @@ class Section(BaseModel):
 class SeedsConfig(Section):
     """Stage 1, seeds: the few human-written examples a domain starts from."""
 
-    n: int = Field(100, ge=1, description="Seeds a domain.")
+    n: int = Field(100, ge=1, le=1_000_000, description="Seeds a domain.")
 
 
 class BrainstormConfig(Section):

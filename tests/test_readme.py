@@ -6,6 +6,7 @@ import importlib.util
 import random
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -18,16 +19,34 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 
 
+def load(name: str, path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 
 
-def test_the_numbers_are_those_of_the_committed_results():
-    spec = importlib.util.spec_from_file_location("update", ROOT / "docs" / "update.py")
-    update = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(update)
-    assert "Scores in %" in README
-    assert update.updated(README) == README, "run: python docs/update.py"
+UPDATE = load("update", ROOT / "docs" / "update.py")
+
+
+@pytest.mark.parametrize("file", sorted({file for file, _ in UPDATE.BLOCKS}))
+def test_the_numbers_are_those_of_the_committed_results(file):
+    text = (ROOT / file).read_text("utf-8")
+    assert "knowledge" in text
+    assert UPDATE.updated(file) == text, "run: python docs/update.py"
+
+
+def test_the_model_card_tells_what_the_training_log_says():
+    log = (ROOT / "results" / "seedling-train.log").read_text("utf-8").splitlines()
+    steps, tokens = re.match(r"step (\d+)/\d+ +([\d.]+) Mtok", log[-1]).groups()
+    average = re.search(r"average ([\d.]+)", log[-1])[1]
+    card = (ROOT / UPDATE.CARD).read_text("utf-8")
+    assert f"| {steps} steps of 6 144 tokens, {float(tokens):.1f} M tokens |" in card
+    assert f"| {float(average):.2f} nats" in card
 
 
 @pytest.mark.parametrize("text", blocks("yaml"))
@@ -39,9 +58,7 @@ def test_every_yaml_block_is_a_valid_configuration(text):
 def test_the_plugin_in_the_readme_works(tmp_path):
     (source,) = [text for text in blocks("python") if "SELFMOE_API" in text]
     (tmp_path / "my_plugin.py").write_text(source)
-    spec = importlib.util.spec_from_file_location("my_plugin", tmp_path / "my_plugin.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load("my_plugin", tmp_path / "my_plugin.py")
     registry = Registry()
     registry.load("mine", "mine", "1.0", lambda: module)
     assert [plugin.reason for plugin in registry.plugins] == [""]

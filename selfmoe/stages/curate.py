@@ -109,7 +109,7 @@ def _counts(
         "instructions": asked,
         "kept": len(kept),
         "dropped": {"brainstorm": written["dropped"], "curate": dict(dropped)},
-        "overlap_8gram": overlap.touched,
+        "overlap_8gram": sum(example.id in overlap.touched for example in kept),
     }
 
 
@@ -186,7 +186,7 @@ class Overlap:
     shorter than 13 words and templated tracks, the same text. One 8-gram alone is counted.
 
     Attributes:
-        touched: Kept examples that share an 8-gram with an item.
+        touched: Ids of examples that got through and share an 8-gram with an item.
     """
 
     def __init__(self, domain: Domain, job: Job) -> None:
@@ -195,7 +195,7 @@ class Overlap:
         self._long: set[tuple[str, ...]] = set()
         self._short: dict[tuple[str, ...], list[int]] = {}
         self._sizes: list[int] = []
-        self.touched = 0
+        self.touched: set[str] = set()
         self._templated = source.track in domain.templated
         for benchmark in of_all_splits(domain.benchmarks, source):
             self._index(benchmark)
@@ -207,10 +207,14 @@ class Overlap:
         return {normalise(task.instruction), normalise(task.instruction, task.input)}
 
     def _index(self, benchmark: Benchmark) -> None:
-        for doc in benchmark.items:
-            task = benchmark.ask(doc)
+        tasks = [benchmark.ask(doc) for doc in benchmark.items]
+        # An instruction that several items share is a wording; the question is in their inputs.
+        shared = {
+            text for text, n in Counter(normalise(t.instruction) for t in tasks).items() if n > 1
+        }
+        for task in tasks:
             tokens = words(f"{task.instruction} {task.input}")
-            self._exact |= self._texts(task)
+            self._exact |= self._texts(task) - (shared if task.input else set())
             if self._templated or len(tokens) < LONG:
                 continue
             self._long |= ngrams(tokens, LONG)
@@ -229,5 +233,6 @@ class Overlap:
         hits = Counter(item for gram in ngrams(tokens, SHORT) for item in self._short.get(gram, ()))
         if any(count > self._sizes[item] / 2 for item, count in hits.items()):
             return "benchmark overlap"
-        self.touched += bool(hits)
+        if hits:
+            self.touched.add(example.id)
         return None
