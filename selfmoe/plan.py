@@ -18,7 +18,7 @@ from selfmoe.config import RunConfig
 from selfmoe.errors import DataError
 from selfmoe.files import sha256
 from selfmoe.randomness import derive
-from selfmoe.records import Split
+from selfmoe.records import ScoredSplit
 from selfmoe.registry import Kind
 from selfmoe.rundir import Cell, RunDirectory, key_of
 
@@ -110,7 +110,7 @@ class Plan:
         """Return the tasks of a stage by label, in order."""
         return {task.label: task for task in self.tasks if task.stage == stage}
 
-    def sources(self, domain: Domain, *splits: Split) -> dict[str, Any]:
+    def sources(self, domain: Domain, *splits: ScoredSplit) -> dict[str, Any]:
         """Return what identifies the data a domain reads: track, splits and file hashes.
 
         Data sets of the hub have no identity here: they count as what they were at first.

@@ -23,6 +23,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
+from selfmoe.randomness import digest, rng_for
+
 Split = Literal["seeds", "dev", "test", "corpus"]
 Style = Literal["bare", "worked", "marked", "code"]
 
@@ -103,14 +105,9 @@ class Item:
         return {**asdict(self), "tests": list(self.tests)}
 
 
-def rng_for(*parts: object) -> random.Random:
-    """Return a generator that depends on `parts` alone, not on global state or hash seeds."""
-    return random.Random(_digest("\x1f".join(map(str, parts))))
-
-
 def split_of(text: str) -> Split:
     """Return the one split that an input text belongs to; case and spacing do not matter."""
-    bucket = _digest(" ".join(text.lower().split())) % 100
+    bucket = digest(" ".join(text.lower().split())) % 100
     return next(split for split, buckets in _BUCKETS.items() if bucket in buckets)
 
 
@@ -221,10 +218,6 @@ def program(response: str, *, strict: bool = False) -> str | None:
     expression = _extract(text, _form(text))
     source = f"def f(x):\n    return {expression}"
     return source if _is_expression_in_x(expression) else None
-
-
-def _digest(text: str) -> int:
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
 
 
 def _unseen(family: Family, split: Split, rng: random.Random, seen: set[str]) -> Problem:

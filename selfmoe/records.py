@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from selfmoe.mixture.adapters import Factors
 
 Track = Literal["mini", "benchmark"]
-Split = Literal["dev", "test"]
+ScoredSplit = Literal["dev", "test"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Source:
 
     track: Track = "mini"
     data_dir: Path | None = None
-    split: Split = "test"
+    split: ScoredSplit = "test"
 
 
 @dataclass(frozen=True, slots=True)

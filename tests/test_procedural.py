@@ -23,11 +23,11 @@ from selfmoe.procedural import (
     lenient,
     program,
     render,
-    rng_for,
     sample,
     split_of,
     strict,
 )
+from selfmoe.randomness import rng_for
 
 
 def _sum(rng: random.Random) -> Problem:

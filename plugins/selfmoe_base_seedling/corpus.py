@@ -12,7 +12,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from selfmoe.procedural import STYLES, Family, Problem, Style, render, rng_for, sample, wording
+from selfmoe.procedural import STYLES, Family, Problem, Style, render, sample, wording
+from selfmoe.randomness import rng_for
 from selfmoe_domain_coding import mini as coding
 from selfmoe_domain_knowledge import mini as knowledge
 from selfmoe_domain_math import mini as math

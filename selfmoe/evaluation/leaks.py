@@ -9,7 +9,7 @@ from typing import Any
 
 from selfmoe.components import Benchmark
 from selfmoe.errors import DataError
-from selfmoe.records import Instruction, Seed, Source, Split
+from selfmoe.records import Instruction, ScoredSplit, Seed, Source
 from selfmoe.text import normalise
 
 
@@ -21,7 +21,7 @@ def of_all_splits(
     The other split's files may be missing: then it has no items to keep clear of.
     """
     yield from benchmarks(source)
-    other: Split = "dev" if source.split == "test" else "test"
+    other: ScoredSplit = "dev" if source.split == "test" else "test"
     with contextlib.suppress(DataError):
         yield from benchmarks(replace(source, split=other))
 

@@ -19,8 +19,8 @@ from typing import Any, Literal
 
 from selfmoe.components import Benchmark
 from selfmoe.errors import ConfigError, StageError
-from selfmoe.procedural import rng_for
 from selfmoe.prompts import Prompts, alpaca
+from selfmoe.randomness import rng_for
 from selfmoe.records import Instruction, Seed
 
 Doc = Mapping[str, Any]

@@ -72,19 +72,26 @@ def _ready(model: Any, dtype: torch.dtype) -> Any:
     return model.to(dtype).eval().requires_grad_(False)
 
 
-def tiny_tokenizer() -> Any:
-    """Return a tokenizer with one token a byte; 256 ends a text, 257 pads on the left."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+def tiny_tokenizer(*, bos: bool = False) -> Any:
+    """Return a tokenizer with one token a byte; 256 ends a text, 257 pads on the left.
+
+    Args:
+        bos: Whether 258 opens every text, as with many Llama tokenizers.
+    """
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokenizer = Tokenizer(models.BPE({c: i for i, c in enumerate(letters)}, []))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens(["<eos>", "<pad>"])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token="<eos>", pad_token="<pad>", padding_side="left"
-    )
+    names = {"eos_token": "<eos>", "pad_token": "<pad>"} | ({"bos_token": "<bos>"} if bos else {})
+    tokenizer.add_special_tokens(list(names.values()))
+    if bos:
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="<bos> $A", special_tokens=[("<bos>", 258)]
+        )
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, padding_side="left", **names)
 
 
 def tiny_base(seed: int = 0) -> LoadedBase:

@@ -17,9 +17,9 @@ from selfmoe.procedural import (
     lenient,
     program,
     render,
-    rng_for,
     strict,
 )
+from selfmoe.randomness import rng_for
 from selfmoe_domain_coding import mini as coding
 from selfmoe_domain_knowledge import mini as knowledge
 from selfmoe_domain_math import mini as math

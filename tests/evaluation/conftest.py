@@ -3,44 +3,19 @@ from typing import Any
 
 import pytest
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from selfmoe.components import Benchmark
 from selfmoe.records import Instruction
+from selfmoe.testing import models
+
+
+def tiny_llama() -> Any:
+    torch.set_num_threads(1)
+    return models.tiny_llama(max_position_embeddings=4096)
 
 
 def byte_tokenizer(bos: bool = True) -> Any:
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocab = {token: i for i, token in enumerate(["<pad>", "<s>", "</s>", *alphabet])}
-    core = Tokenizer(models.BPE(vocab=vocab, merges=[]))
-    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    core.decoder = decoders.ByteLevel()
-    if bos:
-        core.post_processor = processors.TemplateProcessing(
-            single="<s> $A", special_tokens=[("<s>", 1)]
-        )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=core, bos_token="<s>", eos_token="</s>", pad_token="<pad>"
-    )
-
-
-def tiny_llama(seed: int = 0) -> Any:
-    torch.set_num_threads(1)
-    torch.manual_seed(seed)
-    config = LlamaConfig(
-        vocab_size=259,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=4096,
-        pad_token_id=0,
-        bos_token_id=1,
-        eos_token_id=2,
-    )
-    return LlamaForCausalLM(config).eval()
+    return models.tiny_tokenizer(bos=bos)
 
 
 class Oracle(torch.nn.Module):
@@ -51,6 +26,7 @@ class Oracle(torch.nn.Module):
     def __init__(self, tokenizer: Any, answers: Mapping[str, str]) -> None:
         super().__init__()
         self.config = tiny_llama().config
+        self.tokenizer = tokenizer
         self.answers = {
             tuple(tokenizer(prompt)["input_ids"]): tokenizer(answer, add_special_tokens=False)[
                 "input_ids"
@@ -62,12 +38,13 @@ class Oracle(torch.nn.Module):
     def tie_weights(self) -> None: ...
 
     def generate(self, input_ids: Any, attention_mask: Any, **_: Any) -> Any:
+        end, pad = self.tokenizer.eos_token_id, self.tokenizer.pad_token_id
         rows = []
         for ids, mask in zip(input_ids, attention_mask, strict=True):
             self.asked += 1
-            rows.append([*self.answers[tuple(ids[mask.bool()].tolist())], 2])
+            rows.append([*self.answers[tuple(ids[mask.bool()].tolist())], end])
         longest = max(map(len, rows))
-        answers = torch.tensor([row + [0] * (longest - len(row)) for row in rows])
+        answers = torch.tensor([row + [pad] * (longest - len(row)) for row in rows])
         return torch.cat([input_ids, answers], dim=1)
 
     def forward(self, input_ids: Any) -> Any:
