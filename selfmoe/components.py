@@ -366,9 +366,12 @@ class Composer(Component):
     def deltas(self, composition: Composition) -> Mapping[str, Tensor]:
         """Return ``site -> weight delta``, shape ``(out, in)``, of a static composition.
 
-        Without deltas, a static composition is the sum of the adapters it owns.
+        By default what ``selfmoe.mixture.deltas.merge_deltas`` stored in its tensors. A composition
+        without deltas is the sum of the adapters it owns.
         """
-        return {}
+        from selfmoe.mixture.deltas import read_deltas
+
+        return read_deltas(composition)
 
     def extend(self, composition: Composition, ctx: ComposeContext) -> Composition:
         """Return the composition with the experts of ``ctx`` that it lacks added to it.

@@ -107,6 +107,9 @@ class EvaluateConfig(Section):
         ge=0,
         description="Examples in the row 'base, N examples' beside zero-shot ones; 0: no row.",
     )
+    fewshot_seed: int | None = Field(
+        None, ge=0, description="Draws the solved examples; default: a benchmark's first ones."
+    )
     unsafe_code: bool = Field(False, description="Run generated code even without a sandbox.")
 
 

@@ -54,12 +54,11 @@ class Batch:
 
 @dataclass(frozen=True)
 class FitReport:
-    """What a fit did: the loss of every step, tokens seen (padding excluded), seconds."""
+    """What a fit did: the loss of every step, the steps, tokens seen (padding excluded)."""
 
     losses: list[float] = field(default_factory=list)
     steps: int = 0
     tokens: int = 0
-    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -188,7 +187,7 @@ class _Job:
         return output.logits  # type: ignore[no-any-return]
 
     def run(self, progress: Progress, save_seconds: float) -> FitReport:
-        start = saved = time.monotonic()
+        saved = time.monotonic()
         self._resume()
         for step in range(len(self.losses), self.steps):
             loss = self._step(step)
@@ -196,7 +195,7 @@ class _Job:
             if time.monotonic() - saved > save_seconds:
                 self._save()
                 saved = time.monotonic()
-        return FitReport(self.losses, self.steps, self.tokens, time.monotonic() - start)
+        return FitReport(self.losses, self.steps, self.tokens)
 
     def _step(self, step: int) -> float:
         rows = self._rows_of(step)

@@ -61,12 +61,6 @@ class Ties(Merge):
         told = options.model_dump(mode="json")
         return Composition(self.name, told, references(ctx.experts), tensors, report=report)
 
-    def deltas(self, composition: Composition) -> Mapping[str, Tensor]:
-        """Return the merged delta of every layer, shape ``(out, in)``."""
-        from selfmoe.mixture.deltas import read_deltas
-
-        return read_deltas(composition)
-
 
 @hookimpl
 def register_merges() -> list[type[Merge]]:

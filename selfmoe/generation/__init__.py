@@ -26,12 +26,10 @@ class Continuation:
     Attributes:
         text: Without the stop string and what follows it.
         finished: Whether it ended by itself, not at the token limit.
-        tokens: Number of tokens it took.
     """
 
     text: str
     finished: bool
-    tokens: int
 
 
 def generate(
@@ -93,7 +91,7 @@ def _cut(ids: list[int], tokenizer: Any, stop: Sequence[str], ends: set[int]) ->
     ids = ids[:end]
     text = tokenizer.decode(ids, skip_special_tokens=True)
     cuts = [text.index(string) for string in stop if string in text]
-    return Continuation(text[: min(cuts)] if cuts else text, ended or bool(cuts), len(ids))
+    return Continuation(text[: min(cuts)] if cuts else text, ended or bool(cuts))
 
 
 class StopStrings(StoppingCriteria):  # type: ignore[misc]

@@ -96,6 +96,7 @@ def _one(
             batch_size=config.batch_size,
             template="examples" if examples else config.template,
             shots=system.shots,
+            fewshot_seed=config.fewshot_seed,
             overflow=config.overflow,
             unsafe_code=config.unsafe_code,
             progress=tell,
