@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+# Models here are tiny: threads only wait for each other, above all on a busy machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 REPOSITORY = Path(__file__).parents[1]
 FOLDERS = ("", "domains", "routers", "plugins")
 

@@ -121,7 +121,7 @@ class TestCompose(ComposerContract):
         def idle(*args, **kwargs):
             from selfmoe.fit import FitReport
 
-            return FitReport([1.0], 1, 1, 0.0)
+            return FitReport([1.0], 1, 1)
 
         with pytest.raises(StageError, match="left θ exactly"):
             composer.compose(context._replace(fit=idle))
