@@ -305,6 +305,8 @@ def _cross_problems(config: RunConfig) -> list[str]:
         found.append("domains: one is named twice.")
     if len(set(config.root_seeds)) != len(config.root_seeds) or not config.root_seeds:
         found.append("seed: give one or more different seeds.")
+    if config.out == Path():
+        found.append("out: must name a folder of its own, not the current one.")
     if any(not 0 <= seed < 2**63 for seed in config.root_seeds):
         found.append("seed: must lie between 0 and 2**63 - 1.")
     for label, entry in (config.compose or {}).items():

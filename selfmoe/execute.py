@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,12 +11,14 @@ from typing import Any
 import yaml
 from importlib_metadata import PackageNotFoundError, version
 
-from selfmoe.errors import CompositionError, NotSupportedError, SelfmoeError, StageError
-from selfmoe.files import write_atomic
+from selfmoe.errors import ConfigError, DataError, RunError, SelfmoeError, StageError
+from selfmoe.files import cannot_write, write_atomic
 from selfmoe.plan import Job, Plan, Task
 from selfmoe.progress import Display, duration
 from selfmoe.session import Session
 from selfmoe.systems import systems_of
+
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 
 LIBRARIES = ("selfmoe", "torch", "transformers", "peft", "lm-eval", "datasets", "safetensors")
 
@@ -40,11 +44,10 @@ class Outcome:
         if not self.failed:
             return
         _, first = self.failed[0]
-        if len(self.failed) == 1 and not self.skipped:
-            raise first
-        others = [f"{task.name}: {error}" for task, error in self.failed[1:]]
-        rest = f"  Not done because of that: {len(self.skipped)} cells." if self.skipped else ""
-        raise type(first)("\n".join([str(first), *others, rest]).rstrip())
+        lines = [f"{task.name}: {error}" for task, error in self.failed]
+        if self.skipped:
+            lines.append(f"  Not done because of that: {len(self.skipped)} cells.")
+        raise type(first)("\n".join(lines))
 
 
 def execute(plans: Sequence[Plan], display: Display) -> Outcome:
@@ -86,13 +89,33 @@ def _one(task: Task, session: Session, outcome: Outcome, counter: str) -> None:
         seconds = task.cell.build(
             lambda work, out: task.run(Job(task, session, work, out)), _facts(task)
         )
-    except (StageError, CompositionError, NotSupportedError) as error:
-        outcome.failed.append((task, error))
+    except Exception as error:
+        outcome.failed.append((task, _deliberate(error, task)))
         first = str(error).partition("\n")[0]
         session.display.say(f"{counter} {task.name} failed: {first}")
         return
     outcome.built.append(task)
     session.display.say(f"{counter} {task.name} ({task.size}) done in {duration(seconds)}")
+
+
+def _deliberate(error: Exception, task: Task) -> SelfmoeError:
+    """Return what goes wrong in one task as an error of its own; other tasks may still be done.
+
+    Raises:
+        SelfmoeError: If it concerns the whole run: input data, settings, or a full disk.
+    """
+    if isinstance(error, DataError | ConfigError | RunError):
+        raise error
+    if isinstance(error, SelfmoeError):
+        return error
+    if isinstance(error, OSError) and error.errno in _NO_SPACE:
+        raise cannot_write(task.cell.work, error) from None
+    record = task.cell.work / "error.txt"
+    write_atomic(record, "".join(traceback.format_exception(error)))
+    return StageError(
+        f"{type(error).__name__}: {error}\n"
+        f"  That is a fault of selfmoe or of a plugin; {record} says where."
+    )
 
 
 def _facts(task: Task) -> dict[str, Any]:

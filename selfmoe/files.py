@@ -32,11 +32,16 @@ def write_atomic(path: Path, text: str) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise RunError(
-            f"cannot write {path}: {error.strerror or error}\n"
-            "  What was finished before is kept: mend this and run the same command again."
-        ) from None
+        raise cannot_write(path, error) from None
     _sync(path.parent)
+
+
+def cannot_write(path: Path, error: OSError) -> RunError:
+    """Return the error for a file or folder that cannot be written, as on a full disk."""
+    return RunError(
+        f"cannot write {path}: {error.strerror or error}\n"
+        "  What was finished before is kept: mend this and run the same command again."
+    )
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -195,6 +195,7 @@ def make_plans(config: RunConfig) -> list[Plan]:
     from selfmoe.stages import STAGES
 
     directory = RunDirectory(Path(str(config.out)))
+    directory.check()
     base = find_base(config)
     plans = []
     for root in config.root_seeds:

@@ -62,7 +62,7 @@ class Display:
     @contextlib.contextmanager
     def _bar(self, title: str) -> Iterator[Update]:
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=28),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -80,13 +80,15 @@ class Display:
 
     def _lines(self, title: str) -> Update:
         start = last = time.monotonic()
+        before: int | None = None  # what was done already when a resumed piece of work began
 
         def update(done: int, total: int, text: str = "") -> None:
-            nonlocal last
+            nonlocal last, before
             now = time.monotonic()
+            before = done - 1 if before is None else before
             if now - last >= self._interval and 0 < done < total:
                 last = now
-                left = (now - start) * (total - done) / done
+                left = (now - start) * (total - done) / max(1, done - before)
                 self.say(f"  {title}: {done}/{total}, {_clock(left)} left {text}".rstrip())
 
         return update

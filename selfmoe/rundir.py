@@ -98,6 +98,15 @@ class RunDirectory:
         name = f"{label}@{key}"
         return Cell(self.root / folder / name, self.root / "work" / folder / name, key)
 
+    def check(self) -> None:
+        """Refuse a root that is a file.
+
+        Raises:
+            RunError: If it is.
+        """
+        if self.root.exists() and not self.root.is_dir():
+            raise RunError(f"{self.root} is a file; --out must name a folder")
+
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
         """Hold the run's lock; what a killed writer left half-done is removed.

@@ -130,7 +130,12 @@ def validate(model: type[Model], raw: Mapping[str, Any]) -> Model:
     Raises:
         ConfigError: If a text is not Unicode, as names of files may be.
     """
-    text = json.dumps(raw, default=str, ensure_ascii=False)
+    try:
+        text = json.dumps(raw, default=str, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        raise ConfigError("settings refer to themselves; write them out without anchors") from None
+    if "\\u0000" in text:
+        raise ConfigError("settings hold a NUL character; remove it")
     try:
         return model.model_validate_json(text.encode())
     except UnicodeEncodeError as error:

@@ -14,6 +14,7 @@ import yaml
 from selfmoe.config import resolve
 from selfmoe.records import Source
 from selfmoe.registry import Registry
+from selfmoe.testing import DomainContract
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -63,6 +64,7 @@ def test_the_plugin_in_the_readme_works(tmp_path):
     registry.load("mine", "mine", "1.0", lambda: module)
     assert [plugin.reason for plugin in registry.plugins] == [""]
     domain = registry.configure("domain", "doubling")
+    DomainContract().test_says_what_it_is(domain)
     assert len(domain.seeds(Source(), 20, random.Random(0))) == 20
     (benchmark,) = domain.benchmarks(Source())
     assert all(benchmark.score(doc, benchmark.gold(doc))["score"] == 1 for doc in benchmark.items)

@@ -28,8 +28,15 @@ COLOURS = ("cyan", "yellow", "green", "magenta", "blue", "red", "bright_cyan", "
     show_default=True,
     help="Longest answer, in tokens.",
 )
+@click.option("--seed", type=int, help="Root seed of the pipeline; default: the run's first.")
 def command(
-    run: Path, prompt: str, system: str, trace: bool, raw: bool, max_new_tokens: int
+    run: Path,
+    prompt: str,
+    system: str,
+    trace: bool,
+    raw: bool,
+    max_new_tokens: int,
+    seed: int | None,
 ) -> None:
     """Let a system of a finished run answer PROMPT (an instruction; its input on further lines).
 
@@ -45,12 +52,31 @@ def command(
 
     first, _, rest = prompt.replace("\\n", "\n").partition("\n")
     text = prompt if raw else alpaca(Instruction(first.strip(), rest.strip()))
-    base = load_system(run, system)
+    base = load_system(run, system, seed)
+    _check(base, text, max_new_tokens)
     console = output()
     if not trace:
         console.print(_answer(base, text, max_new_tokens), markup=False, soft_wrap=True)
         return
-    console.print(*_traced(base, text, max_new_tokens), sep="\n", soft_wrap=True)
+    coloured = console.color_system is not None and not console.no_color
+    console.print(*_traced(base, text, max_new_tokens, coloured), sep="\n", soft_wrap=True)
+
+
+def _check(base: LoadedBase, prompt: str, max_new_tokens: int) -> None:
+    """Refuse prompts the base cannot read."""
+    from selfmoe.errors import DataError
+
+    try:
+        tokens = len(base.tokenizer(prompt.encode().decode()).input_ids)
+    except UnicodeError:
+        raise DataError("the prompt is not UTF-8 text") from None
+    if not tokens:
+        raise DataError("the prompt is empty; give an instruction")
+    if tokens + max_new_tokens > base.context:
+        raise DataError(
+            f"the prompt has {tokens} tokens and the answer may have {max_new_tokens}, but the "
+            f"base reads {base.context}\n  Shorten the prompt or lower --max-new-tokens."
+        )
 
 
 def _answer(base: LoadedBase, prompt: str, max_new_tokens: int) -> str:
@@ -60,8 +86,11 @@ def _answer(base: LoadedBase, prompt: str, max_new_tokens: int) -> str:
     return new.text.strip()
 
 
-def _traced(base: LoadedBase, prompt: str, max_new_tokens: int) -> list[Text]:
-    """Return the answer, every token in the colour of its strongest expert, and a legend."""
+def _traced(base: LoadedBase, prompt: str, max_new_tokens: int, coloured: bool) -> list[Text]:
+    """Return the answer and a legend: every token in the colour of its strongest expert.
+
+    Without colours each token has a line of its own, after the expert's name.
+    """
     from rich.text import Text
 
     from selfmoe.errors import NotSupportedError
@@ -75,7 +104,11 @@ def _traced(base: LoadedBase, prompt: str, max_new_tokens: int) -> list[Text]:
     for token, row in zip(ids, weights, strict=True):
         best = max(range(len(row)), key=row.__getitem__)
         counts[mixture.experts[best]] += 1
-        shown.append(base.tokenizer.decode([token]), style=COLOURS[best % len(COLOURS)])
+        text = base.tokenizer.decode([token])
+        if coloured:
+            shown.append(text, style=COLOURS[best % len(COLOURS)])
+        else:
+            shown.append(f"{mixture.experts[best]:<12} {row[best]:.2f}  {text!r}\n")
     legend = Text("\n")
     for index, (name, count) in enumerate(counts.items()):
         style = COLOURS[index % len(COLOURS)]

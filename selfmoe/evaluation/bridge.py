@@ -106,7 +106,9 @@ def evaluate(
 def summarise(rows: Sequence[Row], extra: Mapping[str, Any]) -> Score:
     """Return the score that sample rows add up to; all rows count."""
     value, stderr = mean_stderr([row["score"] for row in rows])
-    lenient = [row["lenient"] for row in rows if "lenient" in row]
+    lenient: list[float] = []
+    if any("lenient" in row for row in rows):
+        lenient = [row["lenient"] if "lenient" in row else row["score"] for row in rows]
     counts = {
         "shots_asked": max(row["shots_asked"] for row in rows),
         "shots_used": sum(row["shots_used"] for row in rows) / len(rows),
@@ -190,7 +192,10 @@ class _Asker:
                 f"benchmark '{self.id}' cannot score item '{item}': {type(error).__name__}: {error}"
                 "\n  This is a fault of the plugin that provides the benchmark; report it there."
             ) from error
-        if "score" not in scores or not all(0.0 <= value <= 1.0 for value in scores.values()):
+        numbers = all(isinstance(value, int | float) for value in scores.values())
+        if "score" not in scores or not (
+            numbers and all(0.0 <= value <= 1.0 for value in scores.values())
+        ):
             raise StageError(
                 f"benchmark '{self.id}' scored item '{item}' as {scores}\n"
                 "  A score needs the key 'score' and values in 0..1; report it to the plugin."

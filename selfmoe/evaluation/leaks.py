@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from selfmoe.components import Benchmark
 from selfmoe.errors import DataError
-from selfmoe.records import Instruction, ScoredSplit, Seed, Source
+from selfmoe.records import Instruction, Seed
 from selfmoe.text import normalise
-
-
-def of_all_splits(
-    benchmarks: Callable[[Source], Iterable[Benchmark]], source: Source
-) -> Iterator[Benchmark]:
-    """Yield benchmarks with the items of both splits, whichever of them ``source`` asks for.
-
-    The other split's files may be missing: then it has no items to keep clear of.
-    """
-    yield from benchmarks(source)
-    other: ScoredSplit = "dev" if source.split == "test" else "test"
-    with contextlib.suppress(DataError):
-        yield from benchmarks(replace(source, split=other))
 
 
 def item_keys(benchmark: Benchmark) -> dict[str, Mapping[str, Any]]:

@@ -92,7 +92,8 @@ def _system(system: System, seeds: Sequence[Mapping[str, Any]], level: float) ->
     per_seed = [scores.get(system.name, {}) for scores in seeds]
     names = dict.fromkeys(name for scores in per_seed for name in scores)
     benchmarks = {name: [s[name] for s in per_seed if name in s] for name in names}
-    scores = {name: _combine(rows, level) for name, rows in benchmarks.items()}
+    seeded = system.kind != "base"  # no root seed touches the base
+    scores = {name: _combine(rows, level, seeded) for name, rows in benchmarks.items()}
     target = [
         score
         for name, score in scores.items()
@@ -108,7 +109,7 @@ def _system(system: System, seeds: Sequence[Mapping[str, Any]], level: float) ->
     }
 
 
-def _combine(rows: Sequence[Json], level: float) -> Json:
+def _combine(rows: Sequence[Json], level: float, seeded: bool) -> Json:
     """Return one benchmark's score over all root seeds."""
     score = {key: rows[0][key] for key in ("n", "not_run", "extra")}
     values = [row["value"] for row in rows]
@@ -116,13 +117,13 @@ def _combine(rows: Sequence[Json], level: float) -> Json:
         return {"value": None, "stderr": None, "low": None, "high": None, "lenient": None, **score}
     value = fmean(values)
     score["interval"] = "items"
-    if all(row == rows[0] for row in rows):  # one seed, or a system that no seed touches
+    if len(rows) == 1 or not seeded:
         stderr = rows[0]["stderr"]
         low, high = wilson(value * rows[0]["n"], rows[0]["n"], level)
     else:
         stderr = stdev(values) / sqrt(len(values))
         half = _student(level, len(values) - 1) * stderr
-        low, high = value - half, value + half
+        low, high = max(0.0, value - half), min(1.0, value + half)
         score |= {"interval": "root seeds", "by_seed": values}
     lenient = _mean([row["lenient"] for row in rows])
     return {
@@ -171,5 +172,5 @@ def _seconds(plans: Sequence[Plan]) -> dict[str, float]:
     for cell, stage in {task.cell: task.stage for plan in plans for task in plan.tasks}.items():
         if cell.path.exists():
             seal = json.loads((cell.path / SEAL).read_text("utf-8"))
-            seconds[stage] = round(seconds.get(stage, 0.0) + seal["seconds"], 3)
+            seconds[stage] = round(seconds.get(stage, 0.0) + seal.get("seconds", 0.0), 3)
     return seconds

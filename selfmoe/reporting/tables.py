@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -31,7 +32,7 @@ def scores_table(results: Json) -> Table:
     table.add_column("kind", style="dim")
     benchmarks = list(dict.fromkeys(b for s in results["systems"] for b in s["scores"]))
     for name in benchmarks:
-        table.add_column(name, justify="right")
+        table.add_column(escape(name), justify="right")
     table.add_column("average", justify="right")
     table.add_column("gain", justify="right")
     base = results["systems"][0]["average"]
@@ -89,6 +90,8 @@ def _legend(results: Json) -> str:
         f"n = {n} items a benchmark; ± half the {level} interval over {results['interval']}"
         f" (root seed {seeds}); gain over base in points."
     ]
+    if results["interval"] != "items":
+        lines.append("No root seed touches the base: its interval is over items.")
     if any(score["lenient"] is not None for score in scores):
         lines.append("Strict: right and in the prescribed form. In brackets: right in any form.")
     tiers = {s["extra"]["sandbox"] for s in scores if s["extra"].get("sandbox")}

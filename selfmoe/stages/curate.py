@@ -15,7 +15,7 @@ from typing import Any
 
 from selfmoe.components import Benchmark, Domain
 from selfmoe.errors import StageError
-from selfmoe.evaluation.leaks import of_all_splits
+from selfmoe.evaluation.benchmarks import of_all_splits
 from selfmoe.files import read_jsonl, write_json, write_jsonl
 from selfmoe.plan import Job, Plan
 from selfmoe.records import Example, Instruction
@@ -120,7 +120,7 @@ def read_yield(folder: Path) -> dict[str, Any]:
 
 
 def _too_few(domain: str, kept: int, asked: int, dropped: Counter[str], wanted: int) -> str:
-    reasons = ", ".join(f"{n} {why}" for why, n in dropped.most_common())
+    reasons = ", ".join(f"{n} {why}" for why, n in dropped.most_common()) or "none dropped"
     return (
         f"curate kept {kept} of {asked} examples of domain '{domain}' ({reasons}), "
         f"but curate.min_examples is {wanted}\n"
@@ -197,7 +197,7 @@ class Overlap:
         self._sizes: list[int] = []
         self.touched: set[str] = set()
         self._templated = source.track in domain.templated
-        for benchmark in of_all_splits(domain.benchmarks, source):
+        for benchmark in of_all_splits(domain, source):
             self._index(benchmark)
 
     def _texts(self, task: Instruction | Example) -> set[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfmoe.components import Benchmark, Domain
+from selfmoe.evaluation.benchmarks import benchmarks_of
 from selfmoe.files import write_json, write_jsonl
 from selfmoe.plan import Job, Plan, Task
 from selfmoe.records import Score
@@ -54,13 +55,18 @@ def evaluate(system: System, domain: Domain, job: Job) -> None:
     session = job.session
     path = job.input("system") if "system" in job.task.inputs else None
     with attached(session.base, system, path, session.config.registry) as placed:
-        for benchmark in domain.benchmarks(session.config.source):
-            if system.shots is None or _can_show(benchmark, system.shots):
+        for benchmark in benchmarks_of(domain, session.config.source):
+            if system.shots is None or _can_show(benchmark, system.shots, job):
                 _one(system, domain, benchmark, job, placed)
 
 
-def _can_show(benchmark: Benchmark, shots: int) -> bool:
+def _can_show(benchmark: Benchmark, shots: int, job: Job) -> bool:
     """Return whether a row with solved examples makes sense beside the benchmark's own."""
+    if benchmark.shots == 0 and len(benchmark.pool) < shots:
+        job.session.display.warn(
+            f"{job.task.name}: no row with {shots} examples, {benchmark.name} has only "
+            f"{len(benchmark.pool)} to show; lower evaluate.base_shots"
+        )
     return benchmark.shots == 0 and len(benchmark.pool) >= shots
 
 

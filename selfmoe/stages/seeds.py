@@ -8,7 +8,8 @@ from functools import partial
 
 from selfmoe.components import Domain
 from selfmoe.errors import StageError
-from selfmoe.evaluation.leaks import of_all_splits, refuse_leaks
+from selfmoe.evaluation.benchmarks import of_all_splits
+from selfmoe.evaluation.leaks import refuse_leaks
 from selfmoe.files import write_jsonl
 from selfmoe.plan import Job, Plan
 
@@ -47,5 +48,5 @@ def draw(domain: Domain, job: Job) -> None:
             f"domain '{domain.name}' gave {len(seeds)} seeds with {distinct} different ids, "
             f"but seeds.n is {config.seeds.n}"
         )
-    refuse_leaks(domain.name, seeds, of_all_splits(domain.benchmarks, config.source))
+    refuse_leaks(domain.name, seeds, of_all_splits(domain, config.source))
     write_jsonl(job.out / "seeds.jsonl", [asdict(seed) for seed in seeds])

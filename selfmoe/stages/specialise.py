@@ -28,8 +28,11 @@ def plan(plan: Plan) -> None:
 
 def specialise(name: str, job: Job) -> None:
     """Write a PEFT adapter folder with ``training.json``, the losses and counts."""
+    from selfmoe.mixture.adapters import read_factors
+
     data = read_examples(job.input("data"))
     with job.session.fitting(job.task.name) as fit:
         context = TrainContext(job.session.base, data, fit, job.seed("train"), job.work, job.out)
         report = job.session.trainer().train(context)
+    read_factors(job.out)  # what cannot be composed is no expert
     write_json(job.out / "training.json", {"expert": name, "examples": len(data), **report})
