@@ -192,7 +192,7 @@ def resolve(raw: Mapping[str, Any], origin: str = "settings") -> RunConfig:
     preset = user.preset or (plugin.preset if plugin else "paper")
     advice = plugin.settings.get(preset, {}) if plugin else {}
     full = merge(DEMO if preset == "demo" else {}, advice.get("run", {}), asked)
-    full |= {"base": _absolute(base), "preset": preset}
+    full |= {"base": base if plugin else _absolute(base), "preset": preset}
     full |= {"out": str(user.out or Path("runs") / preset)}
     if user.data_dir is not None:
         full["data_dir"] = str(user.data_dir.absolute())

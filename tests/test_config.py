@@ -377,3 +377,9 @@ def test_a_plugin_beside_the_yaml_is_found(tmp_path: Path) -> None:
     assert from_yaml(tmp_path / "run.yaml") == {"domains": ["math"]}
     (tmp_path / "selfmoe_plugin.py").write_text("")
     assert from_yaml(tmp_path / "run.yaml")["plugin_dir"] == str(tmp_path)
+
+
+def test_a_folder_of_the_same_name_does_not_hide_a_base_plugin(tmp_path, monkeypatch):
+    (tmp_path / "seedling").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert resolve({"base": "seedling"}).base == "seedling"

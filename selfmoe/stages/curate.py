@@ -154,9 +154,8 @@ class Duplicates:
 
     def __init__(self, domain: Domain, job: Job) -> None:
         config = job.session.config
-        threshold = config.curate.near_duplicate or domain.near_duplicate
-        self._exact = config.curate.near_duplicate is None and config.track in domain.templated
-        self._threshold = 1.0 if self._exact else threshold
+        usual = 1.0 if config.track in domain.templated else domain.near_duplicate
+        self._threshold = config.curate.near_duplicate or usual
         seeds = read_seeds(job.input("seeds"))
         self._seen = {normalise(seed.instruction, seed.input) for seed in seeds}
         self._words = [words(f"{seed.instruction} {seed.input}") for seed in seeds]
