@@ -14,10 +14,11 @@ from selfmoe.files import damage
 from selfmoe.plan import Plan, make_plans
 from selfmoe.progress import Display
 from selfmoe.registry import LOCAL
-from selfmoe.reporting.results import read_results, write_results
+from selfmoe.reporting.report import write_report
+from selfmoe.reporting.results import read_results
 from selfmoe.rundir import RunDirectory
-from selfmoe.settings import read_yaml_file
 from selfmoe.systems import EXPERT, System, attach
+from selfmoe.yaml_text import read_yaml_file
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -61,8 +62,8 @@ def run(config: RunConfig | str | Path, *, display: Display | None = None) -> Ru
 def run_plans(plans: list[Plan], display: Display) -> tuple[Run, Outcome]:
     """Execute plans and write the report on what could be done; see ``run``."""
     outcome = execute(plans, display)
-    write_results(plans)
     directory = plans[0].directory.root
+    write_report(directory, again=bool(outcome.built))
     finished = Run(directory, plans[0].config, read_results(directory), len(outcome.built))
     return finished, outcome
 
@@ -83,13 +84,22 @@ def from_yaml(path: Path) -> dict[str, Any]:
     return raw
 
 
-def load(run: str | Path, system: str = "mixse", *, seed: int | None = None) -> tuple[Module, Any]:
+def load(
+    run: str | Path,
+    system: str = "mixse",
+    *,
+    seed: int | None = None,
+    device: str | None = None,
+    dtype: str | None = None,
+) -> tuple[Module, Any]:
     """Return a system of a run, ready to generate, and its tokenizer.
 
     Args:
         run: The run's folder.
         system: ``base``, ``expert-<name>`` or a composition's label.
         seed: Root seed of the pipeline it is taken from; default: the run's first.
+        device: Where to put it; default: as the run's settings say.
+        dtype: Number format of the base; default: as the run's settings say.
 
     Returns:
         The model, frozen and in eval mode; ``model.mixture`` is the handle to record routing with
@@ -99,17 +109,26 @@ def load(run: str | Path, system: str = "mixse", *, seed: int | None = None) -> 
         RunError: If the folder holds no finished run.
         UnknownNameError: If the run has no such system.
     """
-    base = load_system(run, system, seed)
+    base = load_system(run, system, seed, device=device, dtype=dtype)
     return base.model, base.tokenizer
 
 
-def load_system(run: str | Path, system: str, seed: int | None = None) -> LoadedBase:
+def load_system(
+    run: str | Path,
+    system: str,
+    seed: int | None = None,
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+) -> LoadedBase:
     """Return the base of a run with a system attached; see ``load``."""
     from selfmoe.base import find_base, load_base
 
     root = Path(run)
     manifest = RunDirectory(root).manifest()
-    config = resolve(manifest["config"], str(root / "manifest.json"))
+    instead = {"device": device, "dtype": dtype}
+    settings = manifest["config"] | {k: v for k, v in instead.items() if v is not None}
+    config = resolve(settings, str(root / "manifest.json"))
     chosen = str(config.root_seeds[0] if seed is None else seed)
     if chosen not in manifest["cells"]:
         raise unknown_name("root seed", chosen, manifest["cells"])

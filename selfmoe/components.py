@@ -24,6 +24,7 @@ from selfmoe.records import (
     Instruction,
     LoadedBase,
     Rejected,
+    ScoredSplit,
     Seed,
     Source,
 )
@@ -117,26 +118,43 @@ class Benchmark(ABC):
     Attributes:
         name: Unique within the domain; the id is ``<domain>/<name>``.
         items: What is scored, one mapping an item; every item has an ``id``.
+        splits: The splits there are items for: ``test`` to publish, ``dev`` to tune on.
         role: ``target`` benchmarks enter the average, the others are shown beside it.
         template: ``alpaca`` asks as experts were trained; ``plain`` is the harness's own prompt.
         shots: Solved examples to put before the question.
         pool: Where those come from, in order; disjoint from ``items``.
+        separator: What follows each of them in the ``plain`` prompt.
+        rule: How answers are found in completions: a name in ``selfmoe.evaluation.answers.RULES``,
+            or a sentence.
         max_new_tokens: Longest answer, in tokens.
         stop: Strings that end an answer.
         needs_sandbox: Whether ``score`` runs generated code.
         extra: Facts shown beside the score, such as which files were there.
+        remote: Whether items must be fetched; then it is only asked if it is a target or named.
     """
 
     name: str
     items: Sequence[Mapping[str, Any]]
+    splits: tuple[ScoredSplit, ...] = ("test", "dev")
     role: Literal["target", "non-target"] = "target"
     template: Literal["alpaca", "plain"] = "alpaca"
     shots: int = 0
     pool: Sequence[Mapping[str, Any]] = ()
+    separator: str = "\n\n"
+    rule: str = ""
     max_new_tokens: int = 256
     stop: tuple[str, ...] = ()
     needs_sandbox: bool = False
     extra: Mapping[str, Any] = {}
+    remote: bool = False
+
+    def files(self) -> Sequence[Path]:
+        """Return the files it is read from; when they change, it is evaluated again.
+
+        Raises:
+            MissingDataError: If one is not there.
+        """
+        return ()
 
     @abstractmethod
     def ask(self, doc: Mapping[str, Any]) -> Instruction:
@@ -151,16 +169,41 @@ class Benchmark(ABC):
         """Return the text that opens the ``plain`` prompt, before any shots (default: none)."""
         return ""
 
+    def stops(self, template: str) -> tuple[str, ...]:
+        """Return the strings that end an answer asked for in that template (default: ``stop``)."""
+        return self.stop
+
+    def group(self, doc: Mapping[str, Any]) -> str:
+        """Return the part of the benchmark a doc belongs to; examples stay within theirs."""
+        return ""
+
     def choices(self, doc: Mapping[str, Any]) -> Sequence[str] | None:
         """Return the options to compare by log-likelihood, or ``None`` to let the model write."""
         return None
+
+    def pick(self, doc: Mapping[str, Any], chances: Sequence[float]) -> int:
+        """Return which option counts as the answer: the likeliest, of equal ones the first.
+
+        Args:
+            doc: An item with ``choices``.
+            chances: The log-likelihood (natural) of each.
+        """
+        return max(range(len(chances)), key=chances.__getitem__)
+
+    def weigh(self, doc: Mapping[str, Any], chances: Sequence[float]) -> Mapping[str, float]:
+        """Return the scores of an item with ``choices``; by default those of the picked option."""
+        return self.score(doc, (self.choices(doc) or ())[self.pick(doc, chances)])
 
     @abstractmethod
     def score(self, doc: Mapping[str, Any], completion: str) -> Mapping[str, float]:
         """Return ``{"score": 0..1}``, with ``"lenient"`` too where forms of answer are told apart.
 
-        For items with ``choices``, ``completion`` is the option the model found most likely.
+        For items with ``choices``, ``completion`` is the option picked.
         """
+
+    def extract(self, doc: Mapping[str, Any], completion: str) -> str | None:
+        """Return what ``score`` takes for the answer, for a reader; ``None`` if it finds none."""
+        return completion.strip() or None
 
     @abstractmethod
     def gold(self, doc: Mapping[str, Any]) -> str:
@@ -192,10 +235,10 @@ class Domain(Component):
         return Prompts() if source.track == "mini" else Prompts.for_domain(self.description)
 
     def files(self, source: Source) -> Sequence[Path]:
-        """Return the files read from ``source.data_dir``; when they change, cells are redone.
+        """Return the files seeds are read from; when they change, seeds are drawn again.
 
         Raises:
-            DataError: If they are missing.
+            MissingDataError: If one is not there.
         """
         return ()
 
@@ -215,12 +258,26 @@ class Domain(Component):
         """Return why an answered task must not be trained on, or ``None`` to keep it."""
         return None
 
+    def answer(self, response: str, source: Source) -> str | None:
+        """Return what a response amounts to, so that several can agree; ``None`` if nothing.
+
+        By default its last line that is not empty.
+        """
+        return next((line.strip() for line in reversed(response.split("\n")) if line.strip()), None)
+
+    def verify(self, example: Example, source: Source) -> Rejected | None:
+        """Return why an answer is wrong as far as the task itself tells (``curate.verify``).
+
+        May run code through ``selfmoe.sandbox``.
+        """
+        return None
+
     @abstractmethod
     def benchmarks(self, source: Source) -> list[Benchmark]:
         """Return the benchmarks of this domain on the given track.
 
-        Raises:
-            DataError: If the source is missing or malformed.
+        A run may not ask for all of them: those that read files do so when ``items`` are looked at
+        (see ``selfmoe.upstream``), and raise ``DataError`` then.
         """
 
 
@@ -275,7 +332,7 @@ class TokenInfo(NamedTuple):
     Attributes:
         input_ids: Token ids, shape ``(batch, time)``.
         attention_mask: 1 for real tokens, shape ``(batch, total time)``, or ``None``.
-        position_ids: Position of each token, shape ``(batch, time)``, or ``None``.
+        position_ids: Position of each token, padding not counted, shape ``(batch, time)``.
         prompt_mask: True on prompt tokens, shape ``(batch, time)``, or ``None`` if not known.
         domain: Domain label of each row, or ``None`` if not known.
     """

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from selfmoe.errors import ConfigError, UnknownNameError, did_you_mean
 from selfmoe.records import Source, Track
 from selfmoe.registry import NAME, Kind, Registry, registry
-from selfmoe.settings import merge, problems, validate, without
+from selfmoe.settings import merge, problems, validate, without, without_empty
 
 Preset = Literal["demo", "paper"]
 
@@ -58,6 +58,10 @@ class RespondConfig(Section):
     shots: int = Field(5, ge=1, description="Solved seeds in context.")
     batch_size: int = Field(32, ge=1, description="Prompts a batch; the unit of commit.")
     max_new_tokens: int = Field(512, ge=1, description="Longest answer, in tokens.")
+    samples: int = Field(
+        0, ge=0, description="Answers drawn besides the greedy one, for curate.agreement."
+    )
+    temperature: float = Field(0.7, gt=0, description="Temperature of those that are drawn.")
 
 
 class CurateConfig(Section):
@@ -67,6 +71,15 @@ class CurateConfig(Section):
         None, gt=0, le=1, description="ROUGE-L F1 above which two are one; default: the domain's."
     )
     contamination: bool = Field(True, description="Drop what overlaps a benchmark item.")
+    agreement: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Share of a task's answers that must agree; needs respond.samples.",
+    )
+    verify: bool = Field(
+        False, description="Let the domain check answers, such as by running a task's own test."
+    )
     min_examples: int = Field(1, ge=1, description="Fewer examples than this stop the run.")
 
 
@@ -93,6 +106,11 @@ class ComposeConfig(Section):
 class EvaluateConfig(Section):
     """Stage 7, evaluate: every system on every benchmark."""
 
+    benchmarks: list[str] | None = Field(
+        None,
+        min_length=1,
+        description="Ids such as math/gsm8k; default: targets, and others whose files are there.",
+    )
     limit: int | None = Field(None, ge=1, description="Items a benchmark; default: all.")
     split: Literal["dev", "test"] = Field("test", description="dev for tuning, test to publish.")
     batch_size: int = Field(16, ge=1, description="Items a forward pass.")
@@ -215,6 +233,7 @@ def resolve(raw: Mapping[str, Any], origin: str = "settings") -> RunConfig:
 
 def _checked(raw: Mapping[str, Any], found: list[str]) -> tuple[RunConfig, dict[str, Any]]:
     """Return what is right of the settings, checked and as given; add to ``found`` what is not."""
+    raw = without_empty(raw, RunConfig)
     try:
         return validate(RunConfig, raw), dict(raw)
     except ValidationError as error:
@@ -237,7 +256,8 @@ def _absolute(base: str) -> str:
 def _single(names: Registry, kind: Kind) -> str:
     defaults = names.defaults(kind)
     if not defaults:
-        raise ConfigError(f"no {kind} plugin is the default one; name one, or see list-plugins")
+        message = f"no {kind} is the default one; name one, or see: selfmoe list-plugins"
+        raise ConfigError("\n  ".join(filter(None, [message, names.broken])))
     return defaults[0]
 
 
@@ -301,10 +321,12 @@ def _cross_problems(config: RunConfig) -> list[str]:
             found.append(f"track: domain '{domain}' has no track '{config.track}', only: {tracks}.")
     if not config.domains:
         found.append("domains: give at least one.")
-    if len(set(config.domains or [])) != len(config.domains or []):
-        found.append("domains: one is named twice.")
+    for domain in sorted({name for name in config.domains or [] if _count(config, name) > 1}):
+        found.append(f"domains: '{domain}' is named twice.")
     if len(set(config.root_seeds)) != len(config.root_seeds) or not config.root_seeds:
         found.append("seed: give one or more different seeds.")
+    if config.curate.agreement is not None and config.respond.samples == 0:
+        found.append("curate.agreement: needs several answers; set respond.samples, such as to 4.")
     if config.out == Path():
         found.append("out: must name a folder of its own, not the current one.")
     if any(not 0 <= seed < 2**63 for seed in config.root_seeds):
@@ -320,6 +342,10 @@ def _cross_problems(config: RunConfig) -> list[str]:
                 "not 'base' and not 'expert-…'."
             )
     return found
+
+
+def _count(config: RunConfig, domain: str) -> int:
+    return (config.domains or []).count(domain)
 
 
 def _path_safe(label: str) -> bool:

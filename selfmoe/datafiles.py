@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from selfmoe.errors import DataError
+from selfmoe.errors import DataError, MissingDataError
 from selfmoe.files import read_jsonl
 
 
@@ -16,13 +16,13 @@ def locate(data_dir: Path, folder: str, file: str) -> Path:
     """Return ``data_dir/folder/file``, or ``data_dir/file`` if ``data_dir`` is that folder itself.
 
     Raises:
-        DataError: If neither exists; says what was looked for and where it comes from.
+        MissingDataError: If neither exists; says what was looked for and where it comes from.
     """
     candidates = [data_dir / folder / file, data_dir / file]
     for path in candidates:
         if path.exists():
             return path
-    raise DataError(
+    raise MissingDataError(
         f"no {folder} data in {data_dir}: neither {candidates[0]} nor {candidates[1]} exists\n"
         f"  Put the upstream files there, or leave --data-dir out to fetch them from the hub."
     )
@@ -71,7 +71,7 @@ def csv_rows(path: Path, columns: Sequence[str]) -> list[list[str]]:
     return _filled(path, rows)
 
 
-def hub_rows(path: str, name: str, split: str) -> list[dict[str, Any]]:
+def hub_rows(path: str, name: str | None, split: str) -> list[dict[str, Any]]:
     """Return the rows of a data set of the Hugging Face hub, through ``datasets``.
 
     Raises:

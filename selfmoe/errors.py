@@ -30,6 +30,10 @@ class DataError(SelfmoeError):
     """Input data is missing or malformed."""
 
 
+class MissingDataError(DataError):
+    """Benchmark files that are not where they are looked for."""
+
+
 class StageError(SelfmoeError):
     """A pipeline stage cannot go on, for instance because nothing is left after curation."""
 

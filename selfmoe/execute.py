@@ -20,6 +20,9 @@ from selfmoe.systems import systems_of
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 
+_WHOLE_RUN = (DataError, ConfigError, RunError)
+"""What concerns more than one task: input data, settings, a full disk."""
+
 LIBRARIES = ("selfmoe", "torch", "transformers", "peft", "lm-eval", "datasets", "safetensors")
 
 
@@ -63,13 +66,14 @@ def execute(plans: Sequence[Plan], display: Display) -> Outcome:
     total = sum(len(plan.tasks) for plan in plans)
     with first.directory.writing():
         _write_config(first)
+        first.directory.write_plan([row for plan in plans for row in _rows(plan)])
         session = Session(first.config, first.base, display)
         number = 0
         for plan in plans:
             for task in plan.tasks:
                 number += 1
                 _one(task, session, outcome, f"[{number}/{total}]")
-        first.directory.write_manifest(_manifest(plans))
+        first.directory.write_manifest(manifest_of(plans, outcome))
     return outcome
 
 
@@ -90,7 +94,11 @@ def _one(task: Task, session: Session, outcome: Outcome, counter: str) -> None:
             lambda work, out: task.run(Job(task, session, work, out)), _facts(task)
         )
     except Exception as error:
-        outcome.failed.append((task, _deliberate(error, task)))
+        failure = _deliberate(error, task)
+        task.cell.note_failure(str(failure))
+        if isinstance(failure, _WHOLE_RUN):
+            raise failure from None
+        outcome.failed.append((task, failure))
         first = str(error).partition("\n")[0]
         session.display.say(f"{counter} {task.name} failed: {first}")
         return
@@ -99,17 +107,11 @@ def _one(task: Task, session: Session, outcome: Outcome, counter: str) -> None:
 
 
 def _deliberate(error: Exception, task: Task) -> SelfmoeError:
-    """Return what goes wrong in one task as an error of its own; other tasks may still be done.
-
-    Raises:
-        SelfmoeError: If it concerns the whole run: input data, settings, or a full disk.
-    """
-    if isinstance(error, DataError | ConfigError | RunError):
-        raise error
+    """Return what goes wrong in one task as an error that is written for the user."""
     if isinstance(error, SelfmoeError):
         return error
     if isinstance(error, OSError) and error.errno in _NO_SPACE:
-        raise cannot_write(task.cell.work, error) from None
+        return cannot_write(task.cell.work, error)
     record = task.cell.work / "error.txt"
     write_atomic(record, "".join(traceback.format_exception(error)))
     return StageError(
@@ -131,13 +133,29 @@ def _write_config(plan: Plan) -> None:
         write_atomic(path, text)
 
 
-def _manifest(plans: Sequence[Plan]) -> dict[str, Any]:
+def _rows(plan: Plan) -> list[dict[str, Any]]:
+    return [
+        {
+            "seed": task.root,
+            "stage": task.stage,
+            "label": task.label,
+            "key": task.cell.key,
+            "path": task.cell.path.relative_to(plan.directory.root).as_posix(),
+            "size": task.size,
+        }
+        for task in plan.tasks
+    ]
+
+
+def manifest_of(plans: Sequence[Plan], outcome: Outcome) -> dict[str, Any]:
+    """Return what the run holds: its settings, its systems, its cells, and what is missing."""
     root = plans[0].directory.root
     return {
         "base": {"name": plans[0].base.name, "hash": plans[0].base.hash},
         "config": plans[0].config.model_dump(mode="json"),
         "versions": versions(),
         "systems": {system.name: system.kind for system, _ in systems_of(plans[0])},
+        "left_out": {k: v for c in plans[0].choices.values() for k, v in c.left_out.items()},
         "cells": {
             str(plan.root): {
                 f"{task.stage}/{task.label}": {
@@ -149,7 +167,19 @@ def _manifest(plans: Sequence[Plan]) -> dict[str, Any]:
             }
             for plan in plans
         },
+        "missing": _missing(outcome),
     }
+
+
+def _missing(outcome: Outcome) -> dict[str, dict[str, str]]:
+    """Return ``root seed -> cell -> why`` of what could not be done."""
+    missing: dict[str, dict[str, str]] = {}
+    for task, error in outcome.failed:
+        missing.setdefault(str(task.root), {})[f"{task.stage}/{task.label}"] = str(error)
+    for task in outcome.skipped:
+        why = "not done: something it needs failed"
+        missing.setdefault(str(task.root), {})[f"{task.stage}/{task.label}"] = why
+    return missing
 
 
 def versions() -> Mapping[str, str]:

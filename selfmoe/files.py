@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -55,14 +57,16 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """Return the objects of a JSON Lines file; blank lines are allowed.
+    """Return the objects of a JSON Lines file, gzipped if so named; blank lines are allowed.
 
     Raises:
         DataError: If the file cannot be read or a line is no JSON object; names file and line.
     """
+    opened = gzip.open if path.suffix == ".gz" else open
     try:
-        lines = path.read_text("utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
+        with opened(path, "rt", encoding="utf-8") as file:
+            lines = file.read().split("\n")
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise DataError(f"cannot read {path}: {error}") from None
     rows = []
     for number, line in enumerate(lines, start=1):
@@ -138,8 +142,13 @@ def is_intact(folder: Path) -> bool:
     return damage(folder) is None
 
 
-def damage(folder: Path) -> str | None:
-    """Return what is wrong with a sealed folder, or ``None`` if it is intact."""
+def damage(folder: Path, *, hashes: bool = True) -> str | None:
+    """Return what is wrong with a sealed folder, or ``None`` if it is intact.
+
+    Args:
+        folder: The folder.
+        hashes: Also read all files; without, only names and sizes are compared.
+    """
     try:
         files = json.loads((folder / SEAL).read_text("utf-8"))["files"]
         listed = {name: (facts["size"], facts["sha256"]) for name, facts in files.items()}
@@ -153,7 +162,7 @@ def damage(folder: Path) -> str | None:
             return f"{path} is missing"
         if stat.st_size != size:
             return f"{path} has {stat.st_size} bytes instead of {size}"
-        if _sha256_at(path, stat.st_size, stat.st_mtime_ns) != digest:
+        if hashes and _sha256_at(path, stat.st_size, stat.st_mtime_ns) != digest:
             return f"{path} is not what was written: its sha256 differs"
     return None
 

@@ -101,9 +101,13 @@ class Fit:
     Args:
         progress: Told ``(step, steps, text)`` after every step.
         save_seconds: Time between checkpoints, in seconds; what a kill can cost at the most.
+
+    Attributes:
+        history: Label and report of every fit that was finished, in order.
     """
 
     def __init__(self, progress: Progress | None = None, save_seconds: float = 20.0) -> None:
+        self.history: list[tuple[str, FitReport]] = []
         self._progress = progress or (lambda step, steps, text: None)
         self._save_seconds = save_seconds
 
@@ -139,7 +143,9 @@ class Fit:
         job = _Job(model, parameters, examples, base, config, seed, work, label)
         if forward is not None:
             job.forward = forward
-        return job.run(self._progress, self._save_seconds)
+        report = job.run(self._progress, self._save_seconds)
+        self.history.append((label, report))
+        return report
 
 
 class _Job:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar
 
 from selfmoe import procedural
@@ -41,12 +41,24 @@ class MiniBenchmark(Benchmark):
     name = "mini"
     max_new_tokens = 64
     stop = ("\n\n",)
+    rule = (
+        "The answer in the form the domain prescribes; leniently, in any form of the mini tracks."
+    )
 
-    def __init__(self, items: Sequence[Item], pool: Sequence[Item], style: Style) -> None:
-        self.items = [item.to_dict() for item in items]
-        self.pool = [item.to_dict() for item in pool]
-        self.style = style
-        self.needs_sandbox = style == "code"
+    def __init__(self, domain: MiniDomain, split: Split) -> None:
+        self._domain, self._split = domain, split
+        self.style = domain.style
+        self.needs_sandbox = self.style == "code"
+
+    @cached_property
+    def items(self) -> Sequence[Doc]:  # type: ignore[override]
+        """Problems of the split, the same in all runs."""
+        return [item.to_dict() for item in self._domain.up_to(ITEMS, self._split)]
+
+    @cached_property
+    def pool(self) -> Sequence[Doc]:  # type: ignore[override]
+        """Problems of the split that seeds are from."""
+        return [item.to_dict() for item in self._domain.up_to(_EXAMPLES, "seeds")]
 
     def ask(self, doc: Doc) -> Instruction:
         """Return the problem as a task."""
@@ -60,6 +72,10 @@ class MiniBenchmark(Benchmark):
             "score": float(procedural.strict(self.style, completion, doc["answer"])),
             "lenient": float(procedural.lenient(completion, doc["answer"])),
         }
+
+    def extract(self, doc: Doc, completion: str) -> str | None:
+        """Return the answer, or the program that is run, in whatever form it is given."""
+        return answer_in(completion, self.style)
 
     def gold(self, doc: Doc) -> str:
         """Return the right answer in the prescribed form."""
@@ -100,8 +116,13 @@ class MiniDomain(Domain):
         """Return the mini benchmark, or those made from files."""
         if source.track != "mini":
             return self.file_benchmarks(source)
-        items = self._up_to(ITEMS, source.split)
-        return [MiniBenchmark(items, self._up_to(_EXAMPLES, "seeds"), self.style)]
+        return [MiniBenchmark(self, source.split)]
+
+    def answer(self, response: str, source: Source) -> str | None:
+        """Return the answer that scoring would look at."""
+        if source.track != "mini":
+            return super().answer(response, source)
+        return answer_in(response, self.style)
 
     def file_seeds(self, source: Source, n: int, rng: random.Random) -> list[Seed]:
         """Return ``n`` seeds of a track other than ``mini``."""
@@ -114,20 +135,29 @@ class MiniDomain(Domain):
     def _draw(self, split: Split, n: int, seed: int) -> tuple[Item, ...]:
         return _drawn(self.families, split, n, seed, self.name, self.style)
 
-    def _up_to(self, n: int, split: Split) -> tuple[Item, ...]:
-        """Return ``n`` items, or as many as the families can give by halving."""
+    def up_to(self, n: int, split: Split) -> tuple[Item, ...]:
+        """Return ``n`` fixed items of a split, or as many as there can be by halving ``n``.
+
+        Raises:
+            DataError: If the families cannot give any.
+        """
         try:
             return self._draw(split, n, _FIXED_SEED)
         except ValueError as error:
             if n <= len(self.families):
                 raise DataError(f"domain '{self.name}' has no items: {error}") from None
-            return self._up_to(n // 2, split)
+            return self.up_to(n // 2, split)
 
     def _no_track(self, source: Source) -> DataError:
         return DataError(
             f"domain '{self.name}' has no track '{source.track}'\n"
             f"  Available: {', '.join(self.tracks)}."
         )
+
+
+def answer_in(response: str, style: Style) -> str | None:
+    """Return the answer in a response, or the program it amounts to; ``None`` if there is none."""
+    return procedural.program(response) if style == "code" else procedural.found_answer(response)
 
 
 @lru_cache(maxsize=32)  # every system of a run is asked the same items

@@ -6,8 +6,9 @@ says, ``--dry-run`` prints it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +16,11 @@ from selfmoe import __version__
 from selfmoe.base import BaseFiles, find_base
 from selfmoe.components import Domain
 from selfmoe.config import RunConfig
-from selfmoe.errors import DataError
+from selfmoe.errors import DataError, PluginError
+from selfmoe.evaluation.benchmarks import Choice, choose, refuse_unknown
 from selfmoe.files import sha256
 from selfmoe.randomness import derive
-from selfmoe.records import ScoredSplit
-from selfmoe.registry import Kind
+from selfmoe.registry import LOCAL, Kind
 from selfmoe.rundir import Cell, RunDirectory, key_of
 
 if TYPE_CHECKING:
@@ -110,21 +111,21 @@ class Plan:
         """Return the tasks of a stage by label, in order."""
         return {task.label: task for task in self.tasks if task.stage == stage}
 
-    def sources(self, domain: Domain, *splits: ScoredSplit) -> dict[str, Any]:
-        """Return what identifies the data a domain reads: track, splits and file hashes.
+    @cached_property
+    def choices(self) -> dict[str, Choice]:
+        """The benchmarks asked, by domain."""
+        config = self.config
+        named = config.evaluate.benchmarks
+        refuse_unknown(list(self.domains), config.source, named or ())
+        return {domain.name: choose(domain, config.source, named) for domain in self.domains}
+
+    def sources(self, paths: Iterable[Path]) -> dict[str, Any]:
+        """Return what identifies data that is read: the track and the hashes of files.
 
         Data sets of the hub have no identity here: they count as what they were at first.
         """
-        files: dict[str, str] = {}
-        for split in splits:
-            try:
-                paths = domain.files(replace(self.config.source, split=split))
-            except DataError:
-                if split == self.config.evaluate.split:
-                    raise
-                paths = ()  # what is not there cannot be read
-            files |= {self._inside(path): sha256(path) for path in paths}
-        return {"track": self.config.track, "splits": splits, "files": files}
+        files = {self._inside(path): _hash(path, path.stat().st_mtime_ns) for path in paths}
+        return {"track": self.config.track, "files": files}
 
     def _inside(self, path: Path) -> str:
         folder = self.config.data_dir
@@ -186,6 +187,24 @@ class Plan:
         return task
 
 
+@lru_cache(maxsize=4096)  # several stages read the same files
+def _hash(path: Path, changed_ns: int) -> str:
+    return sha256(path)
+
+
+def _check_surroundings(config: RunConfig) -> None:
+    """Refuse a data folder that is none, and a plugin beside the run file that is broken."""
+    if config.data_dir is not None and not config.data_dir.is_dir():
+        what = "is a file" if config.data_dir.exists() else "does not exist"
+        raise DataError(f"{config.data_dir} {what}; --data-dir must name a folder")
+    for plugin in config.registry.plugins:
+        if plugin.name == LOCAL and not plugin.ok:
+            raise PluginError(
+                f"{LOCAL} in {config.plugin_dir} is broken: {plugin.reason}\n"
+                "  Mend it, or move it away from the run file."
+            )
+
+
 def make_plans(config: RunConfig) -> list[Plan]:
     """Return one plan a root seed.
 
@@ -196,6 +215,7 @@ def make_plans(config: RunConfig) -> list[Plan]:
 
     directory = RunDirectory(Path(str(config.out)))
     directory.check()
+    _check_surroundings(config)
     base = find_base(config)
     plans = []
     for root in config.root_seeds:

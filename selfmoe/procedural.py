@@ -198,8 +198,13 @@ def strict(style: Style, response: str, answer: str) -> bool:
 
 def lenient(response: str, answer: str) -> bool:
     """Say whether `response` gives the right answer in any of the four forms (not for code)."""
-    found = _extract(response, _form(response)).rstrip(".")
+    found = found_answer(response) or ""
     return found.casefold() == answer.strip().casefold()
+
+
+def found_answer(response: str) -> str | None:
+    """Return the answer that `lenient` compares, or None if the response is empty."""
+    return _extract(response, _form(response)).rstrip(".") or None
 
 
 def program(response: str, *, strict: bool = False) -> str | None:

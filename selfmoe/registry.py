@@ -102,11 +102,16 @@ class Registry:
         found = self._entries.get((kind, name))
         if found is None:
             error = unknown_name(kind, name, self.names(kind))
-            broken = [f"{p.name} ({p.reason})" for p in self.plugins if not p.ok]
-            if broken:
-                error.args = (f"{error}\n  Broken plugins: {', '.join(broken)}.",)
+            if self.broken:
+                error.args = (f"{error}\n  {self.broken}",)
             raise error
         return found
+
+    @property
+    def broken(self) -> str:
+        """Which plugins are broken and why, as a sentence; empty if none is."""
+        found = [f"{plugin.name} ({plugin.reason})" for plugin in self.plugins if not plugin.ok]
+        return f"Broken plugins: {', '.join(found)}." if found else ""
 
     def get(self, kind: Kind, name: str) -> type[Any]:
         """Return the component class called ``name``; raises as ``entry`` does."""
@@ -243,8 +248,7 @@ def code_hash(module: str) -> str:
 
 def _installed() -> Iterator[tuple[EntryPoint, str, str]]:
     """Yield the entry points to load, each with distribution and version: ours, then by name."""
-    wanted = os.environ.get("SELFMOE_PLUGINS")
-    names = None if wanted is None else {part.strip() for part in wanted.split(",")}
+    names = _wanted()
     found: dict[str, tuple[str, list[EntryPoint]]] = {}
     for distribution in distributions():
         # Anything that is installed may be damaged, and most of it is no plugin.
@@ -259,6 +263,12 @@ def _installed() -> Iterator[tuple[EntryPoint, str, str]]:
     for point, name, version in sorted(everything, key=lambda p: (p[1] != OWN, p[0].name, p[1])):
         if names is None or point.name in names:
             yield point, name, version
+
+
+def _wanted() -> set[str] | None:
+    """Return the plugins that ``SELFMOE_PLUGINS`` names; ``None`` if it is not set."""
+    text = os.environ.get("SELFMOE_PLUGINS")
+    return None if text is None else {part.strip() for part in text.split(",") if part.strip()}
 
 
 def _provenance(distribution: Any) -> tuple[str, str]:
@@ -289,6 +299,10 @@ def registry(local: Path | None = None) -> Registry:
     found = Registry()
     for point, distribution, version in _installed():
         found.load(point.name, distribution, version, point.load)
+    known = {plugin.name for plugin in found.plugins}
+    for name in sorted((_wanted() or set()) - known):
+        reason = "SELFMOE_PLUGINS names it, but it is not installed"
+        found.plugins.append(Plugin(name, "unknown", "?", reason))
     if local is not None and (local / LOCAL).is_file():
         found.load(LOCAL, LOCAL, "local", lambda: _import_file(local / LOCAL))
     return found

@@ -16,11 +16,12 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from selfmoe.errors import RunError
-from selfmoe.files import commit_folder, damage, write_json
+from selfmoe.files import commit_folder, damage, write_atomic, write_json
 
 FORMAT = 1
 """Version of the run directory's layout."""
@@ -30,6 +31,12 @@ FOLDERS = (
     "report",
 )  # fmt: skip
 """Folders of a run directory; whatever else lies there is left alone."""
+
+PLAN = "work/plan.json"
+"""The cells of the last command, done or not."""
+
+FAILURE = "failure.txt"
+"""In the work folder of a cell: why the last attempt failed."""
 
 
 def key_of(facts: Mapping[str, Any]) -> str:
@@ -64,16 +71,23 @@ class Cell:
             facts: What the cell was made from; kept in its seal.
         """
         self.work.mkdir(parents=True, exist_ok=True)
+        (self.work / FAILURE).unlink(missing_ok=True)
         start = time.monotonic()
         kept: dict[str, Any] = dict(facts)
 
         def fill(out: Path) -> None:
             write(self.work, out)
             kept["seconds"] = round(time.monotonic() - start, 3)
+            kept["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
 
         commit_folder(self.path, fill, kept)
         shutil.rmtree(self.work, ignore_errors=True)
         return float(kept["seconds"])
+
+    def note_failure(self, why: str) -> None:
+        """Keep why the work could not be done, for ``selfmoe status``."""
+        with contextlib.suppress(RunError):  # it is said anyway
+            write_atomic(self.work / FAILURE, why)
 
     def set_aside(self) -> Path | None:
         """Move a damaged result out of the way and return where it went."""
@@ -99,13 +113,14 @@ class RunDirectory:
         return Cell(self.root / folder / name, self.root / "work" / folder / name, key)
 
     def check(self) -> None:
-        """Refuse a root that is a file.
+        """Refuse a root that is a file, or lies below one.
 
         Raises:
             RunError: If it is.
         """
-        if self.root.exists() and not self.root.is_dir():
-            raise RunError(f"{self.root} is a file; --out must name a folder")
+        for path in (self.root, *self.root.parents):
+            if path.is_file():
+                raise RunError(f"{path} is a file; --out must name a folder")
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
@@ -117,10 +132,10 @@ class RunDirectory:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             handle = (self.root / "run.lock").open("a+", encoding="utf-8")
-        except (FileExistsError, NotADirectoryError):
-            raise RunError(f"{self.root} is a file; --out must name a folder") from None
         except OSError as error:
-            raise RunError(f"cannot write to {self.root}: {error.strerror or error}") from None
+            raise RunError(
+                f"cannot write to {self.root}: {error.strerror or error}; choose another --out"
+            ) from None
         with handle:
             self._lock(handle)
             self._sweep()
@@ -134,15 +149,31 @@ class RunDirectory:
         for leftover in found:
             _remove(leftover)
 
-    def _lock(self, handle: Any) -> None:
+    def holder(self) -> str | None:
+        """Return who holds the lock, as ``process 7 on host``; ``None`` if nobody does."""
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            handle = (self.root / "run.lock").open(encoding="utf-8")
         except OSError:
+            return None
+        with handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                return handle.read().strip() or "another process"
+        return None
+
+    def _lock(self, handle: Any) -> None:
+        for _ in range(3):
+            with contextlib.suppress(OSError):
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            time.sleep(0.05)  # someone may only be asking who holds it
+        else:
             handle.seek(0)
             holder = handle.read().strip() or "another process"
             raise RunError(
                 f"{self.root} is being written by {holder}; wait for it or choose another --out"
-            ) from None
+            )
         handle.seek(0)
         handle.truncate()
         handle.write(f"process {os.getpid()} on {socket.gethostname()}\n")
@@ -156,20 +187,49 @@ class RunDirectory:
         """
         path = self.root / "manifest.json"
         if not path.exists():
-            raise RunError(
-                f"{self.root} is no finished run: it has no manifest.json; "
-                f"try: selfmoe run --out {self.root}"
-            )
+            raise RunError(self._why_no_run())
         try:
             manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
             if manifest["format"] != FORMAT:
                 raise RunError(
-                    f"{path} has format {manifest['format']}, this selfmoe reads {FORMAT}"
+                    f"{path} has format {manifest['format']}, this selfmoe reads {FORMAT}; "
+                    f"upgrade selfmoe, or choose another --out"
                 )
             _ = manifest["base"]["hash"], manifest["systems"], manifest["cells"], manifest["config"]
         except (ValueError, KeyError, TypeError) as error:
-            raise RunError(f"{path} is damaged ({error}); run the same command again") from None
+            reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+            raise RunError(f"{path} is damaged: {reason}\n  Run the same command again.") from None
         return manifest
+
+    def _why_no_run(self) -> str:
+        if not self.root.exists():
+            return f"{self.root} does not exist; give the folder of a run"
+        if not self.root.is_dir():
+            return f"{self.root} is a file; give the folder of a run"
+        config = self.root / "config.yaml"
+        if config.exists():
+            return f"{self.root} is no finished run; go on with: selfmoe run {config}"
+        return (
+            f"{self.root} is no finished run: it has no manifest.json\n"
+            f"  Give the folder of a run, or make one: selfmoe run --out {self.root}"
+        )
+
+    def plan(self) -> list[dict[str, Any]]:
+        """Return the cells of the last command, in order; empty if none is on record.
+
+        Each has ``seed``, ``stage``, ``label``, ``key``, ``path`` and ``size``.
+        """
+        try:
+            cells: list[dict[str, Any]] = json.loads((self.root / PLAN).read_text("utf-8"))
+            _ = [(cell["stage"], cell["path"], cell["size"]) for cell in cells]
+        except (OSError, ValueError, KeyError, TypeError):
+            return []
+        return cells
+
+    def write_plan(self, cells: list[dict[str, Any]]) -> None:
+        """Write what a command is going to do, if that is new; done first, before any cell."""
+        if self.plan() != cells:
+            write_json(self.root / PLAN, cells)
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
         """Write the manifest; done last, when all its cells are."""

@@ -5,90 +5,27 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from selfmoe.errors import ConfigError, did_you_mean
+from selfmoe.yaml_text import read_yaml
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe YAML that reads 1e-4 as a number, keeps yes/no as text and refuses duplicate keys."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, rule) for tag, rule in rules if tag != "tag:yaml.org,2002:bool"]
-    for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+_WORDS = {
+    "list_type": "Input should be a list, as in [a, b]",
+    "bool_type": "Input should be true or false",
+    "path_type": "Input should be a path",
+    "model_type": "Input should be a section with keys of its own",
+    "dict_type": "Input should be a section with keys of its own",
 }
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$"),
-    list("-+0123456789."),
-)
+"""Type of an error of pydantic -> what it says, where pydantic speaks of Python."""
 
-
-def _mapping(loader: _Loader, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-    seen = set()
-    for key_node, _ in node.value:
-        if key_node.tag == "tag:yaml.org,2002:merge":
-            continue
-        key = loader.construct_object(key_node, deep=True)
-        if not isinstance(key, str | int | float):
-            raise yaml.constructor.ConstructorError(
-                None, None, "a key must be a word or a number", key_node.start_mark
-            )
-        if key in seen:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"duplicate key {key!r}", key_node.start_mark
-            )
-        seen.add(key)
-    return yaml.SafeLoader.construct_mapping(loader, node, deep)
-
-
-_Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
-
-
-def read_yaml(text: str, origin: str) -> Any:
-    """Return the value a YAML text stands for.
-
-    Raises:
-        ConfigError: If it is broken or has a key twice; names ``origin`` and the line.
-    """
-    try:
-        loader = _Loader(text)
-        loader.name = origin  # what its messages call the text
-        return loader.get_single_data()
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        detail = " ".join(str(error).split())
-        raise ConfigError(f"{origin} is not valid YAML: {detail}") from None
-
-
-def read_yaml_file(path: Path) -> dict[str, Any]:
-    """Return the mapping in a YAML file.
-
-    Raises:
-        ConfigError: If it cannot be read, is broken, or holds something else than a mapping.
-    """
-    try:
-        text = path.read_text("utf-8")
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror or error}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path} is not UTF-8 text") from None
-    value = read_yaml(text, str(path))
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise ConfigError(f"{path} must hold a mapping of settings, not {type(value).__name__}")
-    return value
+_NUMBER = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
 
 
 def assign(raw: dict[str, Any], assignment: str) -> None:
@@ -152,16 +89,46 @@ def problems(error: ValidationError, model: type[BaseModel], prefix: str = "") -
         if item["type"] == "extra_forbidden":
             known = _keys(_follow(model, item["loc"][:-1])[1])
             hint = did_you_mean(path[-1], known) or "."
-            found.setdefault(where, []).append(f"unknown key{hint} Known keys: {', '.join(known)}.")
+            allowed = f"Known keys: {', '.join(known)}." if known else "There are no options here."
+            found.setdefault(where, []).append(f"unknown key{hint} {allowed}")
         else:
-            text = f"{item['msg']}; got {_shorten(item['input'])}."
-            found.setdefault(where, []).append(text)
+            found.setdefault(where, []).append(_wrong(item["type"], item["msg"], item["input"]))
     # A value that may have one of several types is wrong for each; what is wrong inside it says it.
     return [
         f"{where}: {' Or: '.join(texts)}"
         for where, texts in found.items()
         if not any(other.startswith(f"{where}.") for other in found)
     ]
+
+
+def _wrong(kind: str, message: str, value: Any) -> str:
+    """Return what is wrong with a value, in words of YAML rather than of Python."""
+    if kind == "value_error":
+        return message.removeprefix("Value error, ") + "."
+    message = _WORDS.get(kind, message)
+    quoted = isinstance(value, str) and kind in ("int_type", "float_type")
+    hint = "; write it without quotes" if quoted and _NUMBER.fullmatch(value) else ""
+    return f"{message}; got {_shorten(value)}{hint}."
+
+
+def without_empty(raw: Mapping[str, Any], model: type[BaseModel]) -> dict[str, Any]:
+    """Return a copy of ``raw`` without sections that hold nothing, as ``seeds:`` alone in YAML."""
+    kept: dict[str, Any] = {}
+    for key, value in raw.items():
+        field = model.model_fields.get(str(key))
+        inner: Any = members(field.annotation)[0] if field else None
+        if value is None and field and field.default_factory:
+            continue
+        if isinstance(value, Mapping) and _keys(inner):
+            value = without_empty(value, inner)
+        elif isinstance(value, Mapping) and get_args(inner) and _keys(get_args(inner)[-1]):
+            section = get_args(inner)[-1]
+            value = {
+                label: without_empty(entry, section) if isinstance(entry, Mapping) else entry
+                for label, entry in value.items()
+            }
+        kept[key] = value
+    return kept
 
 
 def without(raw: Mapping[str, Any], error: ValidationError) -> dict[str, Any]:
@@ -192,20 +159,20 @@ def _follow(model: type[BaseModel], location: Sequence[int | str]) -> tuple[list
     path: list[str] = []
     current: Any = model
     for part in location:
-        members = _members(current)
-        if len(members) > 1:
-            current = next((m for m in members if get_origin(m) is list), None)
+        kinds = members(current)
+        if len(kinds) > 1:
+            current = next((kind for kind in kinds if get_origin(kind) is list), None)
             continue
         path.append(str(part))
-        if _keys(members[0]):
-            field = members[0].model_fields.get(str(part))
+        if _keys(kinds[0]):
+            field = kinds[0].model_fields.get(str(part))
             current = field.annotation if field else None
         else:  # a mapping or a list: go on with the type of its values
-            current = get_args(members[0])[-1] if get_args(members[0]) else None
-    return path, _members(current)[0]
+            current = get_args(kinds[0])[-1] if get_args(kinds[0]) else None
+    return path, members(current)[0]
 
 
-def _members(annotation: Any) -> list[Any]:
+def members(annotation: Any) -> list[Any]:
     """Return what a type is a union of, ``None`` left out; the type itself if it is no union."""
     if get_origin(annotation) not in (Union, UnionType):
         return [annotation]

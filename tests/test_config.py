@@ -15,7 +15,8 @@ from selfmoe.cli.run import parse_seeds
 from selfmoe.config import DEMO, RunConfig, resolve
 from selfmoe.errors import ConfigError
 from selfmoe.plan import make_plans
-from selfmoe.settings import assign, merge, read_yaml, read_yaml_file
+from selfmoe.settings import assign, merge
+from selfmoe.yaml_text import read_yaml, read_yaml_file
 
 
 def wrong(raw: dict[str, Any]) -> list[str]:
@@ -64,10 +65,9 @@ def test_an_unknown_key_names_the_nearest(raw: dict[str, Any], where: str, hint:
         ({"brainstorm": {"n": 8.0}}, "brainstorm.n", "integer; got 8.0"),
         ({"brainstorm": {"n": True}}, "brainstorm.n", "integer; got true"),
         ({"brainstorm": {"n": 0}}, "brainstorm.n", "greater than or equal to 1"),
-        ({"brainstorm": []}, "brainstorm", "object; got []"),
-        ({"brainstorm": None}, "brainstorm", "object; got null"),
+        ({"brainstorm": []}, "brainstorm", "a section with keys of its own; got []"),
         ({"brainstorm": {"top_p": 1.5}}, "brainstorm.top_p", "less than or equal to 1"),
-        ({"curate": {"contamination": "no"}}, "curate.contamination", 'boolean; got "no"'),
+        ({"curate": {"contamination": "no"}}, "curate.contamination", 'true or false; got "no"'),
         ({"specialise": {"options": {"r": "8"}}}, "specialise.options.r", "integer"),
         ({"specialise": {"options": {"lr": float("nan")}}}, "specialise.options.lr", "finite"),
         ({"specialise": {"options": {"lr": float("inf")}}}, "specialise.options.lr", "finite"),
@@ -88,8 +88,7 @@ def test_an_unknown_key_names_the_nearest(raw: dict[str, Any], where: str, hint:
         ({"domains": ["maths"]}, "domains", "did you mean 'math'?"),
         ({"domains": ["math", "math"]}, "domains", "named twice"),
         ({"domains": []}, "domains", "at least one"),
-        ({"domains": "math"}, "domains", 'array; got "math"'),
-        ({"domains": ["coding"], "track": "benchmark"}, "track", "'coding' has no track"),
+        ({"domains": "math"}, "domains", 'a list, as in [a, b]; got "math"'),
         ({"track": "bench"}, "track", "'mini' or 'benchmark'"),
         ({"preset": "papers"}, "preset", "'demo' or 'paper'"),
         ({"seed": -1}, "seed", "between 0 and 2**63 - 1"),
@@ -109,6 +108,12 @@ def test_a_wrong_value_says_where_and_what_is_allowed(
     (line,) = wrong(raw)
     assert line.startswith(f"{where}: ")
     assert allowed in line
+
+
+def test_a_track_that_a_domain_lacks(tmp_path: Path, plugin_code: str) -> None:
+    (tmp_path / "selfmoe_plugin.py").write_text(plugin_code)
+    raw = {"domains": ["anything"], "track": "benchmark", "plugin_dir": str(tmp_path)}
+    assert wrong(raw) == ["track: domain 'anything' has no track 'benchmark', only: mini."]
 
 
 def test_all_problems_are_said_at_once() -> None:
@@ -296,6 +301,15 @@ def test_explicit_values_win_even_where_they_are_defaults() -> None:
 
 def test_null_means_the_default_where_there_is_one() -> None:
     raw = {"base": None, "domains": None, "compose": None, "specialise": {"trainer": None}}
+    assert resolve(raw) == resolve({})
+
+
+def test_an_empty_section_asks_for_nothing() -> None:
+    raw = {
+        "brainstorm": None,
+        "specialise": {"options": None},
+        "compose": {"mixse": {"options": None}},
+    }
     assert resolve(raw) == resolve({})
 
 

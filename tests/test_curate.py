@@ -17,7 +17,8 @@ from selfmoe.errors import StageError
 from selfmoe.files import write_json, write_jsonl
 from selfmoe.progress import Display
 from selfmoe.records import Example, Instruction, Rejected, Seed
-from selfmoe.stages.curate import Duplicates, Overlap, curate, read_examples
+from selfmoe.stages.curate import Duplicates, curate, read_examples
+from selfmoe.stages.overlap import Overlap
 from selfmoe.testing.models import tiny_base
 
 LETTERS = [chr(code) * 3 for code in range(ord("a"), ord("z") + 1)]
@@ -241,3 +242,54 @@ def test_too_few_examples_stop_the_run_and_say_why(tmp_path: Path) -> None:
     for part in ("1 says no", "curate.min_examples is 4", "Raise brainstorm.n"):
         assert part in message
     assert not list(job.out.iterdir())
+
+
+# --- several answers to one task ------------------------------------------------------------------
+
+
+def answered(response: str, samples: Sequence[str], problem: str | None = None) -> dict[str, Any]:
+    made = {**asdict(example("How many?", response=response)), "problem": problem}
+    return made | ({"samples": list(samples)} if samples else {})
+
+
+def curated(folder: Path, row: Mapping[str, Any], samples: int, **options: Any) -> Any:
+    job = a_job(folder, [row], contamination=False, **options)
+    job.session.config = job.session.config.model_copy(
+        update={"respond": job.session.config.respond.model_copy(update={"samples": samples})}
+    )
+    curate(Free(), job)
+    return read_examples(job.out)
+
+
+def test_the_majority_replaces_the_greedy_answer(tmp_path: Path) -> None:
+    row = answered("It is\n5", ["So\n4", "4", "Then\n4"])
+    (kept,) = curated(tmp_path, row, 3, agreement=0.5)
+    assert kept.response == "So\n4"
+
+
+def test_without_the_option_samples_change_nothing(tmp_path: Path) -> None:
+    (kept,) = curated(tmp_path, answered("5", ["4", "4", "4"]), 3)
+    assert kept.response == "5"
+
+
+def test_tasks_without_agreement_are_counted(tmp_path: Path) -> None:
+    with pytest.raises(StageError, match="1 no agreement"):
+        curated(tmp_path, answered("5", ["4", "3"]), 2, agreement=0.5)
+
+
+def test_samples_rescue_an_answer_that_never_ended(tmp_path: Path) -> None:
+    row = answered("5 5 5 5", ["4", "4"], "unfinished response")
+    (kept,) = curated(tmp_path, row, 2, agreement=0.6)
+    assert kept.response == "4"
+
+
+def test_a_domain_may_verify_answers(tmp_path: Path) -> None:
+    class Strict(Free):
+        """Refuses what is not four."""
+
+        def verify(self, example: Example, source: Any) -> Rejected | None:
+            return None if example.response == "4" else Rejected("fails its test")
+
+    job = a_job(tmp_path, [answered("5", [])], contamination=False, verify=True)
+    with pytest.raises(StageError, match="1 fails its test"):
+        curate(Strict(), job)

@@ -11,7 +11,7 @@ import pytest
 import selfmoe
 from selfmoe.components import Domain
 from selfmoe.errors import DataError, SelfmoeError
-from selfmoe.evaluation.benchmarks import benchmarks_of
+from selfmoe.evaluation.benchmarks import benchmarks_of, check_items
 from selfmoe.records import Source
 
 BROKEN = '''
@@ -88,8 +88,6 @@ class Named:
         ([Named("a/b")], r"calls a benchmark 'a/b'"),
         ([Named("[bold]x")], "calls a benchmark"),
         ([Named("b"), Named("b")], "two benchmarks called 'b'"),
-        ([Named("b", ("x", "x"))], "two items 'x' in benchmark 'b'"),
-        ([Named("b", ("", "x"))], "an item without id"),
     ],
 )
 def test_benchmarks_that_cannot_be_told_apart_are_refused(benchmarks, message):
@@ -106,6 +104,15 @@ def test_benchmarks_that_cannot_be_told_apart_are_refused(benchmarks, message):
 
     with pytest.raises(DataError, match=message):
         benchmarks_of(Careless(), Source())
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [(("x", "x"), "two items 'x' in benchmark 'b'"), (("", "x"), "an item without id")],
+)
+def test_items_that_cannot_be_told_apart_are_refused(ids, message):
+    with pytest.raises(DataError, match=message):
+        check_items("careless", Named("b", ids))
 
 
 @pytest.mark.parametrize(

@@ -47,8 +47,8 @@ def test_what_was_tuned_on_dev_is_what_is_published_on_test(plan):
 
 def test_the_base_is_scored_once_for_all_root_seeds(plan):
     one, other = plan(seed=[0, 1])
-    assert keys(one)["evaluate base/math"] == keys(other)["evaluate base/math"]
-    assert keys(one)["evaluate mixse/math"] != keys(other)["evaluate mixse/math"]
+    assert keys(one)["evaluate base/math/mini"] == keys(other)["evaluate base/math/mini"]
+    assert keys(one)["evaluate mixse/math/mini"] != keys(other)["evaluate mixse/math/mini"]
     assert keys(one)["seeds math"] != keys(other)["seeds math"]
 
 
@@ -86,7 +86,7 @@ def test_more_active_experts_than_there_are_is_said_before_any_work(plan):
 
 def test_scores_missing_for_want_of_a_sandbox_are_made_again(plan, monkeypatch):
     (one,) = plan()
-    task = one.of("evaluate")["base/coding"]
+    task = one.of("evaluate")["base/coding/mini"]
 
     def without_sandbox(work: Path, out: Path) -> None:
         score = {"benchmark": "coding/mini", "value": None, "not_run": "no sandbox"}

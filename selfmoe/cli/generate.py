@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from selfmoe.cli.completing import runs, systems, words
+
 if TYPE_CHECKING:
     from rich.text import Text
 
@@ -16,9 +18,25 @@ COLOURS = ("cyan", "yellow", "green", "magenta", "blue", "red", "bright_cyan", "
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=click.Path(path_type=Path), shell_complete=runs)
 @click.argument("prompt")
-@click.option("--system", default="mixse", show_default=True, help="A system of the run.")
+@click.option(
+    "--system",
+    default="mixse",
+    show_default=True,
+    shell_complete=systems,
+    help="A system of the run.",
+)
+@click.option(
+    "--device",
+    shell_complete=words("auto", "cpu", "cuda", "mps"),
+    help="Where to run; default: as the run's settings say.",
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
+    help="Number format of the base; default: as the run's settings say.",
+)
 @click.option("--trace", is_flag=True, help="Show which expert each token went to.")
 @click.option("--raw", is_flag=True, help="Continue the prompt as it is, without the template.")
 @click.option(
@@ -37,6 +55,8 @@ def command(
     raw: bool,
     max_new_tokens: int,
     seed: int | None,
+    device: str | None,
+    dtype: str | None,
 ) -> None:
     """Let a system of a finished run answer PROMPT (an instruction; its input on further lines).
 
@@ -46,13 +66,16 @@ def command(
       selfmoe generate runs/demo "Solve it.\\nTom has 3 pens and buys 4." --trace
     """
     from selfmoe.api import load_system
+    from selfmoe.errors import DataError
     from selfmoe.progress import output
     from selfmoe.prompts import alpaca
     from selfmoe.records import Instruction
 
+    if not prompt.strip():
+        raise DataError("the prompt is empty; give an instruction")
     first, _, rest = prompt.replace("\\n", "\n").partition("\n")
     text = prompt if raw else alpaca(Instruction(first.strip(), rest.strip()))
-    base = load_system(run, system, seed)
+    base = load_system(run, system, seed, device=device, dtype=dtype)
     _check(base, text, max_new_tokens)
     console = output()
     if not trace:

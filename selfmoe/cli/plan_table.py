@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from selfmoe.config import RunConfig
 from selfmoe.plan import Plan
 from selfmoe.progress import Display, output
 
@@ -31,6 +30,8 @@ def print_plans(plans: list[Plan]) -> None:
                 )
             table.add_row(task.stage, task.label, task.cell.key, task.size, state)
         console.print(table)
+    for line in _left_out(plans[0]):
+        console.print(line, markup=False, soft_wrap=True)
     total = sum(len(plan.tasks) for plan in plans)
     console.print(f"{done} of {total} cells are done, {total - done} to do. Nothing was changed.")
 
@@ -42,8 +43,18 @@ def state_of(exists: bool, problem: str | None) -> str:
     return f"to do again: {problem}" if exists else "to do"
 
 
-def print_budget(config: RunConfig, cells: int, display: Display) -> None:
+def _left_out(plan: Plan) -> list[str]:
+    """Return one line a benchmark that is not asked though nobody decided against it."""
+    return [
+        f"Not asked: {identity}: {reason}"
+        for choice in plan.choices.values()
+        for identity, reason in choice.left_out.items()
+    ]
+
+
+def print_budget(plan: Plan, cells: int, display: Display) -> None:
     """Print what the settings amount to, before the work starts."""
+    config = plan.config
     domains = ", ".join(config.domains or [])
     systems = ", ".join(config.compose or {})
     options = config.specialise.options
@@ -59,3 +70,5 @@ def print_budget(config: RunConfig, cells: int, display: Display) -> None:
         f"  a domain: {config.seeds.n} seeds, {config.brainstorm.n} instructions; "
         f"expert: {trained}; {limit} items a benchmark"
     )
+    for line in _left_out(plan):
+        display.say(f"  {line}")

@@ -50,8 +50,8 @@ def evaluate(
 ) -> tuple[Score, list[Row]]:
     """Ask a model the items of a benchmark and score its answers.
 
-    Decoding is greedy. Items with options are decided by log-likelihood; of equally likely options
-    the first wins. An item that does not fit the context even without examples scores 0.
+    Decoding is greedy. Items with options are decided by log-likelihood. An
+    item that does not fit the context even without examples scores 0.
 
     Args:
         model: A transformers-like causal model: ``config``, ``device``, ``forward``, ``generate``.
@@ -88,9 +88,9 @@ def evaluate(
     prompter = Prompter(benchmark, template, examples, partial(_count, tokenizer), context)
     prompts = [prompter.fit(doc) for doc in docs]
     if overflow == "error":
-        refuse_overflow(benchmark_id, prompts, len(examples))
+        refuse_overflow(benchmark_id, prompts, prompter.asked)
     stubs = [
-        _stub(benchmark, doc, prompt, len(examples))
+        _stub(benchmark, doc, prompt, prompter.asked)
         for doc, prompt in zip(docs, prompts, strict=True)
     ]
     from selfmoe.evaluation.harness import HarnessModel
@@ -144,7 +144,7 @@ class _Asker:
     ) -> None:
         self.benchmark, self.id, self.unsafe = benchmark, benchmark_id, unsafe
         self.docs = {str(doc["id"]): doc for doc in benchmark.items}
-        self.stop = (*benchmark.stop, *TEMPLATE_STOPS[template])
+        self.stop = (*benchmark.stops(template), *TEMPLATE_STOPS[template])
 
     def fill(self, model: HarnessModel, stubs: Sequence[Row]) -> list[Row]:
         """Return the finished rows of one shard."""
@@ -176,15 +176,20 @@ class _Asker:
             return [{"completion": text} for text in texts]
         offered = [list(row or ()) for row in options]
         chances = harness.likelihoods(model, prompts, offered)
+        docs = [self.docs[stub["id"]] for stub in stubs]
         return [
-            {"completion": row[scores.index(max(scores))], "loglikelihoods": scores}
-            for row, scores in zip(offered, chances, strict=True)
+            {"completion": row[self.benchmark.pick(doc, scores)], "loglikelihoods": scores}
+            for doc, row, scores in zip(docs, offered, chances, strict=True)
         ]
 
     def _score(self, answer: tuple[str, dict[str, Any]]) -> dict[str, float]:
         item, found = answer
         try:
-            scores = dict(self.benchmark.score(self.docs[item], found["completion"]))
+            doc = self.docs[item]
+            if "loglikelihoods" in found:
+                scores = dict(self.benchmark.weigh(doc, found["loglikelihoods"]))
+            else:
+                scores = dict(self.benchmark.score(doc, found["completion"]))
         except SelfmoeError:
             raise
         except Exception as error:

@@ -1,13 +1,43 @@
-"""Deciding whether generated code passes its tests, in the sandbox and nowhere else."""
+"""Finding code in what a model wrote, and whether it passes: in the sandbox and nowhere else."""
 
 from __future__ import annotations
 
+import ast
+import re
+import warnings
 from contextvars import ContextVar
 
 from selfmoe.errors import StageError
 
+_ANSWER = "<answer>"
+warnings.filterwarnings("ignore", module=re.escape(_ANSWER))  # what code may say when it is parsed
+
+_FENCE = re.compile(r"^[ \t]*```[^\n]*(?:\n|\Z)", re.MULTILINE)
 _TRIES = 3
 _unsafe: ContextVar[bool] = ContextVar("unsafe", default=False)
+
+
+def parse_code(source: str) -> ast.Module | None:
+    """Return the syntax tree of Python code, or ``None`` if it is none; it is never run."""
+    try:
+        compile(source, _ANSWER, "exec", dont_inherit=True)  # finds what parsing alone lets through
+        return ast.parse(source, _ANSWER)
+    except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError):
+        return None
+
+
+def defines(tree: ast.Module, name: str) -> bool:
+    """Return whether code defines a function of that name, not inside another one."""
+    return any(isinstance(node, ast.FunctionDef) and node.name == name for node in tree.body)
+
+
+def code_pieces(text: str) -> list[str]:
+    """Return where code may stand in an answer: before a Markdown fence, then in the first block.
+
+    A block that is not closed ends with the text. Without fences the text is the only piece.
+    """
+    before, *rest = _FENCE.split(text, maxsplit=2)
+    return [piece for piece in (before, *rest[:1]) if piece.strip()]
 
 
 def allow_unsafe(allowed: bool) -> None:

@@ -13,6 +13,7 @@ A prompt is *preamble + solved examples + question*. Three templates:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -59,7 +60,8 @@ class Prompter:
     Attributes:
         benchmark: Where items and examples come from.
         template: ``alpaca``, ``examples`` or ``plain``.
-        shots: Solved examples, in order; the last ones are dropped first.
+        shots: Solved examples, in order; an item is shown those of its group, and the last ones
+            are dropped first.
         count: Says how many tokens a text is, special tokens included.
         context: Longest sequence of the model, in tokens, prompt and answer together.
     """
@@ -70,11 +72,18 @@ class Prompter:
     count: Callable[[str], int]
     context: int
 
+    @property
+    def asked(self) -> int:
+        """How many examples stand before an item if all fit."""
+        return max(Counter(map(self.benchmark.group, self.shots)).values(), default=0)
+
     def fit(self, doc: Doc) -> Prompt:
         """Return the prompt of an item with as many examples as the context allows."""
         room = self.context - self._answer_tokens(doc)
-        for shots in range(len(self.shots), -1, -1):
-            text = render(self.benchmark, doc, self.shots[:shots], self.template)
+        group = self.benchmark.group(doc)
+        examples = [shot for shot in self.shots if self.benchmark.group(shot) == group]
+        for shots in range(len(examples), -1, -1):
+            text = render(self.benchmark, doc, examples[:shots], self.template)
             tokens = self.count(text)
             if tokens <= room:
                 return Prompt(text, shots, tokens, fits=True)
@@ -88,33 +97,39 @@ class Prompter:
 
 
 def choose_shots(benchmark: Benchmark, n: int | None, seed: int | None) -> list[Doc]:
-    """Return the solved examples that stand before every question of a benchmark.
+    """Return the solved examples that stand before the questions of a benchmark.
 
     Args:
         benchmark: Its ``pool`` is drawn from.
-        n: How many; ``None`` for as many as the benchmark prescribes.
+        n: How many in each of its groups; ``None`` for as many as the benchmark prescribes.
         seed: ``None`` for the first ``n`` in the order of the pool (what protocols with fixed
             examples ask for), a number for a random list that depends on it alone.
 
     Raises:
-        ConfigError: If the pool is smaller than ``n``.
+        ConfigError: If the pool, or one of its groups, is smaller than ``n``.
     """
     n = benchmark.shots if n is None else n
-    if not 0 <= n <= len(benchmark.pool):
+    groups: dict[str, list[Doc]] = {}
+    for doc in benchmark.pool:
+        groups.setdefault(benchmark.group(doc), []).append(doc)
+    fewest = min(map(len, groups.values()), default=0)
+    if not 0 <= n <= fewest:
         raise ConfigError(
             f"{n} solved examples were asked for, but benchmark '{benchmark.name}' has "
-            f"only {len(benchmark.pool)} to show\n  Lower evaluate.base_shots."
+            f"only {fewest} to show\n  Lower evaluate.base_shots."
         )
     if seed is None:
-        return list(benchmark.pool[:n])
-    return rng_for("shots", benchmark.name, seed).sample(list(benchmark.pool), n)
+        return [doc for docs in groups.values() for doc in docs[:n]]
+    rng = rng_for("shots", benchmark.name, seed)
+    return [doc for docs in groups.values() for doc in rng.sample(docs, n)]
 
 
 def render(benchmark: Benchmark, doc: Doc, shots: Sequence[Doc], template: str) -> str:
     """Return the prompt of an item after solved examples."""
     if template == "plain":
-        solved = [_join(benchmark.plain(shot), benchmark.gold(shot)) + "\n\n" for shot in shots]
-        return benchmark.preamble(doc) + "".join(solved) + benchmark.plain(doc)
+        solved = [_join(benchmark.plain(shot), benchmark.gold(shot)) for shot in shots]
+        ended = "".join(text + benchmark.separator for text in solved)
+        return benchmark.preamble(doc) + ended + benchmark.plain(doc)
     if template == "examples":
         return Prompts().respond([_seed(benchmark, shot) for shot in shots], benchmark.ask(doc))
     if template == "alpaca":

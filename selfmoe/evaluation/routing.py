@@ -34,11 +34,11 @@ def measure_routing(
         weights α themselves, which sum to less.
     """
     # Sorted by length, so that little is padding; sums do not depend on the order.
-    read = [_encode(base.tokenizer, row) for row in rows if row["fits"]]
-    pairs = sorted(read, key=lambda pair: len(pair[0]))
+    encoded = [encode(base.tokenizer, row) for row in rows if row["fits"]]
+    pairs = sorted(encoded, key=lambda pair: len(pair[0]))
     with torch.inference_mode(), mixture.record() as record:
         for first in range(0, len(pairs), batch_size):
-            _read(mixture, base, pairs[first : first + batch_size])
+            read(mixture, base, pairs[first : first + batch_size])
     parts = [part for part in ("all", "prompt", "response") if record.tokens(part)]
     return {
         "shares": {p: {k: round(v, 6) for k, v in record.shares(p).items()} for p in parts},
@@ -47,13 +47,15 @@ def measure_routing(
     }
 
 
-def _encode(tokenizer: Any, row: Mapping[str, Any]) -> tuple[list[int], int]:
+def encode(tokenizer: Any, row: Mapping[str, Any]) -> tuple[list[int], int]:
+    """Return the tokens of a sample, prompt and answer, and how many of them are the prompt's."""
     prompt = tokenizer(row["prompt"]).input_ids
     answer = tokenizer(row["completion"], add_special_tokens=False).input_ids
     return [*prompt, *answer], len(prompt)
 
 
-def _read(mixture: Mixture, base: LoadedBase, pairs: Sequence[tuple[list[int], int]]) -> None:
+def read(mixture: Mixture, base: LoadedBase, pairs: Sequence[tuple[list[int], int]]) -> None:
+    """Let the mixture read samples side by side, padded on the right, cut at the context."""
     longest = min(base.context, max(len(ids) for ids, _ in pairs))
     ids = torch.full((len(pairs), longest), base.tokenizer.pad_token_id)
     mask = torch.zeros_like(ids)

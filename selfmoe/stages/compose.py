@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import partial
 
 from selfmoe.components import ComposeContext
 from selfmoe.errors import ConfigError
+from selfmoe.files import write_json
 from selfmoe.plan import Job, Plan
 from selfmoe.records import Expert
 from selfmoe.stages.curate import read_examples
@@ -30,11 +32,15 @@ def plan(plan: Plan) -> None:
             components=[entry.component, ("trainer", str(trainer.trainer))],
             inputs={**experts, **data},
             size=f"{len(experts)} experts",
+            version=2,
         )
 
 
 def compose(label: str, job: Job) -> None:
-    """Write ``composition.json``, ``tensors.safetensors`` and any adapters it brings itself."""
+    """Write ``composition.json``, ``tensors.safetensors`` and any adapters it brings itself.
+
+    ``training.json`` holds the losses of whatever was fitted on the way.
+    """
     from selfmoe.mixture import storage
 
     session = job.session
@@ -54,3 +60,5 @@ def compose(label: str, job: Job) -> None:
         )
         composition = composer.compose(context)
     storage.save(composition, job.out, base_hash=session.base.hash)
+    fits = [{"label": label, **asdict(report)} for label, report in fit.history]
+    write_json(job.out / "training.json", {"fits": fits})

@@ -9,27 +9,28 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from selfmoe.components import Benchmark, Domain
+from selfmoe.components import Domain
 from selfmoe.errors import StageError
-from selfmoe.evaluation.benchmarks import of_all_splits
+from selfmoe.evaluation.benchmarks import files_of, guarded
 from selfmoe.files import read_jsonl, write_json, write_jsonl
 from selfmoe.plan import Job, Plan
-from selfmoe.records import Example, Instruction
+from selfmoe.records import Example
+from selfmoe.stages.agreement import settle
 from selfmoe.stages.batches import read_seeds
-from selfmoe.text import ngrams, normalise, rouge_l, words
-
-LONG, SHORT = 13, 8
-"""Sizes of the n-grams looked for in benchmark items, in words."""
+from selfmoe.stages.overlap import Overlap
+from selfmoe.text import normalise, rouge_l, words
 
 Check = Callable[[Example], str | None]
 
 
 def plan(plan: Plan) -> None:
     """Add one task a domain; its result is what experts are trained on."""
+    source, named = plan.config.source, plan.config.evaluate.benchmarks
     for domain in plan.domains:
         plan.add(
             "curate",
@@ -37,7 +38,7 @@ def plan(plan: Plan) -> None:
             domain.name,
             partial(curate, domain),
             settings=plan.config.curate.model_dump()
-            | {"source": plan.sources(domain, "dev", "test")},
+            | {"source": plan.sources(files_of(guarded(domain, source, named)))},
             components=[("domain", domain.name)],
             inputs={
                 "seeds": plan.of("seeds")[domain.name],
@@ -60,15 +61,17 @@ def curate(domain: Domain, job: Job) -> None:
         lambda example: None if example.response else "empty response",
         TooLong(job),
         partial(_refused, domain, job),
+        *([partial(_wrong, domain, job)] if job.session.config.curate.verify else []),
         *([overlap] if job.session.config.curate.contamination else []),
         Duplicates(domain, job),
     ]
+    agreed = partial(_agreed, domain, job)
     kept: list[Example] = []
     dropped: Counter[str] = Counter()
     with job.session.display.work(job.task.name) as update:
         for number, row in enumerate(rows, start=1):
-            example = _example(domain, row)
-            reason = row["problem"] or next(filter(None, (c(example) for c in checks)), None)
+            example, problem = agreed(row)
+            reason = problem or next(filter(None, (c(example) for c in checks)), None)
             if reason:
                 dropped[str(reason)] += 1
             else:
@@ -97,6 +100,23 @@ def _example(domain: Domain, row: dict[str, Any]) -> Example:
         input=row["input"],
         response=row["response"],
         seeds=tuple(row["seeds"]),
+    )
+
+
+def _agreed(domain: Domain, job: Job, row: dict[str, Any]) -> tuple[Example, str | None]:
+    """Return a row as an example, and what is wrong with it before anything is checked."""
+    example, config = _example(domain, row), job.session.config
+    if config.curate.agreement is None or row["problem"] not in (None, "unfinished response"):
+        return example, row["problem"]
+    greedy = [row["response"]] if row["problem"] is None else []
+    answer = settle(
+        [*greedy, *row.get("samples", ())],
+        lambda response: domain.answer(response, config.source),
+        1 + config.respond.samples,
+        config.curate.agreement,
+    )
+    return (
+        (example, "no agreement") if answer is None else (replace(example, response=answer), None)
     )
 
 
@@ -132,6 +152,11 @@ def _too_few(domain: str, kept: int, asked: int, dropped: Counter[str], wanted: 
 
 def _refused(domain: Domain, job: Job, example: Example) -> str | None:
     rejected = domain.accept(example, job.session.config.source)
+    return rejected.reason if rejected else None
+
+
+def _wrong(domain: Domain, job: Job, example: Example) -> str | None:
+    rejected = domain.verify(example, job.session.config.source)
     return rejected.reason if rejected else None
 
 
@@ -176,62 +201,3 @@ class Duplicates:
         # ROUGE-L F1 cannot exceed 2·min/(sum): most pairs are settled by their lengths alone.
         bound = 2 * min(len(a), len(b)) / max(1, len(a) + len(b))
         return bound > self._threshold and rouge_l(a, b) > self._threshold
-
-
-class Overlap:
-    """Refuses what a benchmark item contains: the lower bound on contamination that words show.
-
-    Dropped: any 13-gram in common, 8-grams that cover more than half of the item, or, for items
-    shorter than 13 words and templated tracks, the same text. One 8-gram alone is counted.
-
-    Attributes:
-        touched: Ids of examples that got through and share an 8-gram with an item.
-    """
-
-    def __init__(self, domain: Domain, job: Job) -> None:
-        source = job.session.config.source
-        self._exact: set[str] = set()
-        self._long: set[tuple[str, ...]] = set()
-        self._short: dict[tuple[str, ...], list[int]] = {}
-        self._sizes: list[int] = []
-        self.touched: set[str] = set()
-        self._templated = source.track in domain.templated
-        for benchmark in of_all_splits(domain, source):
-            self._index(benchmark)
-
-    def _texts(self, task: Instruction | Example) -> set[str]:
-        """Return what makes a task the same as an item; wordings of templates do not."""
-        if self._templated:
-            return {normalise(task.input or task.instruction)}
-        return {normalise(task.instruction), normalise(task.instruction, task.input)}
-
-    def _index(self, benchmark: Benchmark) -> None:
-        tasks = [benchmark.ask(doc) for doc in benchmark.items]
-        # An instruction that several items share is a wording; the question is in their inputs.
-        shared = {
-            text for text, n in Counter(normalise(t.instruction) for t in tasks).items() if n > 1
-        }
-        for task in tasks:
-            tokens = words(f"{task.instruction} {task.input}")
-            self._exact |= self._texts(task) - (shared if task.input else set())
-            if self._templated or len(tokens) < LONG:
-                continue
-            self._long |= ngrams(tokens, LONG)
-            for gram in ngrams(tokens, SHORT):
-                self._short.setdefault(gram, []).append(len(self._sizes))
-            self._sizes.append(len(tokens) - SHORT + 1)
-
-    def __call__(self, example: Example) -> str | None:
-        """Return the reason, if there is one."""
-        if self._texts(example) & self._exact:
-            return "benchmark overlap"
-        text = f"{example.instruction} {example.input} {example.response}"
-        tokens = words(text)
-        if self._long & ngrams(tokens, LONG):
-            return "benchmark overlap"
-        hits = Counter(item for gram in ngrams(tokens, SHORT) for item in self._short.get(gram, ()))
-        if any(count > self._sizes[item] / 2 for item, count in hits.items()):
-            return "benchmark overlap"
-        if hits:
-            self.touched.add(example.id)
-        return None

@@ -1,4 +1,4 @@
-"""Stage 7: every system answers every benchmark; one cell a system and domain."""
+"""Stage 7: every system answers every benchmark; one cell a pair."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfmoe.components import Benchmark, Domain
-from selfmoe.evaluation.benchmarks import benchmarks_of
+from selfmoe.evaluation.benchmarks import check_items
 from selfmoe.files import write_json, write_jsonl
 from selfmoe.plan import Job, Plan, Task
 from selfmoe.records import Score
@@ -22,24 +22,27 @@ if TYPE_CHECKING:
 
 
 def plan(plan: Plan) -> None:
-    """Add one task for each pair of a system and a domain."""
+    """Add one task for each pair of a system and a benchmark."""
     for system, made_by in systems_of(plan):
         for domain in plan.domains:
-            _add(plan, system, made_by, domain)
+            for benchmark in plan.choices[domain.name].asked:
+                _add(plan, system, made_by, domain, benchmark)
 
 
-def _add(plan: Plan, system: System, made_by: Task | None, domain: Domain) -> None:
+def _add(
+    plan: Plan, system: System, made_by: Task | None, domain: Domain, benchmark: Benchmark
+) -> None:
     config = plan.config.evaluate
-    settings = config.model_dump(exclude={"base_shots"})
+    settings = config.model_dump(exclude={"base_shots", "benchmarks"})
     plan.add(
         "evaluate",
         "evaluations",
-        f"{system.name}/{domain.name}",
-        partial(evaluate, system, domain),
+        f"{system.name}/{domain.name}/{benchmark.name}",
+        partial(evaluate, system, domain, benchmark),
         settings={
             **settings,
             "shots": system.shots,
-            "source": plan.sources(domain, plan.config.evaluate.split),
+            "source": plan.sources(benchmark.files()),
         },
         components=[("domain", domain.name)],
         inputs={"system": made_by} if made_by else {},
@@ -50,14 +53,18 @@ def _add(plan: Plan, system: System, made_by: Task | None, domain: Domain) -> No
     )
 
 
-def evaluate(system: System, domain: Domain, job: Job) -> None:
-    """Write ``<domain>.<benchmark>.json`` and ``.samples.jsonl`` for every benchmark."""
+def evaluate(system: System, domain: Domain, benchmark: Benchmark, job: Job) -> None:
+    """Write ``<domain>.<benchmark>.json`` and ``.samples.jsonl``.
+
+    Where tokens are routed, ``.traces.jsonl`` follows a few samples token by token.
+    """
     session = job.session
+    check_items(domain.name, benchmark)
+    if system.shots is not None and not _can_show(benchmark, system.shots, job):
+        return
     path = job.input("system") if "system" in job.task.inputs else None
     with attached(session.base, system, path, session.config.registry) as placed:
-        for benchmark in benchmarks_of(domain, session.config.source):
-            if system.shots is None or _can_show(benchmark, system.shots, job):
-                _one(system, domain, benchmark, job, placed)
+        _one(system, domain, benchmark, job, placed)
 
 
 def _can_show(benchmark: Benchmark, shots: int, job: Job) -> bool:
@@ -86,6 +93,7 @@ def _one(
 ) -> None:
     from selfmoe.evaluation import evaluate as ask
     from selfmoe.evaluation.routing import measure_routing
+    from selfmoe.evaluation.traces import trace_samples
 
     session, config = job.session, job.session.config.evaluate
     name = f"{domain.name}.{benchmark.name}"
@@ -111,6 +119,7 @@ def _one(
     routing = None
     if placed is not None and placed.gate is not None and rows:
         routing = measure_routing(placed, session.base, rows, config.batch_size)
+        write_jsonl(job.out / f"{name}.traces.jsonl", trace_samples(placed, session.base, rows))
     write_json(job.out / f"{name}.json", {**facts, **_plain(score), "routing": routing})
     write_jsonl(job.out / f"{name}.samples.jsonl", rows)
 

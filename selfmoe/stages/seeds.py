@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import random
+import warnings
 from dataclasses import asdict, replace
 from functools import partial
 
 from selfmoe.components import Domain
 from selfmoe.errors import StageError
-from selfmoe.evaluation.benchmarks import of_all_splits
+from selfmoe.evaluation.benchmarks import check_items, files_of, guarded
 from selfmoe.evaluation.leaks import refuse_leaks
-from selfmoe.files import write_jsonl
+from selfmoe.files import write_json, write_jsonl
 from selfmoe.plan import Job, Plan
 
 
 def plan(plan: Plan) -> None:
     """Add one task a domain."""
+    source = plan.config.source
     for domain in plan.domains:
+        targets = guarded(domain, source, None, targets=True)
+        read = [*domain.files(source), *files_of(targets)]
         plan.add(
             "seeds",
             "seeds",
             domain.name,
             partial(draw, domain),
-            settings={
-                **plan.config.seeds.model_dump(),
-                "source": plan.sources(domain, "dev", "test"),
-            },
+            settings={**plan.config.seeds.model_dump(), "source": plan.sources(read)},
             components=[("domain", domain.name)],
             reads_base=False,
             size=f"{plan.config.seeds.n} seeds",
@@ -33,7 +34,7 @@ def plan(plan: Plan) -> None:
 
 
 def draw(domain: Domain, job: Job) -> None:
-    """Write ``seeds.jsonl``.
+    """Write ``seeds.jsonl``, and ``notes.json`` with what the domain warns of.
 
     Raises:
         DataError: If a seed is a benchmark item, or the data is malformed.
@@ -41,12 +42,21 @@ def draw(domain: Domain, job: Job) -> None:
     """
     config = job.session.config
     source = replace(config.source, split="test")  # seeds are the same whatever is evaluated
-    seeds = domain.seeds(source, config.seeds.n, random.Random(job.seed("draw")))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", UserWarning)
+        seeds = domain.seeds(source, config.seeds.n, random.Random(job.seed("draw")))
+    notes = [str(one.message) for one in said if issubclass(one.category, UserWarning)]
+    for note in notes:
+        job.session.display.warn(f"{job.task.name}: {note}")
     distinct = len({seed.id for seed in seeds})
     if distinct != config.seeds.n:
         raise StageError(
             f"domain '{domain.name}' gave {len(seeds)} seeds with {distinct} different ids, "
             f"but seeds.n is {config.seeds.n}"
         )
-    refuse_leaks(domain.name, seeds, of_all_splits(domain, config.source))
+    for benchmark in guarded(domain, config.source, config.evaluate.benchmarks):
+        check_items(domain.name, benchmark)  # malformed data is said now, not hours later
+        if benchmark.role == "target":
+            refuse_leaks(domain.name, seeds, [benchmark])
     write_jsonl(job.out / "seeds.jsonl", [asdict(seed) for seed in seeds])
+    write_json(job.out / "notes.json", notes)

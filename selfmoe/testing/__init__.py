@@ -11,17 +11,24 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-pytest.register_assert_rewrite("selfmoe.testing.composers", "selfmoe.testing.domains")
+pytest.register_assert_rewrite(
+    "selfmoe.testing.benchmarks", "selfmoe.testing.composers", "selfmoe.testing.domains"
+)
 
 if TYPE_CHECKING:
+    from selfmoe.testing.benchmarks import BenchmarkContract
     from selfmoe.testing.composers import ComposerContract
     from selfmoe.testing.domains import DomainContract
 
-__all__ = ["ComposerContract", "DomainContract"]
+__all__ = ["BenchmarkContract", "ComposerContract", "DomainContract"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import a contract when it is asked for; that of domains needs no torch."""
+    """Import a contract when it is asked for; only that of composers needs torch."""
+    if name == "BenchmarkContract":
+        from selfmoe.testing.benchmarks import BenchmarkContract
+
+        return BenchmarkContract
     if name == "ComposerContract":
         from selfmoe.testing.composers import ComposerContract
 

@@ -1,6 +1,29 @@
-import pytest
+"""Golden tables: what each rule takes for the answer."""
 
-from selfmoe.evaluation.answers import final_number, last_number, letter, marked_number
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from selfmoe.evaluation.answers import (
+    RULES,
+    any_math,
+    boolean,
+    boxed,
+    date,
+    describe,
+    final_math,
+    final_number,
+    fraction,
+    last_number,
+    letter,
+    marked_number,
+    members,
+    money,
+    plain_math,
+    quantity,
+    same_math,
+    short,
+)
 
 
 @pytest.mark.parametrize(
@@ -95,3 +118,286 @@ def test_a_marked_number_counts_before_the_last_one():
 )
 def test_letter(text, choice):
     assert letter(text) == choice
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("6/8", "3/4"),
+        ("0.75", "3/4"),
+        (".5", "1/2"),
+        ("75%", "3/4"),
+        ("12.5 percent", "1/8"),
+        ("1 1/2", "3/2"),
+        ("-1 1/2", "-3/2"),
+        ("\u22123/4", "-3/4"),
+        ("4/2", "2"),
+        ("\\frac{3}{4}", "3/4"),
+        ("-\\dfrac{6}{8}", "-3/4"),
+        ("1,250/1,000 is odd, 1,250 is not", "1250"),
+        ("1/2 of 3/4 is 3/8.", "3/8"),
+        ("The answer is 2/3, not 3/4.", "2/3"),
+        ("The answer is two thirds.", None),
+        ("1/0", None),
+        ("9" * 5000, None),
+        ("one half", None),
+        ("", None),
+    ],
+)
+def test_fraction(text, value):
+    assert fraction(text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "amount"),
+    [
+        ("$5", "5 USD"),
+        ("5 dollars", "5 USD"),
+        ("5.00 USD", "5 USD"),
+        ("$1,250.50", "1250.5 USD"),
+        ("$-3", "-3 USD"),
+        ("-$3", "-3 USD"),
+        ("50 cents", "0.5 USD"),
+        ("\u20ac7.5", "7.5 EUR"),
+        ("7 euros", "7 EUR"),
+        ("\u00a3 2", "2 GBP"),
+        ("$2.5 million", "2500000 USD"),
+        ("3 thousand dollars", "3000 USD"),
+        ("He has $3 and gets $4.", "4 USD"),
+        ("The answer is $3. He had $4.", "3 USD"),
+        ("3 apples", None),
+        ("3", None),
+        ("", None),
+    ],
+)
+def test_money(text, amount):
+    assert money(text) == amount
+
+
+@pytest.mark.parametrize(
+    ("text", "amount"),
+    [
+        ("12 km", "12 km"),
+        ("12 kilometres", "12 km"),
+        ("1,500 Meters", "1500 m"),
+        ("6 feet", "6 ft"),
+        ("3 inches", "3 in"),
+        ("90%", "90 %"),
+        ("45\u00b0", "45 \u00b0"),
+        ("60 km/h", "60 km/h"),
+        ("2.50 kg", "2.5 kg"),
+        ("5 apples", "5 apple"),
+        ("5 hours and 12 minutes", "12 min"),
+        ("The answer is 5 hours, that is 300 minutes.", "5 h"),
+        ("5", None),
+        ("km", None),
+        ("", None),
+    ],
+)
+def test_quantity(text, amount):
+    assert quantity(text) == amount
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("Yes", "yes"),
+        ("yes, it is", "yes"),
+        ("True.", "yes"),
+        ("no", "no"),
+        ("False", "no"),
+        ("No, yes would be wrong", "no"),
+        ("It is not so. The answer is yes.", "yes"),
+        ("Yes? No! So the answer is No.", "no"),
+        ("I think it is true", "yes"),
+        ("It may be true or false", None),
+        ("nothing", None),
+        ("eyes", None),
+        ("", None),
+    ],
+)
+def test_boolean(text, answer):
+    assert boolean(text) == answer
+
+
+@pytest.mark.parametrize(
+    ("text", "day"),
+    [
+        ("2021-05-03", "2021-05-03"),
+        ("05/03/2021", "2021-05-03"),
+        ("5/3/2021", "2021-05-03"),
+        ("May 3, 2021", "2021-05-03"),
+        ("may 3rd 2021", "2021-05-03"),
+        ("3 May 2021", "2021-05-03"),
+        ("the 3rd of May, 2021", "2021-05-03"),
+        ("Sept. 14, 1999", "1999-09-14"),
+        ("It was 01/02/2020, so it is 01/03/2020.", "2020-01-03"),
+        ("The answer is 01/02/2020, not 01/03/2020", "2020-01-02"),
+        ("02/30/2021", None),
+        ("13/01/2021", None),
+        ("0000-01-01", None),
+        ("Maybe 3, 2021", None),
+        ("1/2", None),
+        ("", None),
+    ],
+)
+def test_date(text, day):
+    assert date(text) == day
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("{b, a}", "a; b"),
+        ("\\{2, 1, 2\\}", "1; 2"),
+        ("[x; y]", "x; y"),
+        ("red, green and blue", "blue; green; red"),
+        ("red, green, and blue", "blue; green; red"),
+        ("First {a}.\nThen {b, c}", "b; c"),
+        ("The answer is b and a.\nDone {c}", "a; b"),
+        ("so\nthe cat, a dog", "cat; dog"),
+        ("x", "x"),
+        ("{}", None),
+        ("", None),
+    ],
+)
+def test_members(text, found):
+    assert members(text) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("  The  Beatles!\nQ:", "beatles"),
+        ("14 December 1972 UTC", "14 december 1972 utc"),
+        ("U.S.", "us"),
+        ("Rock 'n' Roll", "rock n roll"),
+        ("The The", "the the"),
+        ("A", "a"),
+        ("?", "?"),
+        ("\n\nParis", "paris"),
+        ("", None),
+        (" \n", None),
+    ],
+)
+def test_short(text, found):
+    assert short(text) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (r"so $\boxed{5}$", "5"),
+        (r"\boxed{\frac{1}{2}}.", r"\frac{1}{2}"),
+        (r"\boxed{1} and then \boxed{2}", "2"),
+        (r"\fbox{7}", "7"),
+        (r"$\boxed 9$", "9"),
+        (r"\boxed{\{1, 2\}}", r"\{1, 2\}"),
+        (r"\boxed{4} or \boxed{", "4"),
+        (r"\boxed{}", None),
+        ("boxed{5}", None),
+        ("", None),
+    ],
+)
+def test_boxed(text, found):
+    assert boxed(text) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Final Answer: The final answer is $[2,5)$. I hope it is correct.", "[2,5)"),
+        ("The final answer is 12", "12"),
+        ("final answer is: $x$.", "x"),
+        (r"The final answer is $\$5$. I hope it is correct.", r"\$5"),
+        (r"The final answer is $5\$$. I hope it is correct.", r"5\$"),
+        ("The final answer is $1$.\nThe final answer is $2$.", "2"),
+        ("The final answer is . I hope it is correct.", None),
+        ("The answer is 12", None),
+        ("", None),
+    ],
+)
+def test_final_math(text, found):
+    assert final_math(text) == found
+
+
+def test_a_final_answer_counts_before_a_box_and_a_box_before_what_is_stated():
+    final, box, said = "The final answer is $1$.", r"\boxed{2}", "The answer is 3."
+    assert any_math(f"{box} {said}\n{final}") == "1"
+    assert any_math(f"{said} {box}") == "2"
+    assert any_math(said) == "3"
+    assert any_math("4") is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (r"\frac{1}{2}", "0.5"),
+        (r"\frac{1}{2}", "1/2"),
+        (r"\dfrac12", r"\tfrac{2}{4}"),
+        (r"-\frac{3}{4}", "-0.75"),
+        (r"\sqrt2", r"\sqrt{2}"),
+        ("1,250", r"1{,}250"),
+        ("1250", r"1,\!250"),
+        (r"\$5", "5"),
+        (r"50\%", "50"),
+        (r"90^\circ", "90"),
+        (r"90^{\circ}", r"90\degree"),
+        (r"5\text{ cm}", "5"),
+        (r"10\text{ cm}^2", "10"),
+        (r"\text{Monday}", "Monday"),
+        (r"\left(1, 2\right)", "(1,2)"),
+        (r"\{2, 1\}", r"\{1,2\}"),
+        ("x = 5", "5"),
+        ("f(x)=2x", "2x"),
+        ("x^{2}", "x^2"),
+        ("5.", "5"),
+        ("5.0", "5"),
+        (".5", "0.5"),
+        ("\u22123", "-3"),
+        (r"$\frac{1}{2}$", r"\(\frac{1}{2}\)"),
+    ],
+)
+def test_two_forms_of_one_answer(one, other):
+    assert same_math(one, other), (plain_math(one), plain_math(other))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("1", "2"),
+        ("1,2", "12"),
+        ("(1,2)", "(2,1)"),
+        ("[2,5)", "(2,5]"),
+        ("x=5,y=6", "6"),
+        ("x<5", "5"),
+        (r"\frac{1}{2}", r"\frac{2}{1}"),
+        (r"\frac{1}{0}", "1"),
+        ("-3", "3"),
+        (r"\text{Monday}", r"\text{Sunday}"),
+        (r"\infty", ""),
+        ("", ""),
+    ],
+)
+def test_two_answers(one, other):
+    assert not same_math(one, other)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_every_rule_is_described_and_finds_nothing_in_nothing(name):
+    assert describe(name) == f"{name}: {RULES[name].about}"
+    assert not RULES[name].about.startswith("Return")
+    assert "`" not in RULES[name].about
+    assert RULES[name].find("") is None
+
+
+def test_a_sentence_describes_itself():
+    assert describe("Whatever is said last.") == "Whatever is said last."
+
+
+@given(st.text() | st.from_regex(r"[\d\-.,/$%{}\\()= a-z#]*(The answer is)?[\d.,/$%{}\\frac ]*"))
+def test_no_rule_ever_raises(text):
+    for rule in RULES.values():
+        found = rule.find(text)
+        assert found is None or found
+    assert same_math(text, text) == bool(plain_math(text))

@@ -1,0 +1,119 @@
+"""``selfmoe explain-score``: every answer, what was made of it, and why it counts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from selfmoe.cli.completing import runs
+
+if TYPE_CHECKING:
+    from selfmoe.evaluation.explain import Explanation, Verdict
+
+_TAIL = 3
+"""Lines at the end of a prompt that are shown, empty ones aside."""
+_LONGEST = 2000
+"""Characters of a text that are shown."""
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path), shell_complete=runs)
+@click.argument("system")
+@click.argument("benchmark")
+@click.option("--wrong", is_flag=True, help="Only items that do not score 1.")
+@click.option("--limit", type=click.IntRange(min=1), help="Items at the most, from the front.")
+@click.option("--seed", type=int, help="Root seed of the pipeline; default: the run's first.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with whole prompts.")
+def command(
+    run: Path,
+    system: str,
+    benchmark: str,
+    wrong: bool,
+    limit: int | None,
+    seed: int | None,
+    as_json: bool,
+) -> None:
+    """Show what SYSTEM answered on BENCHMARK, what was taken for the answer, and the verdict.
+
+    Reads the run and the benchmark's data; no model is loaded. "strict" asks for the form that the
+    benchmark prescribes, "lenient" for the right answer in any form.
+
+    \b
+    Examples:
+      selfmoe explain-score runs/demo mixse math/mini --wrong --limit 5
+      selfmoe explain-score runs/demo base math/mini --json
+    """
+    from dataclasses import asdict, replace
+
+    from selfmoe.evaluation.explain import explain
+
+    found = explain(run, system, benchmark, seed)
+    total = len(found.verdicts)
+    if wrong:
+        found = found.wrong()
+    matching = len(found.verdicts)
+    found = replace(found, verdicts=found.verdicts[:limit])
+    if as_json:
+        click.echo(json.dumps(asdict(found), indent=1, ensure_ascii=False))
+        return
+    click.echo(_head(found))
+    for verdict in found.verdicts:
+        click.echo(_item(verdict))
+    kind = "items that do not score 1" if wrong else "items"
+    click.echo(f"\n{len(found.verdicts)} of {matching} {kind}, {total} items in all.")
+
+
+def _head(found: Explanation) -> str:
+    value, lenient = found.facts["value"], found.facts.get("lenient")
+    score = f"{100 * value:.2f} %" + (
+        "" if lenient is None else f" (lenient {100 * lenient:.2f} %)"
+    )
+    return (
+        f"{found.system} on {found.benchmark}: {score} of {found.facts['n']} items\n"
+        f"Rule: {found.rule}"
+    )
+
+
+def _item(verdict: Verdict) -> str:
+    tail = "\n".join([line for line in verdict.prompt.splitlines() if line.strip()][-_TAIL:])
+    lines = [f"\nitem       {_shown(verdict.id)}", f"prompt   … {_shown(tail)}"]
+    for option in verdict.options:
+        mark = "→" if option.picked else " "
+        chance = f"{100 * option.share:6.2f} %  {option.loglikelihood:9.3f}"
+        lines.append(f"option   {mark} {chance}  {_shown(option.text)}")
+    if not verdict.options:
+        lines.append(f"completion {_shown(verdict.completion.rstrip())}")
+    lines += [
+        f"extracted  {_or_none(verdict.extracted)}",
+        f"gold       {_or_none(verdict.expected)}",
+        f"verdict    {_verdict(verdict)}",
+    ]
+    return "\n".join(lines)
+
+
+def _verdict(verdict: Verdict) -> str:
+    if not verdict.fits:
+        return "wrong: the prompt left no room for an answer, so it was not asked"
+    strict = _word(verdict.score)
+    return (
+        strict if verdict.lenient is None else f"strict {strict}, lenient {_word(verdict.lenient)}"
+    )
+
+
+def _word(score: float) -> str:
+    return {1.0: "right", 0.0: "wrong"}.get(score, f"{score:.4f}")
+
+
+def _or_none(text: str | None) -> str:
+    return "(none found)" if text is None else _shown(text)
+
+
+def _shown(text: str) -> str:
+    """Return a text that does nothing to a terminal, its further lines indented."""
+    from selfmoe.reporting.html.visible import visible
+
+    cut = text if len(text) <= _LONGEST else f"{text[:_LONGEST]} … ({len(text)} characters)"
+    return str(visible(cut)).replace("\n", "\n           ")

@@ -1,0 +1,74 @@
+"""Which expert each token of a few samples went to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from selfmoe.evaluation.routing import encode, read
+from selfmoe.mixture.runtime import Mixture
+from selfmoe.records import LoadedBase
+
+SAMPLES = 2
+"""Samples a benchmark that are traced."""
+
+LONGEST = 400
+"""Tokens of a sample that are kept at the most, counted from its end."""
+
+
+def trace_samples(
+    mixture: Mixture, base: LoadedBase, rows: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return the traces of the first samples that fit the context; see ``trace``."""
+    return [trace(mixture, base, row) for row in [r for r in rows if r["fits"]][:SAMPLES]]
+
+
+def trace(mixture: Mixture, base: LoadedBase, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how every token of one sample was routed.
+
+    Args:
+        mixture: A routed mixture, attached to the base's model.
+        base: The base.
+        row: A sample with ``id``, ``prompt``, ``completion`` and ``score``.
+
+    Returns:
+        ``id``, ``score``, ``cut``, ``prompt``, ``experts`` (names), ``tokens`` (texts) and
+        ``weights`` (``[token][expert]``, averaged over the blocks). The first ``cut`` tokens of a
+        long sample are left out; of those that are kept, the first ``prompt`` are the prompt's.
+    """
+    ids, start = encode(base.tokenizer, row)
+    with torch.inference_mode(), mixture.record(trace=True) as record:
+        read(mixture, base, [(ids, start)])
+    texts = pieces(base.tokenizer, row["prompt"])
+    texts += pieces(base.tokenizer, row["completion"], add_special_tokens=False)
+    weights = record.traces[0].weights[0].tolist()
+    cut = max(0, len(weights) - LONGEST)
+    return {
+        "id": row["id"],
+        "score": row["score"],
+        "cut": cut,
+        "prompt": max(0, start - cut),
+        "experts": list(mixture.experts),
+        "tokens": texts[cut : len(weights)],
+        "weights": [[round(weight, 3) for weight in token] for token in weights[cut:]],
+    }
+
+
+def pieces(tokenizer: Any, text: str, **settings: Any) -> list[str]:
+    """Return the text of every token; apart from special tokens they add up to ``text``.
+
+    A character of several tokens belongs to the first of them. Tokenizers that do not say where
+    their tokens lie decode each by itself.
+    """
+    if not tokenizer.is_fast:
+        return [tokenizer.decode([token]) for token in tokenizer(text, **settings).input_ids]
+    encoded = tokenizer(text, return_offsets_mapping=True, **settings)
+    special = set(tokenizer.all_special_ids)
+    found, cursor = [], 0
+    for token, (start, end) in zip(encoded.input_ids, encoded.offset_mapping, strict=True):
+        named = start == end and token in special
+        found.append(tokenizer.convert_ids_to_tokens(token) if named else text[cursor:end])
+        cursor = max(cursor, end)
+    return found
