@@ -1,4 +1,4 @@
-"""The whole pipeline on the real GSM8K and MMLU files, with the shipped base; and its signals."""
+"""The whole pipeline on the real benchmark files, with the shipped base; and its signals."""
 
 from __future__ import annotations
 
@@ -20,16 +20,32 @@ SMALL = [
 ]  # fmt: skip
 
 
+BENCHMARKS = {
+    *("coding/humaneval", "coding/mbpp"),
+    *("knowledge/mmlu", "knowledge/nq-open", "knowledge/truthfulqa"),
+    "math/gsm8k",
+    *("reasoning/bbh", "reasoning/piqa"),
+}
+"""What there are files for."""
+
+ABSENT = {"knowledge/triviaqa", "math/math", "reasoning/hellaswag"}
+
+
 @needs_real
 def test_all_stages_on_real_files(command, tmp_path):
-    arguments = ["--domains", "math,knowledge", "--track", "benchmark", "--data-dir", str(REAL)]
-    done = command("run", *arguments, "--out", "real", *SMALL)
+    (tmp_path / "run.yaml").write_text("compose:\n  mixse:\n    router: topk\n")
+    arguments = ["run.yaml", "--track", "benchmark", "--data-dir", str(REAL), "--out", "real"]
+    done = command("run", *arguments, *SMALL)
     assert done.returncode == 0, done.stderr
+    for name in ABSENT:
+        assert f"Not asked: {name}: " in done.stderr
     results = json.loads((tmp_path / "real" / "report" / "results.json").read_text())
-    names = [system["name"] for system in results["systems"]]
-    assert names == ["base", "expert-math", "expert-knowledge", "mixse", "dare", "instance", "ties"]
+    domains = ("coding", "knowledge", "math", "reasoning")
+    assert [system["name"] for system in results["systems"]] == [
+        *("base", *(f"expert-{domain}" for domain in domains), "mixse")
+    ]
     for system in results["systems"]:
-        assert set(system["scores"]) == {"math/gsm8k", "knowledge/mmlu"}
+        assert set(system["scores"]) == BENCHMARKS
         gsm8k = system["scores"]["math/gsm8k"]
         assert (gsm8k["n"], gsm8k["extra"]["shots_asked"]) == (2, 8)
         assert gsm8k["extra"]["overflowed"] == 0
@@ -39,7 +55,7 @@ def test_all_stages_on_real_files(command, tmp_path):
         for line in path.read_text().splitlines()
     ]
     assert sample["prompt"].count("\n\nQ: ") == 8
-    again = command("run", *arguments, "--out", "real", *SMALL)
+    again = command("run", *arguments, *SMALL)
     assert "Nothing to do" in again.stderr
 
 
@@ -56,6 +72,7 @@ def test_a_signal_ends_a_run_that_goes_on_later(environment, tmp_path, number, c
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # a background shell ignores it
     )
     try:
         lines = iter(process.stderr.readline, "")

@@ -12,6 +12,9 @@ from selfmoe.mini import MiniDomain
 from selfmoe.records import Seed, Source
 from selfmoe_domain_knowledge import mmlu
 from selfmoe_domain_knowledge.mini import FAMILIES, STYLE
+from selfmoe_domain_knowledge.nq_open import NQOpen
+from selfmoe_domain_knowledge.triviaqa import TriviaQA
+from selfmoe_domain_knowledge.truthfulqa import TruthfulQA
 
 SELFMOE_API = 1
 
@@ -36,8 +39,8 @@ class Knowledge(MiniDomain):
         return mmlu.seeds(source, n, rng)
 
     def file_benchmarks(self, source: Source) -> list[Benchmark]:
-        """Return MMLU, 0-shot."""
-        return [mmlu.MMLU(source)]
+        """Return MMLU, 0-shot, and three that are no targets."""
+        return [mmlu.MMLU(source), NQOpen(source), TriviaQA(source), TruthfulQA(source)]
 
 
 @hookimpl

@@ -14,38 +14,51 @@ from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
-from selfmoe.components import Benchmark
 from selfmoe.datafiles import csv_rows, hub_rows, locate, tidy
-from selfmoe.errors import DataError
+from selfmoe.errors import DataError, MissingDataError
 from selfmoe.evaluation.answers import letter
 from selfmoe.evaluation.leaks import item_keys
 from selfmoe.records import Instruction, ScoredSplit, Seed, Source
 from selfmoe.text import normalise
+from selfmoe.upstream import UpstreamBenchmark
 
 Doc = Mapping[str, Any]
 
 LETTERS = "ABCD"
 _COLUMNS = ("question", "A", "B", "C", "D", "answer")
-_HUB, _CONFIG = "cais/mmlu", "all"
+_FILE_SPLITS: Mapping[ScoredSplit, str] = {"test": "test", "dev": "val"}
 _HUB_SPLITS = {"dev": "dev", "val": "validation", "test": "test"}
 
 
-class MMLU(Benchmark):
+class MMLU(UpstreamBenchmark):
     """Four options, decided by the log-likelihood of their letters; no examples.
 
     Items are taken from the subjects in turn, so that a limit covers them evenly. Only subjects
     whose files are there are asked; ``extra`` says which.
+
+    Differs from lm-eval (`mmlu`): one benchmark for all subjects, each item counting the same;
+    dev questions that come back among the items are never seeds.
     """
 
     name = "mmlu"
-    template = "plain"
+    hub = "cais/mmlu"
     max_new_tokens = 1
+    rule = "letter"
 
-    def __init__(self, source: Source) -> None:
-        subjects = _subjects(source, _item_split(source))
-        turns = chain.from_iterable(zip_longest(*subjects.values()))
-        self.items = [doc for doc in turns if doc is not None]
-        self.extra = {"subjects": sorted(subjects)}
+    def paths(self, split: ScoredSplit) -> list[Path]:
+        """Return one file a subject."""
+        return _paths(self.data_dir, _FILE_SPLITS[split])
+
+    def read(self, split: ScoredSplit) -> list[Doc]:
+        """Return the questions, of the subjects in turn."""
+        turns = chain.from_iterable(
+            zip_longest(*_subjects(self.source, _FILE_SPLITS[split]).values())
+        )
+        return [doc for doc in turns if doc is not None]
+
+    def facts(self) -> Mapping[str, Any]:
+        """Return the subjects that are asked."""
+        return {"subjects": sorted({doc["subject"] for doc in self.items})}
 
     def ask(self, doc: Doc) -> Instruction:
         """Return the question as a task, the options as its input."""
@@ -68,6 +81,10 @@ class MMLU(Benchmark):
         """Return 1 for the right letter."""
         return {"score": float(letter(completion) == doc["answer"])}
 
+    def extract(self, doc: Doc, completion: str) -> str | None:
+        """Return the letter chosen."""
+        return letter(completion)
+
     def gold(self, doc: Doc) -> str:
         """Return the right letter."""
         return str(doc["answer"])
@@ -78,14 +95,12 @@ class MMLU(Benchmark):
 
 
 def files(source: Source) -> list[Path]:
-    """Return the dev files and those of the items; none if the hub is asked.
+    """Return the dev files; none if the hub is asked.
 
     Raises:
-        DataError: If they are missing.
+        MissingDataError: If they are missing.
     """
-    if source.data_dir is None:
-        return []
-    return [*_paths(source.data_dir, "dev"), *_paths(source.data_dir, _item_split(source))]
+    return [] if source.data_dir is None else _paths(source.data_dir, "dev")
 
 
 def seeds(source: Source, n: int, rng: random.Random) -> list[Seed]:
@@ -107,16 +122,12 @@ def seeds(source: Source, n: int, rng: random.Random) -> list[Seed]:
         if normalise(task.instruction, task.input) not in taken:
             rows.append(Seed(doc["id"], task.instruction, task.input, doc["answer"]))
     if n > len(rows):
-        raise DataError(f"MMLU has {len(rows)} dev questions for seeds, {n} were asked for")
+        raise DataError(f"MMLU has {len(rows)} dev questions for seeds, not {n}; lower seeds.n")
     return rng.sample(rows, n)
 
 
 def _options(doc: Doc) -> str:
     return "\n".join(f"{a}. {text}" for a, text in zip(LETTERS, doc["choices"], strict=True))
-
-
-def _item_split(source: Source) -> str:
-    return "test" if source.split == "test" else "val"
 
 
 def _subjects(source: Source, split: str) -> dict[str, list[dict[str, Any]]]:
@@ -131,7 +142,7 @@ def _paths(data_dir: Path, split: str) -> list[Path]:
     folder = locate(data_dir, "mmlu", split)
     paths = sorted(folder.glob(f"*_{split}.csv"))
     if not paths:
-        raise DataError(
+        raise MissingDataError(
             f"{folder} holds no MMLU files\n  Expected: <subject>_{split}.csv, one or more."
         )
     return paths
@@ -147,11 +158,11 @@ def _from_file(path: Path, subject: str, split: str) -> list[dict[str, Any]]:
 
 def _from_hub(split: str) -> dict[str, list[dict[str, Any]]]:
     by_subject: dict[str, list[Mapping[str, Any]]] = {}
-    for row in hub_rows(_HUB, _CONFIG, _HUB_SPLITS[split]):
+    for row in hub_rows(MMLU.hub, "all", _HUB_SPLITS[split]):
         by_subject.setdefault(row["subject"], []).append(row)
     return {
         name: _docs(
-            ((r["question"], r["choices"], str(r["answer"]), f"{_HUB}, {name}") for r in rows),
+            ((r["question"], r["choices"], str(r["answer"]), f"{MMLU.hub}, {name}") for r in rows),
             name,
             split,
         )

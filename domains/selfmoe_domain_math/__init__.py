@@ -11,6 +11,7 @@ from selfmoe.hookspecs import hookimpl
 from selfmoe.mini import MiniDomain
 from selfmoe.records import Seed, Source
 from selfmoe_domain_math import gsm8k
+from selfmoe_domain_math.math_problems import MathProblems
 from selfmoe_domain_math.mini import FAMILIES, STYLE
 
 SELFMOE_API = 1
@@ -36,8 +37,8 @@ class Math(MiniDomain):
         return gsm8k.seeds(source, n, rng)
 
     def file_benchmarks(self, source: Source) -> list[Benchmark]:
-        """Return GSM8K, 8-shot with chain of thought."""
-        return [gsm8k.GSM8K(source)]
+        """Return GSM8K, 8-shot with chain of thought, and MATH, 4-shot, which is no target."""
+        return [gsm8k.GSM8K(source), MathProblems(source)]
 
 
 @hookimpl

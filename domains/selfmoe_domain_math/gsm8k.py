@@ -12,39 +12,51 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from selfmoe.components import Benchmark
 from selfmoe.datafiles import hub_rows, jsonl_rows, locate, tidy
 from selfmoe.errors import DataError
 from selfmoe.evaluation.answers import final_number, marked_number
-from selfmoe.records import Instruction, Seed, Source
+from selfmoe.evaluation.stock import stock_settings
+from selfmoe.records import Instruction, ScoredSplit, Seed, Source
+from selfmoe.upstream import UpstreamBenchmark
 
 Doc = Mapping[str, Any]
 
-_HUB, _CONFIG = "openai/gsm8k", "main"
 _FIELDS = ("question", "answer")
 _CALCULATOR = re.compile(r"<<[^<>]*>>")
 _DEV_EVERY = 10
 
 
-class GSM8K(Benchmark):
+class GSM8K(UpstreamBenchmark):
     """Eight solved examples with chain of thought, then the question; the final number decides.
 
     ``score`` asks for a marked answer ("The answer is N" or "#### N", the first one counts);
     ``lenient`` takes the last number of a completion that marks none.
+
+    Differs from lm-eval (`gsm8k_cot`): "#### N" is a mark, too, as in the data itself; numbers are
+    compared as numbers, so "1,200.00" is "1200"; a problem of the training file is an item when
+    tuning.
     """
 
     name = "gsm8k"
-    template = "plain"
+    hub = "openai/gsm8k"
     shots = 8
     max_new_tokens = 256
     stop = ("Q:", "</s>", "<|im_end|>")
+    rule = "final-number"
 
-    def __init__(self, source: Source) -> None:
-        self.pool = _exemplars()
-        if source.split == "test":
-            self.items = _rows(source, "test")
-        else:
-            self.items = _rows(source, "train")[_DEV_EVERY - 1 :: _DEV_EVERY]
+    def paths(self, split: ScoredSplit) -> list[Path]:
+        """Return the test file; for tuning the training file."""
+        return [_path(self.data_dir, "test" if split == "test" else "train")]
+
+    def read(self, split: ScoredSplit) -> list[dict[str, Any]]:
+        """Return the test problems; for tuning every tenth training problem."""
+        if split == "test":
+            return _rows(self.source, "test")
+        return _rows(self.source, "train")[_DEV_EVERY - 1 :: _DEV_EVERY]
+
+    def examples(self) -> list[dict[str, Any]]:
+        """Return the eight examples of `gsm8k_cot`."""
+        return _exemplars()
 
     def ask(self, doc: Doc) -> Instruction:
         """Return the problem as a task without input."""
@@ -62,6 +74,10 @@ class GSM8K(Benchmark):
             "lenient": float(final_number(completion) == right),
         }
 
+    def extract(self, doc: Doc, completion: str) -> str | None:
+        """Return the marked number or, without a mark, the last one."""
+        return final_number(completion)
+
     def gold(self, doc: Doc) -> str:
         """Return the worked solution, which ends in its marked answer."""
         return str(doc["answer"])
@@ -73,14 +89,12 @@ class GSM8K(Benchmark):
 
 
 def files(source: Source) -> list[Path]:
-    """Return the training and the test file; none if the hub is asked.
+    """Return the training file; none if the hub is asked.
 
     Raises:
-        DataError: If they are missing.
+        MissingDataError: If it is missing.
     """
-    if source.data_dir is None:
-        return []
-    return [locate(source.data_dir, "gsm8k", f"{split}.jsonl") for split in ("train", "test")]
+    return [] if source.data_dir is None else [_path(source.data_dir, "train")]
 
 
 def seeds(source: Source, n: int, rng: random.Random) -> list[Seed]:
@@ -91,7 +105,9 @@ def seeds(source: Source, n: int, rng: random.Random) -> list[Seed]:
     """
     rows = [row for i, row in enumerate(_rows(source, "train"), start=1) if i % _DEV_EVERY]
     if n > len(rows):
-        raise DataError(f"GSM8K has {len(rows)} training problems for seeds, {n} were asked for")
+        raise DataError(
+            f"GSM8K has {len(rows)} training problems for seeds, not {n}; lower seeds.n"
+        )
     return [
         Seed(row["id"], tidy(row["question"]), "", tidy(row["answer"]))
         for row in rng.sample(rows, n)
@@ -100,11 +116,15 @@ def seeds(source: Source, n: int, rng: random.Random) -> list[Seed]:
 
 def _rows(source: Source, split: str) -> list[dict[str, Any]]:
     if source.data_dir is None:
-        where, rows = f"{_HUB} ({split})", hub_rows(_HUB, _CONFIG, split)
+        where, rows = f"{GSM8K.hub} ({split})", hub_rows(GSM8K.hub, "main", split)
     else:
-        path = locate(source.data_dir, "gsm8k", f"{split}.jsonl")
+        path = _path(source.data_dir, split)
         where, rows = str(path), jsonl_rows(path, _FIELDS)
     return [_row(row, f"gsm8k-{split}-{i}", f"{where}, item {i + 1}") for i, row in enumerate(rows)]
+
+
+def _path(data_dir: Path, split: str) -> Path:
+    return locate(data_dir, "gsm8k", f"{split}.jsonl")
 
 
 def _row(row: Mapping[str, Any], identity: str, where: str) -> dict[str, Any]:
@@ -116,18 +136,11 @@ def _row(row: Mapping[str, Any], identity: str, where: str) -> dict[str, Any]:
 
 def _exemplars() -> list[dict[str, Any]]:
     """Return the eight examples of Wei et al. 2022 (arXiv 2201.11903) that lm-eval carries."""
-    from importlib.util import find_spec
-
-    import yaml
-
-    spec = find_spec("lm_eval")
-    if spec is None or spec.origin is None:
-        raise DataError("GSM8K takes its eight examples from lm-eval\n  Try: pip install lm-eval")
-    path = Path(spec.origin).parent / "tasks" / "gsm8k" / "gsm8k-cot.yaml"
+    name = "gsm8k/gsm8k-cot.yaml"
     try:
-        samples = yaml.safe_load(path.read_text("utf-8"))["fewshot_config"]["samples"]
-    except (OSError, KeyError, TypeError, yaml.YAMLError) as error:
-        raise DataError(f"cannot read GSM8K's examples from {path}: {error!r}") from None
+        samples = stock_settings(name)["fewshot_config"]["samples"]
+    except (KeyError, TypeError) as error:
+        raise DataError(f"lm-eval's {name} has no examples: {error!r}") from None
     return [
         {"id": f"gsm8k-cot-{i}", "question": sample["question"], "answer": sample["target"]}
         for i, sample in enumerate(samples)

@@ -79,14 +79,17 @@ def test_letters_and_indices_with_a_header_mean_the_same(files):
 
 
 def test_the_files_it_reads_are_named(files):
-    names = [path.name for path in Knowledge().files(Source("benchmark", files))]
-    assert names == [
+    source = Source("benchmark", files)
+    assert [path.name for path in Knowledge().files(source)] == [
         "anatomy_dev.csv",
         "virology_dev.csv",
         "world_religions_dev.csv",
+    ]
+    assert [path.name for path in MMLU(source).files()] == [
         "anatomy_test.csv",
         "world_religions_test.csv",
     ]
+    assert not MMLU(Source("benchmark")).files()
     assert not Knowledge().files(Source("benchmark"))
     assert not Knowledge().files(Source("mini", files))
 
@@ -126,16 +129,16 @@ def test_dev_questions_that_are_items_are_no_seeds(files):
 def test_malformed_files_are_one_clear_error(files, rows, message):
     write(files, "test", "anatomy", rows)
     with pytest.raises(DataError, match=message):
-        Knowledge().benchmarks(Source("benchmark", files))
+        _ = MMLU(Source("benchmark", files)).items
 
 
 def test_missing_files_say_what_was_looked_for(tmp_path, files):
     with pytest.raises(DataError, match="val"):
-        Knowledge().benchmarks(Source("benchmark", files, "dev"))
+        MMLU(Source("benchmark", files, "dev")).files()
     for path in (files / "mmlu" / "test").iterdir():
         path.unlink()
     with pytest.raises(DataError, match=r"<subject>_test\.csv"):
-        Knowledge().benchmarks(Source("benchmark", files))
+        MMLU(Source("benchmark", files)).files()
 
 
 @needs_real

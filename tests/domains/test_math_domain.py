@@ -1,5 +1,6 @@
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -65,12 +66,13 @@ def test_the_folder_itself_may_be_given(files):
 
 
 def test_the_files_it_reads_are_named(files):
-    assert [p.name for p in Math().files(Source("benchmark", files))] == [
-        "train.jsonl",
-        "test.jsonl",
-    ]
-    assert Math().files(Source("benchmark")) == []
-    assert Math().files(Source("mini", files)) == ()
+    source = Source("benchmark", files)
+    assert [path.name for path in Math().files(source)] == ["train.jsonl"]
+    assert [path.name for path in GSM8K(source).files()] == ["test.jsonl"]
+    assert [path.name for path in GSM8K(replace(source, split="dev")).files()] == ["train.jsonl"]
+    assert not Math().files(Source("benchmark"))
+    assert not GSM8K(Source("benchmark")).files()
+    assert not Math().files(Source("mini", files))
 
 
 def test_the_hub_gives_the_same_items(files, monkeypatch):
@@ -94,7 +96,7 @@ def test_without_hub_or_files_the_way_out_is_named(monkeypatch):
 
     monkeypatch.setattr("datasets.load_dataset", load)
     with pytest.raises(DataError, match="--data-dir"):
-        Math().benchmarks(Source("benchmark"))
+        _ = GSM8K(Source("benchmark")).items
 
 
 def test_seeds_carry_no_calculator_annotations(files):
@@ -122,7 +124,7 @@ def test_a_bare_number_is_right_only_leniently(files):
 def test_malformed_files_are_one_clear_error(files, content, message):
     (files / "gsm8k" / "test.jsonl").write_text(content)
     with pytest.raises(DataError, match=message):
-        Math().benchmarks(Source("benchmark", files))
+        _ = GSM8K(Source("benchmark", files)).items
 
 
 def test_a_missing_folder_says_what_was_looked_for(tmp_path):

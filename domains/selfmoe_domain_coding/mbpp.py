@@ -1,0 +1,174 @@
+"""MBPP (https://github.com/google-research/google-research/tree/master/mbpp).
+
+One file of 974 problems, told apart by their ids: 2 to 4 are shown solved, 11 to 510 are asked,
+511 to 600 are for tuning, and of 601 to 974 seeds are made, in the form of HumanEval.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from selfmoe.datafiles import hub_rows, jsonl_rows, locate
+from selfmoe.errors import DataError
+from selfmoe.evaluation.code import code_pieces, parse_code, passes
+from selfmoe.records import Instruction, ScoredSplit, Source
+from selfmoe.upstream import UpstreamBenchmark
+
+Doc = Mapping[str, Any]
+Part = Literal["prompt", "test", "validation", "train"]
+
+_HUB, _CONFIG = "google-research-datasets/mbpp", "full"
+_IDS: dict[Part, range] = {
+    "prompt": range(1, 11),
+    "test": range(11, 511),
+    "validation": range(511, 601),
+    "train": range(601, 975),
+}
+_DONE = "[DONE]"
+_TESTS = 3
+_SECONDS = 10.0
+
+
+class MBPP(UpstreamBenchmark):
+    """A description and three tests, after three solved problems; the tests decide (pass@1).
+
+    An answer ends at ``[DONE]``. Of it counts the first piece that is Python: what stands before a
+    Markdown fence, or what the first fenced block holds. It is run, followed by the problem's
+    set-up code and its three tests; the challenge tests are not used.
+
+    Differs from lm-eval: as `mbpp` prompts are the same. Markdown fences are taken off; set-up code
+    is run, too; programs run in the sandbox, for 10 seconds instead of 3 (one reference solution
+    takes 2); an answer has 512 tokens instead of 256.
+    """
+
+    name = "mbpp"
+    hub = _HUB
+    rule = "The code before [DONE], without Markdown fences; it must parse."
+    role = "non-target"
+    shots = 3
+    max_new_tokens = 512
+    stop = (_DONE,)
+    needs_sandbox = True
+
+    def paths(self, split: ScoredSplit) -> list[Path]:
+        """Return the one file."""
+        return [path(self.data_dir)]
+
+    def read(self, split: ScoredSplit) -> list[dict[str, Any]]:
+        """Return the problems of upstream's test split, or for tuning its validation split."""
+        return some_rows(self.source, "test" if split == "test" else "validation")
+
+    def examples(self) -> list[dict[str, Any]]:
+        """Return problems 2, 3 and 4, which the paper shows, then the others up to 10."""
+        return sorted(some_rows(self.source, "prompt"), key=lambda row: row["task_id"] == 1)
+
+    def ask(self, doc: Doc) -> Instruction:
+        """Return the description as instruction, the tests as input."""
+        return Instruction(
+            f"{doc['text'].strip()} Your code should pass these tests:",
+            "\n".join(test.strip() for test in doc["tests"]),
+        )
+
+    def plain(self, doc: Doc) -> str:
+        """Return the problem in the layout of `mbpp`."""
+        tests = "\n".join(doc["tests"][:_TESTS])
+        return (
+            f"You are an expert Python programmer, and here is your task: {doc['text']} "
+            f"Your code should pass these tests:\n\n{tests}\n[BEGIN]\n"
+        )
+
+    def score(self, doc: Doc, completion: str) -> Mapping[str, float]:
+        """Return ``score``, 0 or 1."""
+        found = self.program(doc, completion)
+        return {"score": float(found is not None and passes(found, _SECONDS))}
+
+    def program(self, doc: Doc, completion: str) -> str | None:
+        """Return what is run: the answer's code, set-up code, tests; ``None`` without code."""
+        code = self.extract(doc, completion)
+        return None if code is None else "\n".join([code, doc["setup"], *doc["tests"], ""])
+
+    def extract(self, doc: Doc, completion: str) -> str | None:
+        """Return the code that an answer holds."""
+        pieces = (piece.strip() for piece in code_pieces(completion.partition(_DONE)[0]))
+        return next((piece for piece in pieces if parse_code(piece)), None)
+
+    def gold(self, doc: Doc) -> str:
+        """Return the reference solution as solved examples show it."""
+        return f"{doc['code']}\n{_DONE}"
+
+    def wrong(self, doc: Doc) -> str:
+        """Return a solution whose functions are all there and give up."""
+        names = re.findall(r"^def (\w+)", doc["code"], re.MULTILINE) or ["solve"]
+        stubs = [f"def {name}(*_):\n    raise NotImplementedError\n" for name in names]
+        return "\n".join([*stubs, _DONE])
+
+
+def path(data_dir: Path) -> Path:
+    """Return the file with all problems.
+
+    Raises:
+        MissingDataError: If it is not there.
+    """
+    return locate(data_dir, "mbpp", "mbpp.jsonl")
+
+
+def rows(source: Source, part: Part) -> list[dict[str, Any]]:
+    """Return the problems of one of upstream's four parts, by id; none if the file has none.
+
+    Each has ``id``, ``task_id``, ``text``, ``code``, ``setup`` and ``tests``.
+
+    Raises:
+        DataError: If the data is missing or malformed.
+    """
+    if source.data_dir is None:
+        where, found = f"{_HUB} ({part})", hub_rows(_HUB, _CONFIG, part)
+    else:
+        where = str(path(source.data_dir))
+        found = jsonl_rows(Path(where), ("text", "code"))
+    checked = [_row(row, f"{where}, item {i}") for i, row in enumerate(found, start=1)]
+    chosen = {row["task_id"]: row for row in checked}
+    if len(chosen) < len(checked):
+        raise DataError(f"{where}: two problems have the same task_id\n  Every id may occur once.")
+    return [chosen[number] for number in _IDS[part] if number in chosen]
+
+
+def some_rows(source: Source, part: Part) -> list[dict[str, Any]]:
+    """Return the problems of a part as ``rows`` does, but at least one.
+
+    Raises:
+        DataError: If there is none, too.
+    """
+    found = rows(source, part)
+    if not found:
+        ids = _IDS[part]
+        raise DataError(
+            f"MBPP as found holds no problem of its {part} part, ids {ids[0]} to {ids[-1]}\n"
+            "  Was the download complete?"
+        )
+    return found
+
+
+def _row(row: Mapping[str, Any], where: str) -> dict[str, Any]:
+    number, tests = row.get("task_id"), row.get("test_list")
+    setup = row.get("test_setup_code") or ""
+    if not isinstance(number, int):
+        raise DataError(f"{where}: field 'task_id' must be a whole number")
+    if not isinstance(tests, list) or len(tests) < _TESTS or not _texts(*tests):
+        raise DataError(f"{where}: field 'test_list' must hold {_TESTS} or more lines of code")
+    if not _texts(row.get("text"), row.get("code"), setup):
+        raise DataError(f"{where}: fields 'text', 'code' and 'test_setup_code' must be text")
+    return {
+        "id": f"mbpp-{number}",
+        "task_id": number,
+        "text": row["text"],
+        "code": row["code"],
+        "setup": setup,
+        "tests": list(tests),
+    }
+
+
+def _texts(*values: Any) -> bool:
+    return all(isinstance(value, str) for value in values)
