@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import sys
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from selfmoe.checkpoints import check, identity
 from selfmoe.config import RunConfig
-from selfmoe.errors import DataError
-from selfmoe.files import sha256
+from selfmoe.devices import GPU_FILES, choose_device, choose_dtype
+from selfmoe.errors import CompositionError, DataError
+from selfmoe.hub import download
 from selfmoe.records import LoadedBase
 
-HUB_FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
-"""What belongs to a base: it is fetched from the hub, and its hash covers it."""
+__all__ = ["GPU_FILES", "BaseFiles", "find_base", "load_base"]
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,10 @@ class BaseFiles:
 def find_base(config: RunConfig) -> BaseFiles:
     """Return the base that ``config.base`` names: a plugin's, a folder, or a hub id.
 
+    A hub id stands for the folder of its snapshot: what decides the hash is what the files hold.
+
     Raises:
-        DataError: If there is no model in the transformers format.
+        DataError: If there is no model that can be used, or no such device.
     """
     name = str(config.base)
     if name in config.registry.names("base"):
@@ -49,66 +51,125 @@ def find_base(config: RunConfig) -> BaseFiles:
     elif Path(name).expanduser().exists():
         path = Path(name).expanduser()
     else:
-        path = _download(name, config.registry.names("base"))
-    device = _device(config.device)
-    default = "float32" if device == "cpu" else "bfloat16"
-    dtype = default if config.dtype == "auto" else config.dtype
-    return BaseFiles(name, path, _hash(name, path), device, dtype)
-
-
-def _download(name: str, plugins: Iterable[str]) -> Path:
-    choices = f"a folder, a hub id, or one of: {', '.join(plugins)}"
-    if name.count("/") != 1 or name.startswith((".", "/", "~")):
-        raise DataError(f"base '{name}' does not exist; give {choices}")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=list(HUB_FILES)))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise DataError(
-            f"base '{name}' is no folder here and could not be had from the hub: {reason}\n"
-            f"  Give {choices}."
-        ) from None
-
-
-def _hash(name: str, path: Path) -> str:
-    if not ((path / "config.json").is_file() and any(path.glob("*.safetensors"))):
-        raise DataError(
-            f"base '{name}': {path} holds no model; expected config.json, *.safetensors and a "
-            "tokenizer, as save_pretrained writes them (pickled weights are not read)"
-        )
-    digest = hashlib.sha256()
-    for file in sorted({file for pattern in HUB_FILES for file in path.glob(pattern)}):
-        digest.update(f"{file.name}\0{sha256(file)}\0".encode())
-    return digest.hexdigest()[:10]
+        path = download(name, config.registry.names("base"))
+    check(name, path)
+    device = choose_device(config.device)
+    dtype = choose_dtype(config.dtype, device)
+    return BaseFiles(name, path, identity(path), device, dtype)
 
 
 def load_base(files: BaseFiles, config: RunConfig) -> LoadedBase:
     """Return the base, frozen, on its device, tokenizer padding on the left.
 
     Raises:
-        DataError: If transformers cannot read the folder.
+        DataError: If transformers cannot read the folder, a part is missing, model and tokenizer
+            do not fit, the model is no decoder, or a router could not tell its blocks.
     """
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # selfmoe shows its own
-    dtype = getattr(torch, files.dtype)
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            files.path, dtype=dtype, use_safetensors=True, local_files_only=True
-        )
-        tokenizer = AutoTokenizer.from_pretrained(files.path, local_files_only=True)
+        model, tokenizer, missing = _read(files)
     except Exception as error:  # damaged files raise types of a dozen libraries
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        raise DataError(f"base '{files.name}': cannot load {files.path}: {reason}") from None
+        raise _unreadable(files, error) from None
+    _check_parts(files, model, tokenizer, missing)
     model.to(files.device).eval().requires_grad_(False)
     _settle(model, tokenizer, files.name)
+    _check_answers(files, model)
+    _check_blocks(model, config)
     context = _context(model, tokenizer)
     return LoadedBase(files.name, model, tokenizer, files.hash, context, config.blocks)
+
+
+def _read(files: BaseFiles) -> tuple[Any, Any, Iterable[str]]:
+    """Return model, tokenizer, and the names of weights that the files do not hold."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    model, told = AutoModelForCausalLM.from_pretrained(
+        files.path,
+        dtype=getattr(torch, files.dtype),
+        use_safetensors=True,
+        output_loading_info=True,
+        **local,
+    )
+    return model, _read_tokenizer(files.path, local), told["missing_keys"]
+
+
+def _read_tokenizer(path: Path, local: dict[str, Any]) -> Any:
+    """Return the tokenizer as it was saved.
+
+    Where it was saved by its file alone, that file is all of it. transformers 5 would still take
+    the class that some families' own tokenizers have, which adds tokens the model does not know.
+    """
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    config = path / "tokenizer_config.json"
+    saved = json.loads(config.read_text("utf-8")) if config.is_file() else {}
+    generic = saved.get("tokenizer_class") in ("TokenizersBackend", "PreTrainedTokenizerFast")
+    whole = generic and (path / "tokenizer.json").is_file()
+    return (PreTrainedTokenizerFast if whole else AutoTokenizer).from_pretrained(path, **local)
+
+
+def _unreadable(files: BaseFiles, error: Exception) -> DataError:
+    where = f"base '{files.name}': cannot load {files.path}"
+    if "trust_remote_code" in str(error):
+        return DataError(
+            f"{where}: it needs program code of its own, which selfmoe does not run\n"
+            "  Give a model whose model and tokenizer are part of transformers."
+        )
+    reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    return DataError(f"{where}: {reason}")
+
+
+def _check_parts(files: BaseFiles, model: Any, tokenizer: Any, missing: Iterable[str]) -> None:
+    """Refuse models of which a part would be random, and tokenizers of another model."""
+    absent = sorted(missing)
+    if absent:
+        raise DataError(
+            f"base '{files.name}': {files.path} lacks {len(absent)} weights of a "
+            f"{type(model).__name__}, such as {absent[0]}; they would be random\n"
+            "  Fetch or save the whole model, language-model head included."
+        )
+    rows = model.get_input_embeddings().num_embeddings
+    if len(tokenizer) > rows:
+        raise DataError(
+            f"base '{files.name}': the tokenizer has {len(tokenizer)} tokens, the model knows "
+            f"{rows}; they do not belong together\n"
+            "  Put the model's own tokenizer there, or resize the model's embeddings."
+        )
+
+
+def _check_answers(files: BaseFiles, model: Any) -> None:
+    """Refuse models that see what comes after a token, and number formats that overflow."""
+    import torch
+
+    ids = torch.tensor([[5, 6, 7, 8], [5, 6, 7, 9]], device=files.device)
+    with torch.inference_mode():
+        logits = model(input_ids=ids, use_cache=False).logits.float()
+    if logits.isnan().any():
+        raise DataError(
+            f"base '{files.name}': in {files.dtype} on {files.device} its logits are no numbers\n"
+            "  Choose another --dtype, such as float32; else the weights are damaged."
+        )
+    before, after = (logits[0] - logits[1]).abs().amax(-1).split([3, 1])
+    if before.max() > 0.01 * after.max():
+        raise DataError(
+            f"base '{files.name}': {type(model).__name__} sees tokens that come later, as encoders "
+            "do\n  Give a decoder-only language model, such as a Llama, Qwen or GPT-2."
+        )
+
+
+def _check_blocks(model: Any, config: RunConfig) -> None:
+    """Refuse, before anything is trained, a base whose tokens no router could reach."""
+    if any(entry.router for entry in (config.compose or {}).values()):
+        from selfmoe.mixture.structure import find_decoder
+
+        try:
+            find_decoder(model, config.blocks)
+        except CompositionError as error:
+            raise DataError(f"base '{config.base}': {error}") from None
 
 
 def _settle(model: Any, tokenizer: Any, name: str) -> None:
@@ -135,26 +196,6 @@ def _settle(model: Any, tokenizer: Any, name: str) -> None:
         eos_token_id=ends if ends is not None else tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-
-
-GPU_FILES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
-"""Where Linux shows NVIDIA and AMD cards, and WSL any; without them torch need not be asked."""
-
-
-def _device(name: str) -> str:
-    none = sys.platform == "linux" and not any(Path(file).exists() for file in GPU_FILES)
-    if name == "cpu" or (name == "auto" and none):
-        return "cpu"
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=torch.device(name))
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).split("\n")[0]
-        raise DataError(f"device '{name}' cannot be used: {reason}; try auto or cpu") from None
-    return name
 
 
 def _context(model: Any, tokenizer: Any) -> int:

@@ -35,6 +35,8 @@ def train(options: Lora.Config, ctx: TrainContext) -> Mapping[str, Any]:
     with torch.random.fork_rng(), warnings.catch_warnings():
         # PEFT 0.21 still asks transformers 5 by the old name.
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+        # It finds out by itself which layers store their weight transposed, and says so.
+        warnings.filterwarnings("ignore", "fan_in_fan_out is set to", UserWarning)
         torch.manual_seed(derive(ctx.seed, "init"))
         model = _wrap(ctx.base.model, config)
     try:

@@ -3,25 +3,59 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from selfmoe.cli.completing import keys, names, words
 from selfmoe.errors import ConfigError
+
+if TYPE_CHECKING:
+    from selfmoe.config import RunConfig
 
 
 @click.command()
 @click.argument("config", required=False, type=click.Path(path_type=Path))
-@click.option("--base", help="Base plugin, model folder or hub id.")
-@click.option("--domains", help="Comma-separated domains.")
-@click.option("--track", help="mini (shipped, procedural) or benchmark (real benchmark files).")
+@click.option(
+    "--base",
+    shell_complete=names("base"),
+    help="Base plugin, model folder, or hub id: owner/model or owner/model@revision.",
+)
+@click.option(
+    "--device",
+    shell_complete=words("auto", "cpu", "cuda", "mps"),
+    help="Where to run; default: auto, the fastest there is.",
+)
+@click.option(
+    "--dtype",
+    shell_complete=words("auto", "float32", "bfloat16", "float16"),
+    help="Number format of the base; default: auto, float32 on CPU, else bfloat16.",
+)
+@click.option("--domains", shell_complete=names("domain"), help="Comma-separated domains.")
+@click.option(
+    "--track",
+    shell_complete=words("mini", "benchmark"),
+    help="mini (shipped, procedural) or benchmark (real benchmark files).",
+)
 @click.option("--data-dir", help="Folder of upstream benchmark files; without it the hub is asked.")
 @click.option("--out", help="Run directory; default: runs/<preset>.")
 @click.option("--seed", type=int, help="Root seed; default: 0.")
 @click.option("--seeds", help="Several root seeds, the whole pipeline each: 0..4 or 0,3,7.")
-@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Change a setting.")
-@click.option("--preset", help="Budgets: demo (minutes) or paper (the paper's recipe).")
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    shell_complete=keys,
+    help="Change a setting.",
+)
+@click.option(
+    "--preset",
+    shell_complete=words("demo", "paper"),
+    help="Budgets: demo (minutes) or paper (the paper's recipe).",
+)
 @click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
 def command(
     config: Path | None,
@@ -40,18 +74,29 @@ def command(
       selfmoe run
       selfmoe run --domains math,coding --set brainstorm.n=500 --dry-run
       selfmoe run --base ./my-model --preset paper --track benchmark --data-dir data
+      selfmoe run --base Qwen/Qwen3-0.6B-Base --device cuda --dtype bfloat16
     """
     from selfmoe.config import resolve
     from selfmoe.plan import make_plans
 
-    complete = resolve(_raw(config, assignments, seeds, flags), str(config or "settings"))
+    complete = resolve(raw_settings(config, assignments, seeds, flags), str(config or "settings"))
     plans = make_plans(complete)
+    _warn(complete)
     if dry_run:
         from selfmoe.cli.plan_table import print_plans
 
         print_plans(plans)
         return
     _execute(plans)
+
+
+def _warn(complete: RunConfig) -> None:
+    """Say which plugins the run has to do without."""
+    from selfmoe.progress import Display
+
+    for plugin in complete.registry.plugins:
+        if not plugin.ok:
+            Display().warn(f"plugin {plugin.name} is left out, it is broken: {plugin.reason}")
 
 
 def _execute(plans: list[Any]) -> None:
@@ -64,25 +109,26 @@ def _execute(plans: list[Any]) -> None:
     cells = {task.cell: task for plan in plans for task in plan.tasks}
     missing = sum(task.problem() is not None for task in cells.values())
     if missing:
-        print_budget(plans[0].config, missing, display)
+        print_budget(plans[0], missing, display)
     run, outcome = run_plans(plans, display)
     if not missing:
         display.say(f"Nothing to do: all {len(cells)} cells are there.")
     console = output()
     print_results(run.results, console)
-    report = run.path / "report" / "results.json"
-    console.print(f"Run: {run.path}   Results: {report}", markup=False, soft_wrap=True)
+    report = run.path / "report" / "index.html"
+    console.print(f"Run: {run.path}   Report: {report}", markup=False, soft_wrap=True)
     outcome.raise_failures()
 
 
-def _raw(
-    config: Path | None, assignments: tuple[str, ...], seeds: str | None, flags: dict[str, Any]
+def raw_settings(
+    config: Path | None, assignments: tuple[str, ...], seeds: str | None, flags: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the settings a command line asks for, as nested plain data."""
     from selfmoe.api import from_yaml
     from selfmoe.settings import assign
 
     raw = from_yaml(config) if config else {}
+    flags = dict(flags)
     if flags["seed"] is not None and seeds is not None:
         raise ConfigError("give --seed or --seeds, not both")
     if seeds is not None:

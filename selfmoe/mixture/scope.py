@@ -50,16 +50,27 @@ def describe(arguments: Mapping[str, Any], said: Annotation) -> TokenInfo:
     if tokens is None:
         return TokenInfo()
     mask = arguments.get("attention_mask")
+    mask = mask if isinstance(mask, Tensor) and mask.dim() == 2 else None
     cache = arguments.get("past_key_values")
     length = getattr(cache, "get_seq_length", None)
     past = 0 if length is None else int(length())
     return TokenInfo(
         input_ids=ids,
-        attention_mask=mask if isinstance(mask, Tensor) and mask.dim() == 2 else None,
-        position_ids=arguments.get("position_ids"),
+        attention_mask=mask,
+        position_ids=_positions(arguments.get("position_ids"), mask, past, tokens),
         prompt_mask=_prompt_mask(said.prompt_mask, past, tokens),
         domain=_domains(said.domain, tokens.shape[0]),
     )
+
+
+def _positions(given: Tensor | None, mask: Tensor | None, past: int, tokens: Tensor) -> Tensor:
+    """Return the tokens' positions, shape ``(batch, time)``; padding on the left has none."""
+    batch, time = tokens.shape[:2]
+    if given is not None:
+        return given.expand(batch, time)
+    if mask is not None:
+        return (mask.long().cumsum(-1) - 1).clamp(min=0)[:, -time:]
+    return torch.arange(past, past + time, device=tokens.device).expand(batch, time)
 
 
 def _prompt_mask(mask: Tensor | None, past: int, tokens: Tensor) -> Tensor | None:

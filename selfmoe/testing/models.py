@@ -10,10 +10,19 @@ import torch
 from torch import nn
 
 from selfmoe.records import Example, LoadedBase
+from selfmoe.testing.families import GPT2_TARGETS, LLAMA_TARGETS, VOCABULARY, tiny_model
 
-VOCABULARY = 288
-LLAMA_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-GPT2_TARGETS = ("c_attn", "c_proj", "c_fc")
+__all__ = [
+    "GPT2_TARGETS",
+    "LLAMA_TARGETS",
+    "VOCABULARY",
+    "random_adapter",
+    "tiny_base",
+    "tiny_examples",
+    "tiny_gpt2",
+    "tiny_llama",
+    "tiny_tokenizer",
+]
 
 
 def tiny_llama(seed: int = 0, *, dtype: torch.dtype = torch.float32, **config: Any) -> Any:
@@ -25,51 +34,12 @@ def tiny_llama(seed: int = 0, *, dtype: torch.dtype = torch.float32, **config: A
         config: Changes to the ``LlamaConfig``; ``head_dim=16`` gives attention another width than
             the residual stream.
     """
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    settings = {
-        "vocab_size": VOCABULARY,
-        "hidden_size": 32,
-        "intermediate_size": 48,
-        "num_hidden_layers": 3,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "max_position_embeddings": 512,
-        "initializer_range": 0.15,
-        "bos_token_id": None,
-        "eos_token_id": 256,
-        "pad_token_id": 257,
-    }
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = LlamaForCausalLM(LlamaConfig(**{**settings, **config}))
-    return _ready(model, dtype)
+    return tiny_model("llama", seed, dtype=dtype, **config)
 
 
 def tiny_gpt2(seed: int = 0, *, dtype: torch.dtype = torch.float32) -> Any:
     """Return a random GPT-2 (``Conv1D`` linears): 3 blocks, width 32, 4 heads, frozen."""
-    from transformers import GPT2Config, GPT2LMHeadModel
-
-    config = GPT2Config(
-        vocab_size=VOCABULARY,
-        n_positions=512,
-        n_embd=32,
-        n_layer=3,
-        n_head=4,
-        initializer_range=0.1,
-        bos_token_id=256,
-        eos_token_id=256,
-        pad_token_id=257,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = GPT2LMHeadModel(config)
-    return _ready(model, dtype)
-
-
-def _ready(model: Any, dtype: torch.dtype) -> Any:
-    model.generation_config.pad_token_id = 257
-    return model.to(dtype).eval().requires_grad_(False)
+    return tiny_model("gpt2", seed, dtype=dtype)
 
 
 def tiny_tokenizer(*, bos: bool = False) -> Any:
@@ -138,6 +108,7 @@ def random_adapter(
         ``path``.
     """
     import copy
+    import warnings
 
     from peft import LoraConfig, get_peft_model
 
@@ -149,7 +120,9 @@ def random_adapter(
         task_type="CAUSAL_LM",
         **(options or {}),
     )
-    adapted = get_peft_model(copy.deepcopy(model), config)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "fan_in_fan_out is set to", UserWarning)
+        adapted = get_peft_model(copy.deepcopy(model), config)
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in sorted(adapted.named_parameters()):
         if "lora_" in name:

@@ -49,6 +49,24 @@ def test_tokens_beyond_the_prompt_are_responses(past, time, expected):
     assert torch.equal(info.prompt_mask, torch.tensor(expected).bool())
 
 
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({}, [[0, 1, 2], [0, 1, 2]]),
+        ({"past_key_values": Cache(4)}, [[4, 5, 6], [4, 5, 6]]),
+        ({"attention_mask": torch.tensor([[0, 1, 1], [1, 1, 1]])}, [[0, 0, 1], [0, 1, 2]]),
+        (
+            {"attention_mask": torch.tensor([[0, 1, 1, 1, 1]] * 2), "past_key_values": Cache(2)},
+            [[1, 2, 3]] * 2,
+        ),
+        ({"position_ids": torch.tensor([[7, 8, 9]])}, [[7, 8, 9]] * 2),
+    ],
+)
+def test_positions_are_always_known(arguments, expected):
+    info = describe({"input_ids": torch.zeros(2, 3, dtype=torch.long), **arguments}, Annotation())
+    assert info.position_ids.tolist() == expected
+
+
 def test_only_plain_masks_are_passed_on():
     ids = torch.zeros(1, 3, dtype=torch.long)
     plain, prepared = torch.ones(1, 3), torch.ones(1, 1, 3, 3)

@@ -1,0 +1,142 @@
+"""What a folder must hold to be a base; told from its files, before any weight is read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from selfmoe.errors import DataError
+from selfmoe.files import sha256
+
+FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
+"""What belongs to a base: its hash covers these files."""
+
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+TOKENIZERS = ("tokenizer*", "vocab*", "merges.txt", "*.model", "*.tiktoken")
+OTHER_WEIGHTS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack", "*.gguf")
+WRITERS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
+"""How transformers ends the names of models that write text."""
+NO_MODEL = (
+    "holds no model; expected config.json, *.safetensors and a tokenizer, as save_pretrained "
+    "writes them"
+)
+
+
+def check(name: str, path: Path) -> None:
+    """Refuse a folder that holds no decoder selfmoe can work on.
+
+    Args:
+        name: The base as the user named it, for the error.
+        path: The folder.
+
+    Raises:
+        DataError: If something is missing, or the model is of another kind; says what to do.
+    """
+    where = f"base '{name}'"
+    if not (path / CONFIG).is_file():
+        raise DataError(f"{where}: {path} {_instead(path)}")
+    _check_config(where, path, _read(where, path / CONFIG))
+    _check_weights(where, path)
+    if not any(file.is_file() for pattern in TOKENIZERS for file in path.glob(pattern)):
+        raise DataError(
+            f"{where}: {path} has no tokenizer, such as tokenizer.json\n"
+            "  Put the model's tokenizer there with tokenizer.save_pretrained."
+        )
+
+
+def identity(path: Path) -> str:
+    """Return 10 hex digits over the names and contents of a base's files."""
+    digest = hashlib.sha256()
+    for file in sorted({file for pattern in FILES for file in path.glob(pattern)}):
+        digest.update(f"{file.name}\0{sha256(file)}\0".encode())
+    return digest.hexdigest()[:10]
+
+
+def _instead(path: Path) -> str:
+    """Return what a folder without configuration is."""
+    if (path / "adapter_config.json").is_file():
+        return (
+            "holds an adapter, not a model\n"
+            "  Give the model it was trained on; experts are not a base."
+        )
+    return NO_MODEL
+
+
+def _read(where: str, path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{where}: cannot load {path}: {error}") from None
+    if not isinstance(value, dict):
+        raise DataError(f"{where}: cannot load {path}: expected a JSON object")
+    return value
+
+
+def _check_config(where: str, path: Path, config: Mapping[str, Any]) -> None:
+    kinds = [str(kind) for kind in config.get("architectures") or ()]
+    decoders = "Give a decoder-only language model, such as a Llama, Qwen or GPT-2"
+    if config.get("is_encoder_decoder"):
+        raise DataError(f"{where} is an encoder-decoder model ({path})\n  {decoders}.")
+    if kinds and not any(kind.endswith(WRITERS) for kind in kinds):
+        raise DataError(
+            f"{where} writes no text: {path / CONFIG} names {', '.join(kinds)}\n  {decoders}; "
+            "models without a language-model head cannot be used either."
+        )
+    quantised = config.get("quantization_config")
+    if quantised:
+        how = quantised.get("quant_method", "") if isinstance(quantised, dict) else ""
+        raise DataError(
+            f"{where} is quantised ({how or 'quantization_config'}), which is not supported: "
+            "weights are changed by merges and must be numbers\n"
+            "  Give the model it was made from, with --dtype bfloat16 to save memory."
+        )
+    if config.get("auto_map"):
+        _refuse_own_code(where, path, str(config.get("model_type")))
+
+
+def _refuse_own_code(where: str, path: Path, model_type: str) -> None:
+    """Refuse models whose code comes with them, unless transformers has that code, too."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    if model_type not in CONFIG_MAPPING_NAMES:
+        raise DataError(
+            f"{where} needs program code of its own (auto_map in {path / CONFIG}), which selfmoe "
+            f"does not run; transformers has no '{model_type}' itself\n"
+            "  Give a model that is part of transformers, or upgrade transformers if it is by now."
+        )
+
+
+def _check_weights(where: str, path: Path) -> None:
+    if (path / WEIGHTS).is_file():
+        return
+    if (path / INDEX).is_file():
+        _check_shards(where, path)
+        return
+    if found := sorted(f.name for p in OTHER_WEIGHTS for f in path.glob(p) if f.is_file()):
+        raise DataError(
+            f"{where}: {path} holds its weights as {found[0]} only; selfmoe reads safetensors, "
+            "which cannot run code when they are read\n"
+            "  If you trust the file, load it with transformers and save it again with "
+            "model.save_pretrained."
+        )
+    others = sorted(file.name for file in path.glob("*.safetensors"))
+    what = f"; it has {', '.join(others)}" if others else ""
+    raise DataError(f"{where}: {path} {NO_MODEL}; there is neither {WEIGHTS} nor {INDEX}{what}")
+
+
+def _check_shards(where: str, path: Path) -> None:
+    weights = _read(where, path / INDEX).get("weight_map")
+    if not isinstance(weights, dict) or not weights:
+        raise DataError(f"{where}: {path / INDEX} names no weights; fetch it again")
+    shards = sorted({str(shard) for shard in weights.values()})
+    missing = [shard for shard in shards if not (path / shard).is_file()]
+    if missing:
+        raise DataError(
+            f"{where}: {len(missing)} of {len(shards)} weight files named in {path / INDEX} are "
+            f"missing, the first is {missing[0]}\n  Fetch or copy the model again."
+        )

@@ -1,0 +1,137 @@
+"""Routing tiny models in tests: experts unlike one another, gates that are handed in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from selfmoe.components import ComposeContext, Composer, Gate, Site, TokenInfo
+from selfmoe.errors import NotSupportedError
+from selfmoe.mixture.structure import find_decoder, linears
+from selfmoe.records import Composition, Expert, ExpertRef
+from selfmoe.testing.families import LLAMA_TARGETS
+from selfmoe.testing.models import random_adapter
+from selfmoe.testing.reference import naive_mixture, topk_alpha
+
+
+class Given(Composer):
+    """A router whose gate is handed in.
+
+    Args:
+        gate: The gate; ``None`` makes it a static composition.
+    """
+
+    name = "given"
+    kind = "router"
+
+    def __init__(self, gate: Gate | None) -> None:
+        super().__init__()
+        self._gate = gate
+
+    def compose(self, ctx: ComposeContext) -> Composition:
+        """Refuse: there is nothing to learn."""
+        raise NotSupportedError("a gate that is handed in composes nothing")
+
+    def gate(self, composition: Composition) -> Gate | None:
+        """Return the gate that was handed in."""
+        return self._gate
+
+
+class Imposed(nn.Module):
+    """A gate that returns weights of a list, one block call after the other.
+
+    Args:
+        weights: Each of shape ``(batch, time, n_experts)``.
+    """
+
+    site: Literal["block"] = "block"
+    reads: Literal["nothing"] = "nothing"
+    causal = True
+
+    def __init__(self, weights: Iterable[Tensor]) -> None:
+        super().__init__()
+        self._weights = list(weights)
+
+    def forward(self, x: Tensor, where: Site, info: TokenInfo) -> Tensor:
+        """Return the next weights."""
+        return self._weights.pop(0)
+
+
+def tokens(batch: int = 2, time: int = 11, seed: int = 3) -> Tensor:
+    """Return random bytes as token ids, shape ``(batch, time)``."""
+    return torch.randint(0, 256, (batch, time), generator=torch.Generator().manual_seed(seed))
+
+
+def logits(model: Any, ids: Tensor, mask: Tensor | None = None, **arguments: Any) -> Tensor:
+    """Return a model's logits, shape ``(batch, time, vocabulary)``."""
+    mask = torch.ones_like(ids) if mask is None else mask
+    found: Tensor = model(input_ids=ids, attention_mask=mask, **arguments).logits
+    return found
+
+
+def random_theta(n: int, width: int = 32, std: float = 0.3) -> Tensor:
+    """Return a random router map, shape ``(n, width)``."""
+    return torch.randn(n, width, generator=torch.Generator().manual_seed(5)) * std
+
+
+def refer(names: Iterable[str], **parts: Any) -> Composition:
+    """Return a composition of experts that are given when it is attached.
+
+    Args:
+        names: The experts, in gate order.
+        parts: ``options``, ``tensors`` and further parts of a ``Composition``.
+    """
+    refs = tuple(ExpertRef(name, "", "") for name in names)
+    return Composition("given", **{"options": {}, "experts": refs, **parts})
+
+
+def naive_topk(
+    model: nn.Module, experts: Mapping[str, Expert], theta: Tensor, k: int
+) -> AbstractContextManager[list[Tensor]]:
+    """Return the naive mixture of the experts on a model, routed by the paper's gate."""
+    decoder = find_decoder(model)
+    factors = [expert.factors() for expert in experts.values()]
+    return naive_mixture(
+        list(decoder.blocks), linears(model), factors, topk_alpha(theta, k), decoder.path
+    )
+
+
+def even_experts(
+    model: nn.Module, folder: Path, targets: Sequence[str] = LLAMA_TARGETS
+) -> dict[str, Expert]:
+    """Return three random experts on the same layers, of rank 2, 3 and 4."""
+    return {
+        name: Expert(
+            name, random_adapter(model, folder / name, r=2 + i, seed=i, targets=list(targets))
+        )
+        for i, name in enumerate(("math", "coding", "facts"))
+    }
+
+
+def mixed_experts(
+    model: nn.Module, folder: Path, targets: Sequence[str] = LLAMA_TARGETS
+) -> dict[str, Expert]:
+    """Return three experts that differ in rank, alpha, rsLoRA, patterns, layers and targets."""
+    patterns = {"rank_pattern": {targets[0]: 6}, "alpha_pattern": {targets[-1]: 3}}
+    some_layers = {"layers_to_transform": [0, 2]}
+    paths = {
+        "0": random_adapter(model, folder / "0", r=2, alpha=7, targets=targets[:2], seed=1),
+        "mlp": random_adapter(
+            model,
+            folder / "mlp",
+            r=5,
+            targets=targets,
+            seed=2,
+            rslora=True,
+            options=patterns,
+        ),
+        "math-v2": random_adapter(
+            model, folder / "math-v2", r=3, targets=targets[1:], seed=3, options=some_layers
+        ),
+    }
+    return {name: Expert(name, path) for name, path in paths.items()}
