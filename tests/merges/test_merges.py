@@ -21,7 +21,9 @@ from selfmoe.testing.models import random_adapter
 from selfmoe_merge_dare import Dare
 from selfmoe_merge_dare.merge import kept
 from selfmoe_merge_instance import Instance
+from selfmoe_merge_mean import Mean
 from selfmoe_merge_ties import Ties
+from selfmoe_router_random import Random
 
 DOMAINS = ("math", "coding", "facts")
 SITE = "model.layers.1.mlp.down_proj"
@@ -47,6 +49,32 @@ class TestTies(Merging):
         name, expert = next(iter(context.experts.items()))
         made = Ties(Ties.Config(density=1.0)).compose(context._replace(experts={name: expert}))
         assert torch.equal(made.tensors[SITE], expert.factors()[SITE].delta())
+
+
+class TestMean(Merging):
+    @pytest.fixture
+    def composer(self):
+        return Mean()
+
+    def test_is_the_mean_of_the_deltas(self, context):
+        made = Mean(Mean.Config(scale=1.5)).compose(context)
+        for site, delta in made.tensors.items():
+            deltas = [e.factors()[site].delta() for e in context.experts.values()]
+            torch.testing.assert_close(delta, torch.stack(deltas).mean(0) * 1.5)
+
+    def test_equals_routing_to_all_with_equal_weights(self, context):
+        made, router = Mean().compose(context), Random(Random.Config(k=len(DOMAINS)))
+        ids = torch.arange(24).reshape(2, 12)
+        with attach(context.base.model, Mean(), made, context.experts), torch.no_grad():
+            merged = context.base.model(ids).logits
+        routed = router.compose(context)
+        with attach(context.base.model, router, routed, context.experts), torch.no_grad():
+            assert_close(context.base.model(ids).logits, merged)
+
+    def test_order_of_experts_changes_no_bit(self, context):
+        turned = context._replace(experts=dict(reversed(context.experts.items())))
+        made, other = Mean().compose(context), Mean().compose(turned)
+        assert all(torch.equal(made.tensors[site], other.tensors[site]) for site in made.tensors)
 
 
 def naive_ties(deltas, density):

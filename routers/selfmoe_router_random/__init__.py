@@ -1,0 +1,73 @@
+"""Random routing: what is left of a mixture when nothing was learnt about whom to ask."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from selfmoe.components import ComponentConfig, ComposeContext, Gate, Router
+from selfmoe.errors import CompositionError
+from selfmoe.hookspecs import hookimpl
+from selfmoe.records import Composition
+
+SELFMOE_API = 1
+
+
+class Random(Router):
+    """Control: every token takes k experts drawn at random in every block, with equal weights.
+
+    The draw is a hash of seed, block, position and token, so it does not depend on batches,
+    padding or the cache, and the same text is always routed the same way.
+    """
+
+    name = "random"
+    label = "random"
+
+    class Config(ComponentConfig):
+        """Options of random routing."""
+
+        k: int = Field(1, ge=1, description="Experts a token uses.")
+        weight: float | None = Field(
+            None, gt=0, description="Weight of each of the k experts. Default: 1 / k."
+        )
+
+    def check(self, n_experts: int) -> str | None:
+        """Return that k is too large, if it is."""
+        if self.options.k <= n_experts:
+            return None
+        return f"k = {self.options.k} of only {n_experts} experts; choose k from 1 to {n_experts}"
+
+    def compose(self, ctx: ComposeContext) -> Composition:
+        """Return the seed of the draw; nothing is trained.
+
+        Raises:
+            CompositionError: If k is larger than the number of experts.
+        """
+        import torch
+
+        from selfmoe.mixture.storage import references
+        from selfmoe.randomness import derive
+
+        if problem := self.check(len(ctx.experts)):
+            raise CompositionError(problem)
+        return Composition(
+            composer=self.name,
+            options=self.options.model_dump(mode="json"),
+            experts=references(ctx.experts),
+            tensors={"seed": torch.tensor([derive(ctx.seed, "random")], dtype=torch.int64)},
+            report={"added_parameters": 0.0, "trained_parameters": 0.0},
+        )
+
+    def gate(self, composition: Composition) -> Gate:
+        """Return the gate of a composition."""
+        from selfmoe_router_random.gate import RandomGate
+
+        options = self.Config.model_validate(composition.options)
+        weight = options.weight if options.weight is not None else 1 / options.k
+        seed = int(composition.tensors["seed"])
+        return RandomGate(len(composition.experts), options.k, weight, seed)
+
+
+@hookimpl
+def register_routers() -> list[type[Router]]:
+    """Return the router of this package."""
+    return [Random]
