@@ -1,1 +1,1 @@
-"""What a run found out: results.json and the tables in the terminal."""
+"""What a run found out: results.json, the page, its figures, and the tables in the terminal."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from math import sqrt
@@ -12,18 +11,14 @@ from typing import Any
 
 from selfmoe.errors import DataError
 from selfmoe.evaluation.statistics import wilson
-from selfmoe.execute import versions
-from selfmoe.files import SEAL, write_json
-from selfmoe.plan import Plan
-from selfmoe.systems import System, systems_of
-
-Json = dict[str, Any]
+from selfmoe.files import write_json
+from selfmoe.reporting.cells import Cells, Json, read_json
+from selfmoe.systems import System
 
 
-def write_results(plans: Sequence[Plan]) -> Path:
-    """Write ``report/results.json``, if it changes, and return its path; all cells must be done."""
-    run = plans[0].directory.root
-    results = collect(plans)
+def write_results(run: Path) -> Path:
+    """Write ``report/results.json``, if it changes, and return its path."""
+    results = collect(Cells(run))
     with suppress(DataError):
         if read_results(run) == results:
             return _path(run)
@@ -37,11 +32,7 @@ def read_results(run: Path) -> Json:
     Raises:
         DataError: If the run has none.
     """
-    path = _path(run)
-    try:
-        results: Json = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot read {path}: {error}; run the same command again") from None
+    results: Json = read_json(_path(run))
     return results
 
 
@@ -49,41 +40,41 @@ def _path(run: Path) -> Path:
     return run / "report" / "results.json"
 
 
-def collect(plans: Sequence[Plan]) -> Json:
-    """Return everything the report shows.
+def collect(cells: Cells) -> Json:
+    """Return the numbers of the report.
 
     Values are shares in 0..1. With one root seed ``stderr``, ``low`` and ``high`` speak of the
     items (Wilson), with several of the root seeds (Student's t).
     """
-    first = plans[0]
-    config = first.config
-    scores = [_scores(plan) for plan in plans]
-    systems = [system for system, _ in systems_of(first)]
+    config, manifest = cells.config, cells.manifest
+    scores = [_scores(cells, seed) for seed in cells.seeds]
+    level = config["report"]["confidence"]
+    seeds = config["seed"]
     return {
         "format": 1,
-        "base": {"name": first.base.name, "hash": first.base.hash},
-        "track": config.track,
-        "preset": config.preset,
-        "seeds": config.root_seeds,
-        "interval": "items" if len(plans) == 1 else "root seeds",
-        "confidence": config.report.confidence,
-        "systems": [_system(system, scores, config.report.confidence) for system in systems],
+        "base": manifest["base"],
+        "track": config["track"],
+        "preset": config["preset"],
+        "seeds": seeds if isinstance(seeds, list) else [seeds],
+        "interval": "items" if len(cells.seeds) == 1 else "root seeds",
+        "confidence": level,
+        "systems": [_system(system, scores, level) for system in cells.systems],
         "routing": _routing(scores, "all"),
         "routing_response": _routing(scores, "response"),
-        "data": {str(plan.root): _yields(plan) for plan in plans},
-        "seconds": _seconds(plans),
-        "versions": versions(),
-        "cells": [task.cell.key for plan in plans for task in plan.tasks],
+        "data": {seed: _yields(cells, seed) for seed in cells.seeds},
+        "seconds": _seconds(cells),
+        "versions": manifest["versions"],
+        "cells": cells.keys,
     }
 
 
-def _scores(plan: Plan) -> dict[str, dict[str, Json]]:
+def _scores(cells: Cells, seed: str) -> dict[str, dict[str, Json]]:
     """Return ``system -> benchmark -> score`` of one root seed."""
     found: dict[str, dict[str, Json]] = {}
-    for task in plan.of("evaluate").values():
-        system, _, domain = task.label.partition("/")
-        for path in sorted(task.cell.path.glob(f"{domain}.*.json")):
-            score = json.loads(path.read_text("utf-8"))
+    for label, folder in cells.of(seed, "evaluate"):
+        system, _, _ = label.partition("/")
+        for path in sorted(folder.glob("*.*.json")):
+            score = read_json(path)
             found.setdefault(system, {})[score["benchmark"]] = score
     return found
 
@@ -99,19 +90,41 @@ def _system(system: System, seeds: Sequence[Mapping[str, Any]], level: float) ->
         for name, score in scores.items()
         if benchmarks[name][0]["role"] == "target" and score["value"] is not None
     ]
+    low, high = _average_interval(target, level)
     return {
         "name": system.name,
         "kind": system.kind,
         "scores": scores,
         "average": fmean(score["value"] for score in target) if target else None,
+        "average_low": low,
+        "average_high": high,
         "average_lenient": _mean([s["lenient"] for s in target]),
         "covers": [len(target), sum(rows[0]["role"] == "target" for rows in benchmarks.values())],
     }
 
 
+def _average_interval(scores: Sequence[Json], level: float) -> tuple[float | None, float | None]:
+    """Return the interval of the mean of some scores.
+
+    Over root seeds: Student's t on the averages, since a seed moves all benchmarks together. Over
+    items: the benchmarks' own intervals, whose halves add up in squares (R. G. Newcombe,
+    Statistics in Medicine 17, 1998, method 10, for a mean instead of a difference).
+    """
+    if not scores:
+        return None, None
+    value = fmean(score["value"] for score in scores)
+    if all("by_seed" in score for score in scores):
+        averages = [fmean(row) for row in zip(*(s["by_seed"] for s in scores), strict=True)]
+        half = _student(level, len(averages) - 1) * stdev(averages) / sqrt(len(averages))
+        return max(0.0, value - half), min(1.0, value + half)
+    below = sqrt(sum((score["value"] - score["low"]) ** 2 for score in scores)) / len(scores)
+    above = sqrt(sum((score["high"] - score["value"]) ** 2 for score in scores)) / len(scores)
+    return value - below, value + above
+
+
 def _combine(rows: Sequence[Json], level: float, seeded: bool) -> Json:
     """Return one benchmark's score over all root seeds."""
-    score = {key: rows[0][key] for key in ("n", "not_run", "extra")}
+    score = {key: rows[0][key] for key in ("role", "n", "not_run", "extra")}
     values = [row["value"] for row in rows]
     if any(value is None for value in values):
         return {"value": None, "stderr": None, "low": None, "high": None, "lenient": None, **score}
@@ -158,19 +171,14 @@ def _routing(seeds: Sequence[Mapping[str, Any]], part: str) -> Json:
     return table
 
 
-def _yields(plan: Plan) -> Json:
-    return {
-        domain: json.loads((task.cell.path / "yield.json").read_text("utf-8"))
-        for domain, task in plan.of("curate").items()
-        if task.cell.path.exists()
-    }
+def _yields(cells: Cells, seed: str) -> Json:
+    found = cells.of(seed, "curate")
+    return {domain: read_json(folder / "yield.json") for domain, folder in found}
 
 
-def _seconds(plans: Sequence[Plan]) -> dict[str, float]:
+def _seconds(cells: Cells) -> dict[str, float]:
     """Return the time every stage took when its cells were made."""
     seconds: dict[str, float] = {}
-    for cell, stage in {task.cell: task.stage for plan in plans for task in plan.tasks}.items():
-        if cell.path.exists():
-            seal = json.loads((cell.path / SEAL).read_text("utf-8"))
-            seconds[stage] = round(seconds.get(stage, 0.0) + seal.get("seconds", 0.0), 3)
+    for stage, seal in cells.seals():
+        seconds[stage] = round(seconds.get(stage, 0.0) + seal.get("seconds", 0.0), 3)
     return seconds

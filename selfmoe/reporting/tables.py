@@ -18,42 +18,57 @@ Json = Mapping[str, Any]
 def print_results(results: Json, console: Console) -> None:
     """Print scores, routing, data yield and times."""
     if any(system["scores"] for system in results["systems"]):
-        console.print(scores_table(results))
-        console.print(_legend(results), style="dim", markup=False)
+        for role in ("target", "non-target"):
+            if benchmarks_of_role(results, role):
+                console.print(scores_table(results, role))
+        console.print(legend(results) + "\n", style="dim", markup=False)
     for table in (routing_table(results), yield_table(results), times_table(results)):
         if table is not None:
             console.print(table)
 
 
-def scores_table(results: Json) -> Table:
-    """Return systems by benchmarks: strict score in percent, lenient in brackets."""
-    table = Table(title="Scores in %", title_justify="left")
+def benchmarks_of_role(results: Json, role: str) -> list[str]:
+    """Return the benchmarks with a role, ``target`` or ``non-target``, in order."""
+    scores = [pair for system in results["systems"] for pair in system["scores"].items()]
+    return list(dict.fromkeys(b for b, score in scores if score.get("role", "target") == role))
+
+
+def scores_table(results: Json, role: str = "target") -> Table:
+    """Return systems by benchmarks: strict score in percent, lenient in brackets.
+
+    Other than target benchmarks have no part in the averages, so their table shows none.
+    """
+    target = role == "target"
+    title = "Scores in %" if target else "Other benchmarks, in %"
+    table = Table(title=title, title_justify="left")
     table.add_column("system", no_wrap=True)
     table.add_column("kind", style="dim")
-    benchmarks = list(dict.fromkeys(b for s in results["systems"] for b in s["scores"]))
-    for name in benchmarks:
-        table.add_column(escape(name), justify="right")
-    table.add_column("average", justify="right")
-    table.add_column("gain", justify="right")
+    benchmarks = benchmarks_of_role(results, role)
+    for name in [*map(escape, benchmarks), *(("average", "gain") if target else ())]:
+        table.add_column(name, justify="right")
     base = results["systems"][0]["average"]
-    best = _best(results["systems"])
+    best = best_system(results["systems"])
     previous = None
     for system in results["systems"]:
         if previous not in (None, system["kind"]):
             table.add_section()
         previous = system["kind"]
         cells = [_score(system["scores"].get(name)) for name in benchmarks]
-        gain = _gain(system["average"], base)
         style = "bold" if system["name"] == best else ""
-        average = _percent(system["average"], system.get("average_lenient"))
-        covered, targets = system["covers"]
-        if covered < targets:
-            average += f" over {covered} of {targets}"
-        table.add_row(system["name"], system["kind"], *cells, average, gain, style=style)
+        if target:
+            cells += [_average(system), _gain(system["average"], base)]
+        table.add_row(system["name"], system["kind"], *cells, style=style)
     return table
 
 
-def _best(systems: Sequence[Json]) -> str | None:
+def _average(system: Json) -> str:
+    average = _percent(system["average"], system.get("average_lenient"))
+    covered, targets = system["covers"]
+    return average if covered == targets else f"{average} over {covered} of {targets}"
+
+
+def best_system(systems: Sequence[Json]) -> str | None:
+    """Return the name of the system with the highest average, the base itself left out."""
     scored = [s for s in systems if s["kind"] != "base" and s["average"] is not None]
     best = max(scored, key=lambda s: s["average"], default=None)
     return best["name"] if best else None
@@ -80,7 +95,8 @@ def _gain(value: float | None, base: float | None) -> str:
     return "–" if value is None or base is None else f"{100 * (value - base):+.1f}"
 
 
-def _legend(results: Json) -> str:
+def legend(results: Json) -> str:
+    """Return what a reader must know about the scores, in a few lines."""
     scores = [score for s in results["systems"] for score in s["scores"].values()]
     counts = sorted({score["n"] for score in scores})
     n = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
@@ -94,13 +110,15 @@ def _legend(results: Json) -> str:
         lines.append("No root seed touches the base: its interval is over items.")
     if any(score["lenient"] is not None for score in scores):
         lines.append("Strict: right and in the prescribed form. In brackets: right in any form.")
+    if benchmarks_of_role(results, "non-target"):
+        lines.append("Other benchmarks have no part in average and gain.")
     tiers = {s["extra"]["sandbox"] for s in scores if s["extra"].get("sandbox")}
     if tiers:
         lines.append(f"Generated code ran in the sandbox ({', '.join(sorted(tiers))}).")
     over = sum(score["extra"].get("overflowed", 0) for score in scores)
     if over:
         lines.append(f"{over} answers scored 0 because the prompt did not fit the context.")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def routing_table(results: Json) -> Table | None:

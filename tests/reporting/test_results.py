@@ -16,10 +16,12 @@ from scipy.stats import t
 from selfmoe.config import resolve
 from selfmoe.errors import DataError
 from selfmoe.evaluation.statistics import wilson
+from selfmoe.execute import Outcome, manifest_of
 from selfmoe.files import SEAL, write_json
 from selfmoe.plan import Plan, make_plans
+from selfmoe.reporting.cells import Cells
 from selfmoe.reporting.results import collect, read_results, write_results
-from selfmoe.reporting.tables import print_results
+from selfmoe.reporting.tables import print_results, scores_table
 
 SETTINGS = {
     "domains": ["math", "knowledge"],
@@ -30,7 +32,7 @@ SHARES = {"all": {"math": 0.75, "knowledge": 0.25}, "response": {"math": 0.5, "k
 
 def score_of(label: str, root: int) -> float:
     """Return a made-up score: experts are good at what they are made for."""
-    system, _, domain = label.partition("/")
+    system, domain, _ = f"{label}/".split("/", 2)
     return (0.8 if system in (f"expert-{domain}", "mixse") else 0.4) + root / 100
 
 
@@ -47,7 +49,7 @@ def finished(out: Path, **changes: Any) -> list[Plan]:
                 counts = {"written": 9, "instructions": 8, "kept": 6, "dropped": dropped}
                 write_json(folder / "yield.json", counts)
             if task.stage == "evaluate":
-                system, _, domain = task.label.partition("/")
+                system, domain, _ = task.label.split("/")
                 score = {
                     "benchmark": f"{domain}/mini",
                     "role": "target",
@@ -60,11 +62,22 @@ def finished(out: Path, **changes: Any) -> list[Plan]:
                     "routing": {"shares": SHARES} if system == "mixse" else None,
                 }
                 write_json(folder / f"{domain}.mini.json", score)
+    plans[0].directory.write_manifest(manifest_of(plans, Outcome()))
     return plans
 
 
+def root_of(plans: list[Plan]) -> Path:
+    """Return the run directory of plans."""
+    return plans[0].directory.root
+
+
+def collected(plans: list[Plan]) -> dict[str, Any]:
+    """Return the results of plans that look done."""
+    return collect(Cells(root_of(plans)))
+
+
 def test_one_root_seed(tmp_path: Path) -> None:
-    results = collect(finished(tmp_path))
+    results = collected(finished(tmp_path))
     assert json.loads(json.dumps(results, allow_nan=False)) == results
     systems = {system["name"]: system for system in results["systems"]}
     assert {name: system["kind"] for name, system in systems.items()} == {
@@ -90,7 +103,7 @@ def test_one_root_seed(tmp_path: Path) -> None:
 
 
 def test_routing_shares_of_routed_systems_only(tmp_path: Path) -> None:
-    results = collect(finished(tmp_path))
+    results = collected(finished(tmp_path))
     assert results["routing"] == {
         "mixse": {"math/mini": SHARES["all"], "knowledge/mini": SHARES["all"]}
     }
@@ -98,7 +111,7 @@ def test_routing_shares_of_routed_systems_only(tmp_path: Path) -> None:
 
 
 def test_several_root_seeds(tmp_path: Path) -> None:
-    results = collect(finished(tmp_path, seed=[0, 1, 4]))
+    results = collected(finished(tmp_path, seed=[0, 1, 4]))
     assert results["interval"] == "root seeds"
     assert results["seeds"] == [0, 1, 4]
     (mixse,) = [system for system in results["systems"] if system["name"] == "mixse"]
@@ -116,11 +129,11 @@ def test_several_root_seeds(tmp_path: Path) -> None:
 def test_what_was_not_run_has_no_value(tmp_path: Path) -> None:
     plans = finished(tmp_path)
     for task in plans[0].of("evaluate").values():
-        if task.label.endswith("/math"):
+        if "/math/" in task.label:
             (path,) = task.cell.path.glob("math.mini.json")
             score = json.loads(path.read_text())
             write_json(path, {**score, "value": None, "stderr": None, "not_run": "no sandbox"})
-    results = collect(plans)
+    results = collected(plans)
     for system in results["systems"]:
         assert system["scores"]["math/mini"]["value"] is None
         assert system["scores"]["math/mini"]["not_run"] == "no sandbox"
@@ -133,17 +146,23 @@ def test_other_than_target_benchmarks_do_not_count(tmp_path: Path) -> None:
     plans = finished(tmp_path)
     for path in tmp_path.glob("evaluations/*/math.mini.json"):
         write_json(path, {**json.loads(path.read_text()), "role": "non-target"})
-    for system in collect(plans)["systems"]:
+    results = collected(plans)
+    for system in results["systems"]:
         assert system["average"] == system["scores"]["knowledge/mini"]["value"]
+    first, other = (scores_table(results, role) for role in ("target", "non-target"))
+    headers = [[column.header for column in table.columns] for table in (first, other)]
+    assert headers[0] == ["system", "kind", "knowledge/mini", "average", "gain"]
+    assert headers[1] == ["system", "kind", "math/mini"]
+    assert "Other benchmarks have no part in average and gain." in shown(results)
 
 
 def test_it_is_written_when_it_changes(tmp_path: Path) -> None:
-    path = write_results(finished(tmp_path))
+    path = write_results(root_of(finished(tmp_path)))
     assert path == tmp_path / "report" / "results.json"
     before = path.stat().st_mtime_ns
-    write_results(finished(tmp_path))
+    write_results(root_of(finished(tmp_path)))
     assert path.stat().st_mtime_ns == before
-    write_results(finished(tmp_path, report={"confidence": 0.5}))
+    write_results(root_of(finished(tmp_path, report={"confidence": 0.5})))
     assert read_results(tmp_path)["confidence"] == 0.5
     path.write_text("{")
     with pytest.raises(DataError, match=r"results\.json.*run the same command again"):
@@ -158,7 +177,7 @@ def shown(results: Any) -> str:
 
 @pytest.mark.parametrize("seed", [0, [0, 1]])
 def test_tables(tmp_path: Path, seed: Any) -> None:
-    text = shown(collect(finished(tmp_path, seed=seed)))
+    text = shown(collected(finished(tmp_path, seed=seed)))
     for part in ("expert-math", "mixse", "math/mini", "n = 200 items", "2 duplicate", "1 empty"):
         assert part in text
     assert ("root seeds" if isinstance(seed, list) else "items") in text

@@ -1,0 +1,158 @@
+"""Putting the page together: what the templates are given, and the file they become."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from selfmoe.progress import duration
+from selfmoe.reporting.html import routing, scores, traces, work
+from selfmoe.reporting.html.numbers import count, percent, plural, points
+from selfmoe.reporting.html.palette import COLOURS
+from selfmoe.reporting.html.visible import short, visible
+
+Json = Mapping[str, Any]
+
+SECTIONS = {
+    "scores": "Results",
+    "benchmarks": "By benchmark",
+    "routing": "Routing",
+    "traces": "Token by token",
+    "data": "Data",
+    "training": "Training and cost",
+    "protocol": "Protocol",
+    "settings": "Settings",
+}
+
+
+class Tile(NamedTuple):
+    """One figure at the top of the page."""
+
+    label: str
+    value: str
+    note: str
+
+
+def render(results: Json, details: Json, state: str) -> str:
+    """Return the page.
+
+    Everything that comes from the run is escaped, and what cannot be seen is made visible.
+
+    Args:
+        results: What ``results.json`` holds.
+        details: See ``collect_details``.
+        state: What the page was made from; written into its head.
+    """
+    environment = Environment(
+        loader=PackageLoader("selfmoe.reporting.html"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=visible,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["short"] = short
+    page = environment.get_template("index.html")
+    return page.render(state=state, colours=COLOURS, **_content(results, details))
+
+
+def _content(results: Json, details: Json) -> dict[str, Any]:
+    shown = {
+        "tables": scores.tables(results),
+        "notes": scores.notes(results),
+        "averages": scores.averages(results),
+        "panels": scores.panels(results),
+        "protocols": scores.protocols(results),
+        "routed": routing.routed_systems(details),
+        "traced": traces.traced_systems(details),
+        "funnels": work.funnels(results, details),
+        "curves": work.curves(details),
+        "costs": work.costs(details),
+        "times": work.times(results),
+    }
+    return {
+        **shown,
+        "title": f"Self-specialised experts on {short(results['base']['name'], 80)}",
+        "lead": _lead(results, details),
+        "tiles": list(_tiles(results, details)),
+        "sections": _sections(shown, details),
+        "missing": _missing(details["missing"]),
+        "left_out": list(details["left_out"].items()),
+        "asked": count(details["config"]["brainstorm"]["n"]),
+        "settings": yaml.safe_dump(details["config"], sort_keys=False, allow_unicode=True),
+        "versions": list(results["versions"].items()),
+        "keys": results["cells"],
+        "footer": _footer(results, details),
+    }
+
+
+def _sections(shown: Mapping[str, Any], details: Json) -> list[tuple[str, str]]:
+    """Return the sections that there are, for the navigation."""
+    empty = {
+        "benchmarks": not shown["panels"],
+        "routing": not shown["routed"],
+        "traces": not shown["traced"],
+        "data": not shown["funnels"],
+        "training": not (shown["curves"] or shown["costs"]),
+        "protocol": not (shown["protocols"] or details["left_out"]),
+    }
+    return [(key, name) for key, name in SECTIONS.items() if not empty.get(key)]
+
+
+def _lead(results: Json, details: Json) -> str:
+    domains = [short(name) for name in details["config"]["domains"]]
+    names = ", ".join(domains[:-1]) + (" and " if domains[1:] else "") + domains[-1]
+    seeds = ", ".join(map(str, results["seeds"]))
+    limit = details["config"]["evaluate"]["limit"]
+    items = f"up to {plural(limit, 'item')} a benchmark" if limit else "all items of each benchmark"
+    base = f"{short(results['base']['name'])} ({results['base']['hash']})"
+    return (
+        f"Base {base}, specialised in {names}. "
+        f"Track {results['track']}, preset {results['preset']}, root seed"
+        f"{'s' if len(results['seeds']) > 1 else ''} {seeds}; {items}."
+    )
+
+
+def _tiles(results: Json, details: Json) -> Iterator[Tile]:
+    systems, data = results["systems"], results["data"]
+    base = systems[0]["average"]
+    composed = [s for s in systems if s["kind"] in ("router", "merge") and s["average"] is not None]
+    if base is not None:
+        yield Tile("Base, average", f"{percent(base)} %", _spread(systems[0]))
+    if composed:
+        best = max(composed, key=lambda system: system["average"])
+        label = f"Best composition: {best['name']}"
+        yield Tile(label, f"{percent(best['average'])} %", _spread(best))
+        if base is not None:
+            gain = points(best["average"], base)
+            yield Tile("Its gain over the base", gain, "points on average")
+    if kept := sum(counts["kept"] for domains in data.values() for counts in domains.values()):
+        experts = len(details["config"]["domains"]) * len(data)
+        yield Tile("Self-made examples", count(kept), f"for {plural(experts, 'expert')}")
+    seconds = sum(results["seconds"].values())
+    yield Tile("Time", duration(seconds), "for all cells of this run")
+
+
+def _spread(system: Json) -> str:
+    low, high = system.get("average_low"), system.get("average_high")
+    return "" if low is None else f"interval {percent(low)} to {percent(high)}"
+
+
+def _missing(missing: Mapping[str, Mapping[str, str]]) -> list[tuple[str, str]]:
+    several = len(missing) > 1
+    return [
+        (f"{name}, seed {seed}" if several else name, why)
+        for seed, cells in missing.items()
+        for name, why in cells.items()
+    ]
+
+
+def _footer(results: Json, details: Json) -> str:
+    parts = [f"selfmoe {results['versions'].get('selfmoe', '')}."]
+    if details["finished"]:
+        parts.append(f"Results of {details['finished'].replace('T', ' ')[:16]} UTC.")
+    parts.append("The numbers are in results.json beside this page.")
+    return " ".join(parts)
