@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import traceback
 from importlib import import_module
 from types import FrameType
 from typing import Any
@@ -11,12 +12,20 @@ from typing import Any
 import click
 
 from selfmoe import __version__
-from selfmoe.errors import SelfmoeError
+from selfmoe.errors import SelfmoeError, did_you_mean
 
 COMMANDS = {
+    "doctor": "Check this machine: what works, what does not, and what to do about it.",
+    "init": "Write a configuration with every setting explained.",
+    "config": "Show complete settings, or the schema that editors complete them by.",
     "run": "Take a base model from seeds to an evaluated mixture.",
+    "status": "Show which parts of a run are done, to do, damaged or failed.",
+    "report": "Build the report of a run again: the page, its numbers, its figures.",
+    "explain-score": "Show every answer of an evaluation, and why it counts as it does.",
     "generate": "Let a system of a finished run continue a prompt.",
     "list-plugins": "Show every component, who provides it, and which plugins are broken.",
+    "gc": "Delete what a run's present settings no longer need.",
+    "completion": "Print the script that makes a shell complete selfmoe commands.",
 }
 """Command -> one line on it; its module has the same name and is imported when it is called."""
 
@@ -36,6 +45,15 @@ class LazyGroup(click.Group):
         command: click.Command = module.command
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command to run; an unknown one ends with those there are."""
+        if args and args[0] not in COMMANDS and not ctx.resilient_parsing:
+            hint = did_you_mean(args[0], COMMANDS) or "."
+            ctx.fail(f"no command named '{args[0]}'{hint} Commands: {', '.join(COMMANDS)}.")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands without importing them."""
         with formatter.section("Commands"):
@@ -46,6 +64,8 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except SelfmoeError as error:
+            if ctx.params.get("debug"):
+                _print_traceback(error)
             click.echo(f"Error: {error}", err=True)
             ctx.exit(1)
         except KeyboardInterrupt:
@@ -55,8 +75,20 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="selfmoe")
-def cli() -> None:
+@click.option(
+    "--debug", is_flag=True, envvar="SELFMOE_DEBUG", help="Show where an error was raised."
+)
+def cli(debug: bool) -> None:
     """Turn one base LLM into a mixture of self-specialised LoRA experts."""
+
+
+def _print_traceback(error: BaseException) -> None:
+    """Print where an error was raised, with what it was raised from even where that is hidden."""
+    inner: BaseException | None = error
+    while inner is not None:
+        inner.__suppress_context__ = False
+        inner = inner.__context__
+    click.echo("".join(traceback.format_exception(error)), err=True)
 
 
 def main() -> None:

@@ -1,0 +1,77 @@
+"""What the shell completes: runs, their systems, names of plugins, keys of settings.
+
+Called at every press of the tab key, so nothing here imports torch, and errors are silence.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+from click.shell_completion import CompletionItem
+
+Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+
+
+def runs(ctx: click.Context, param: click.Parameter, text: str) -> list[CompletionItem]:
+    """Return the run directories below the folder typed so far, then any folder."""
+    typed = Path(text or ".")
+    folder = typed if text.endswith("/") or not text else typed.parent
+    found = []
+    with contextlib.suppress(OSError):
+        for path in sorted(p for p in _folders(folder) if (p / "config.yaml").is_file()):
+            if str(path).startswith(text):
+                found.append(CompletionItem(str(path)))
+    return found or [CompletionItem(text, type="dir")]
+
+
+def _folders(folder: Path) -> Iterator[Path]:
+    """Yield the folders in ``folder`` and in its ``runs``."""
+    for place in (folder, folder / "runs"):
+        if place.is_dir():
+            yield from (path for path in place.iterdir() if path.is_dir())
+
+
+def systems(ctx: click.Context, param: click.Parameter, text: str) -> list[CompletionItem]:
+    """Return the systems of the run given before."""
+    # While an option lacks its value, click leaves the arguments before it unnamed.
+    run = Path(ctx.params.get("run") or next(iter(ctx.args), ""))
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        manifest = json.loads((run / "manifest.json").read_text("utf-8"))
+        return _matching(list(manifest["systems"]), text)
+    return []
+
+
+def names(kind: str) -> Complete:
+    """Return the completion of the names of all components of a kind; lists with commas, too."""
+
+    def complete(ctx: click.Context, param: click.Parameter, text: str) -> list[CompletionItem]:
+        from selfmoe.registry import registry
+
+        before, comma, last = text.rpartition(",")
+        known = registry().names(kind)  # type: ignore[arg-type]
+        found = [name for name in known if name not in before.split(",")]
+        return _matching([before + comma + name for name in found], before + comma + last)
+
+    return complete
+
+
+def words(*known: str) -> Complete:
+    """Return the completion of a few fixed words."""
+    return lambda ctx, param, text: _matching(list(known), text)
+
+
+def keys(ctx: click.Context, param: click.Parameter, text: str) -> list[CompletionItem]:
+    """Return the settings that ``--set`` may change, as ``section.key=``."""
+    from selfmoe.config import resolve
+    from selfmoe.origins import leaves
+
+    paths = leaves(resolve({}).model_dump(mode="json"))
+    return _matching([".".join(path) + "=" for path, _ in paths], text)
+
+
+def _matching(words: list[str], text: str) -> list[CompletionItem]:
+    return [CompletionItem(word) for word in words if word.startswith(text)]

@@ -1,0 +1,32 @@
+"""``selfmoe init``: a configuration to start from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("path", default="selfmoe.yaml", type=click.Path(path_type=Path))
+@click.option("--force", is_flag=True, help="Overwrite what is there.")
+def command(path: Path, force: bool) -> None:
+    """Write a configuration to PATH with every setting explained.
+
+    As written it asks for what `selfmoe run` does without one.
+
+    \b
+    Examples:
+      selfmoe init
+      selfmoe init experiments/math.yaml --force
+    """
+    from selfmoe.errors import ConfigError
+    from selfmoe.files import write_atomic
+    from selfmoe.template import template
+
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder; name a file, such as {path / 'selfmoe.yaml'}")
+    if path.exists() and not force:
+        raise ConfigError(f"{path} exists; choose another name, or overwrite it with --force")
+    write_atomic(path, template(str(path)))
+    click.echo(f"Wrote {path}. Change it, then: selfmoe run {path}")

@@ -1,0 +1,75 @@
+"""``selfmoe status``: how far a run is."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from selfmoe.cli.completing import runs
+
+if TYPE_CHECKING:
+    from selfmoe.state import CellState, State
+
+STATES: tuple[State, ...] = ("done", "to do", "damaged", "failed")
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path), shell_complete=runs)
+@click.option("--verify", is_flag=True, help="Also compare the sha256 of every file.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(run: Path, verify: bool, as_json: bool) -> None:
+    """Show which parts of a run are done, to do, damaged or failed, and who is writing.
+
+    Reads the run directory only; what is said is about the last command that wrote to it.
+
+    \b
+    Examples:
+      selfmoe status runs/demo
+      selfmoe status runs/demo --verify --json
+    """
+    from dataclasses import asdict
+
+    from selfmoe.rundir import RunDirectory
+    from selfmoe.state import cell_states, size_of
+
+    directory = RunDirectory(run)
+    cells = cell_states(directory, verify=verify)
+    holder, size = directory.holder(), size_of(run)
+    if as_json:
+        facts = {"run": str(run), "writing": holder, "bytes": size}
+        click.echo(json.dumps({**facts, "cells": [asdict(cell) for cell in cells]}, indent=1))
+        return
+    _print(run, cells, holder, size)
+
+
+def _print(run: Path, cells: list[CellState], holder: str | None, size: int) -> None:
+    from rich.table import Table
+
+    from selfmoe.progress import output
+    from selfmoe.state import bytes_text
+
+    console = output()
+    table = Table(title=f"Run {run}", title_justify="left")
+    table.add_column("stage")
+    for state in STATES:
+        table.add_column(state, justify="right")
+    for stage in dict.fromkeys(cell.stage for cell in cells):
+        counts = Counter(cell.state for cell in cells if cell.stage == stage)
+        table.add_row(stage, *(str(counts[state] or "–") for state in STATES))
+    console.print(table)
+    for cell in cells:
+        if cell.state != "done" and cell.detail:
+            line = f"{cell.state}: {cell.stage} {cell.label}: {cell.detail}"
+            console.print(line, markup=False, soft_wrap=True)
+    done = sum(cell.state == "done" for cell in cells)
+    console.print(f"{done} of {len(cells)} cells are done; {bytes_text(size)} on disk.")
+    writer = f"Being written by {holder}." if holder else "Nobody is writing."
+    console.print(writer if done == len(cells) or holder else f"{writer} {_next(run)}")
+
+
+def _next(run: Path) -> str:
+    return f"To go on: selfmoe run {run / 'config.yaml'}"
