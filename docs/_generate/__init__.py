@@ -1,0 +1,13 @@
+"""What makes the generated parts of the documentation, one module a subject.
+
+blocks       which block of which file is made by what      (start here)
+results      tables from the committed results of the demo
+commands     the command line, from click
+settings     the settings and every component's options, from pydantic
+plugins      the installed components and the hooks
+failures     the error catalogue, with messages of errors that are really raised
+benchmarks   every benchmark: facts, prompt, data format, from its class and the sample data
+tour         the reading order of the code
+markdown     tables and code blocks
+site         what Sphinx needs besides: equations without scripts, line counts
+"""

@@ -1,0 +1,67 @@
+"""Every generated block: where it stands and what makes it.
+
+A block lies between ``<!-- name: start -->`` and ``<!-- name: end -->``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from _generate import benchmarks, commands, failures, plugins, results, settings, tour
+
+ROOT = Path(__file__).parents[2]
+CARD = "plugins/selfmoe_base_seedling/weights/README.md"
+
+BLOCKS: dict[tuple[str, str], Callable[[], str]] = {
+    ("README.md", "demo"): results.demo_tables,
+    (CARD, "measured"): results.base_table,
+    ("docs/quickstart.md", "demo"): results.demo_tables,
+    ("docs/quickstart.md", "sizes"): results.demo_sizes,
+    ("docs/quickstart.md", "families"): plugins.families,
+    ("docs/benchmarks.md", "overview"): benchmarks.overview,
+    ("docs/benchmarks.md", "templates"): benchmarks.templates,
+    ("docs/benchmarks.md", "sections"): benchmarks.sections,
+    ("docs/benchmarks.md", "rules"): benchmarks.rules,
+    ("docs/config.md", "sections"): settings.sections,
+    ("docs/config.md", "presets"): settings.presets,
+    ("docs/config.md", "components"): settings.components,
+    ("docs/cli.md", "commands"): commands.reference,
+    ("docs/plugins.md", "installed"): plugins.installed,
+    ("docs/plugins.md", "hooks"): plugins.hooks,
+    ("docs/errors.md", "catalogue"): failures.catalogue,
+    ("docs/reading-order.md", "tour"): tour.table_of_modules,
+}
+"""File and name of a block -> what makes its text."""
+
+
+def files() -> list[str]:
+    """Return the files that have generated blocks."""
+    return sorted({file for file, _ in BLOCKS})
+
+
+def updated(file: str) -> str:
+    """Return the text of a file with its blocks brought up to date.
+
+    Raises:
+        LookupError: If the file lacks the markers of a block.
+    """
+    text = (ROOT / file).read_text("utf-8")
+    for (owner, name), make in BLOCKS.items():
+        if owner == file:
+            text = replaced(text, name, make(), file)
+    return text
+
+
+def replaced(text: str, name: str, body: str, where: str) -> str:
+    """Return a text with the content of one block replaced.
+
+    Raises:
+        LookupError: If the text lacks the block's markers.
+    """
+    start, end = f"<!-- {name}: start -->\n", f"<!-- {name}: end -->"
+    head, found, rest = text.partition(start)
+    _, closed, tail = rest.partition(end)
+    if not (found and closed):
+        raise LookupError(f"{where} has no block '{name}': {start.strip()} … {end}")
+    return f"{head}{start}{body}{end}{tail}"

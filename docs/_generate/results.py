@@ -1,0 +1,66 @@
+"""Tables from the committed results of the demo."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from selfmoe.progress import duration
+from selfmoe.reporting.tables import print_results
+
+FILE = Path(__file__).parents[2] / "results" / "demo.json"
+
+
+def read() -> dict[str, Any]:
+    """Return the results of the demo."""
+    results: dict[str, Any] = json.loads(FILE.read_text("utf-8"))
+    return results
+
+
+def demo_tables() -> str:
+    """Return the tables as they appear at the end of ``make demo``."""
+    file = io.StringIO()
+    print_results(read(), Console(file=file, width=118, highlight=False, color_system=None))
+    lines = [line.rstrip() for line in file.getvalue().splitlines()]
+    return "```text\n" + "\n".join(lines).strip("\n") + "\n```\n"
+
+
+def base_table() -> str:
+    """Return what the base can do with and without solved examples."""
+    results = read()
+    bare, shown = (system["scores"] for system in results["systems"][:2])
+    (data,) = results["data"].values()
+    lines = [
+        "| domain | n | bare prompt, strict / lenient | 5 examples, strict / lenient "
+        "| texts written, kept |",
+        "|---|---|---|---|---|",
+    ]
+    for name, score in bare.items():
+        domain, few = name.partition("/")[0], shown[name]
+        counts = data[domain]
+        lines.append(
+            f"| {domain} | {score['n']} | {_pair(score)} | {_pair(few)} "
+            f"| {counts['written']}, {counts['kept']} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _pair(score: dict[str, Any]) -> str:
+    return f"{100 * score['value']:.0f} / {100 * score['lenient']:.0f} %"
+
+
+def demo_sizes() -> str:
+    """Return how much the demo does and how long it took, as one sentence."""
+    results = read()
+    (data,) = results["data"].values()
+    items = next(iter(results["systems"][0]["scores"].values()))["n"]
+    return (
+        f"The {len(results['systems'])} systems below were made from "
+        f"{sum(counts['kept'] for counts in data.values())} examples in {len(data)} domains and "
+        f"asked {items} items a domain; all of it took "
+        f"{duration(sum(results['seconds'].values()))} on the two cores it was measured on.\n"
+    )

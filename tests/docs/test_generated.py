@@ -1,0 +1,172 @@
+"""Generated parts of the documentation are what their makers make of the code now."""
+
+from __future__ import annotations
+
+from types import ModuleType, SimpleNamespace
+from typing import ClassVar
+
+import click
+import pytest
+from pydantic import Field, create_model
+
+from _generate import benchmarks, blocks, commands, failures, plugins, settings, tour
+from _generate.markdown import block, code, plain, table
+from selfmoe import errors, hookspecs
+from selfmoe.components import Benchmark, ComponentConfig, Merge
+from selfmoe.config import RunConfig
+from selfmoe.registry import OWN, Registry
+
+
+@pytest.mark.parametrize("file", blocks.files())
+def test_every_block_is_up_to_date(file):
+    text = (blocks.ROOT / file).read_text("utf-8")
+    assert blocks.updated(file) == text, "run: python docs/update.py"
+
+
+# --- what is new in the code and not on the page is noticed ---------------------------------------
+
+
+def test_a_new_command_and_a_new_option_change_the_page():
+    @click.group()
+    def group() -> None:
+        pass
+
+    before = commands.reference(group)
+    group.command("polish")(lambda: None)
+    assert "## `selfmoe polish`" not in before
+    assert "## `selfmoe polish`" in commands.reference(group)
+    option = click.Option(["--wax"], help="How much of it.")
+    group.get_command(None, "polish").params.append(option)
+    assert "| `--wax TEXT` | How much of it. |" in commands.reference(group)
+
+
+def test_a_new_setting_changes_the_page():
+    field = (int, Field(3, ge=1, lt=9, description="Coats of varnish."))
+    changed = create_model("Changed", __base__=RunConfig, coats=field)
+    row = "| `coats` | integer, ≥ 1, < 9 | `3` | Coats of varnish. |"
+    assert row in settings.sections(changed)
+    assert row not in settings.sections()
+
+
+def registry_with(*classes: type[Merge]) -> Registry:
+    module = ModuleType("varnish")
+    module.SELFMOE_API = 1
+    module.register_merges = hookspecs.hookimpl(lambda: classes)
+    found = Registry()
+    found.load("merge-varnish", OWN, "0", lambda: module)
+    assert found.plugins[0].ok, found.plugins[0].reason
+    return found
+
+
+def test_a_new_component_and_its_presets_change_the_pages():
+    class Varnish(Merge):
+        """Makes everything shine."""
+
+        name = "varnish"
+        presets: ClassVar = {"paper": {"coats": 2}}
+
+        class Config(ComponentConfig):
+            """Options."""
+
+            coats: int = Field(1, ge=1, description="How many.")
+
+        def compose(self, ctx):
+            raise NotImplementedError
+
+    found = registry_with(Varnish)
+    assert "| merge | `varnish` | Makes everything shine |" in plugins.installed(found)
+    options = settings.components(found)
+    assert "| key | values | default | paper | meaning |" in options
+    assert "| `coats` | integer, ≥ 1 | `1` | `2` | How many. |" in options
+
+
+def test_a_new_hook_changes_the_page():
+    module = SimpleNamespace(**vars(hookspecs))
+
+    @hookspecs.hookspec
+    def register_varnishes(colour):
+        """Return the varnishes. Since 9."""
+
+    module.register_varnishes = register_varnishes
+    assert "`register_varnishes(colour)`" in plugins.hooks(module)
+    assert "Return the varnishes. Since 9." in plugins.hooks(module)
+
+
+def test_an_error_without_entry_and_an_entry_without_error_are_refused():
+    class ShineError(errors.SelfmoeError):
+        """Too bright."""
+
+    more = SimpleNamespace(**vars(errors), ShineError=ShineError)
+    with pytest.raises(LookupError, match="ShineError"):
+        failures.catalogue(more)
+    fewer = SimpleNamespace(**{k: v for k, v in vars(errors).items() if k != "RunError"})
+    with pytest.raises(LookupError, match="RunError"):
+        failures.catalogue(fewer)
+
+
+def test_an_example_of_an_error_must_end_in_it():
+    with pytest.raises(LookupError, match="raises nothing"):
+        failures.message(errors.DataError, lambda: None)
+
+    def other() -> None:
+        raise errors.RunError("no")
+
+    with pytest.raises(LookupError, match="raises RunError"):
+        failures.message(errors.DataError, other)
+
+
+def test_a_module_without_a_place_in_the_tour_is_refused(tmp_path):
+    (tmp_path / "selfmoe" / "varnish").mkdir(parents=True)
+    (tmp_path / "selfmoe" / "errors.py").write_text('"""Errors."""\n')
+    assert sum(map(len, tour.order(tmp_path).values())) == 1
+    (tmp_path / "selfmoe" / "varnish" / "coat.py").write_text('"""A coat."""\n')
+    with pytest.raises(LookupError, match=r"selfmoe/varnish/coat\.py"):
+        tour.order(tmp_path)
+
+
+def test_a_benchmark_without_source_and_licence_is_refused(monkeypatch):
+    monkeypatch.delitem(benchmarks.SOURCES, "math/gsm8k")
+    with pytest.raises(LookupError, match="math/gsm8k"):
+        benchmarks.sections()
+
+
+def test_a_lost_marker_is_refused():
+    text = "a\n<!-- x: start -->\nold\n<!-- x: end -->\nb"
+    assert blocks.replaced(text, "x", "new\n", "f") == text.replace("old", "new")
+    for broken in (text.replace("start", "begin"), text.replace("end", "stop")):
+        with pytest.raises(LookupError, match="f has no block 'x'"):
+            blocks.replaced(broken, "x", "new\n", "f")
+
+
+# --- the page itself ------------------------------------------------------------------------------
+
+
+def test_the_tour_names_every_module_once_and_counts_its_lines():
+    found = [path for paths in tour.order().values() for path in paths]
+    assert len(found) == len(set(found)) == len(tour.modules())
+    lines = len((blocks.ROOT / "selfmoe" / "errors.py").read_text("utf-8").splitlines())
+    assert f"| `selfmoe/errors.py` | {lines} |" in tour.table_of_modules(counts=True)
+
+
+@pytest.mark.parametrize("one", list(benchmarks.found()), ids=lambda one: one.identity)
+def test_the_sample_data_is_read_as_documented(one):
+    benchmark: Benchmark = one.benchmark
+    if benchmark.needs_sandbox:
+        from selfmoe.sandbox import best_tier
+
+        if best_tier() is None:
+            pytest.skip("no sandbox here: generated code is not run")
+    docs = benchmark.items[:2]
+    assert docs
+    for doc in docs:
+        assert benchmark.score(doc, benchmark.gold(doc))["score"] == 1.0
+        assert benchmark.score(doc, benchmark.wrong(doc))["score"] == 0.0
+
+
+def test_text_is_not_taken_for_markup():
+    assert plain("a_b *c* <d> [e] $f$") == r"a\_b \*c\* \<d> \[e] \$f\$"
+    assert plain("``a_b`` and `c*d`") == "`a_b` and `c*d`"
+    assert plain("see https://a.org/b_c.") == "see <https://a.org/b_c>."
+    assert code("a`b") == "`` a`b ``"
+    assert table(("a",), [("b | c\nd",)]) == "| a |\n|---|\n| b \\| c d |\n"
+    assert block("text", "```\nx\n```").startswith("````text\n```")

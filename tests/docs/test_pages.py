@@ -1,0 +1,146 @@
+"""What the pages say by hand is complete: nothing public is missing, nothing named is gone."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+import selfmoe
+import selfmoe.testing
+from _generate.benchmarks import found as benchmarks
+from _generate.failures import classes
+from _generate.plugins import own
+from selfmoe import components, stages
+from selfmoe.config import RunConfig
+from selfmoe.registry import KINDS, registry
+from selfmoe.stages.overlap import LONG, SHORT
+
+ROOT = Path(__file__).parents[2]
+CODE = [
+    path for f in ("selfmoe", "domains", "routers", "plugins") for path in (ROOT / f).rglob("*.py")
+]
+
+
+def headings(text: str) -> list[str]:
+    return re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+
+
+def documented(text: str, module: str) -> set[str]:
+    """Return the names that a page documents from one module, by its directives."""
+    found, current = set(), ""
+    for line in text.splitlines():
+        if match := re.match(r"\.\. module:: (\S+)", line):
+            current = match[1]
+        elif (
+            match := re.match(r"\.\. (?:auto|py:)\w+:: (\w+)(?!\.)\b", line)
+        ) and current == module:
+            found.add(match[1])
+    return found
+
+
+def test_every_public_name_is_documented(pages):
+    assert documented(pages["python-api"], "selfmoe") == set(selfmoe.__all__)
+    assert documented(pages["python-api"], "selfmoe.testing") == set(selfmoe.testing.__all__)
+
+
+def test_every_kind_of_component_is_documented(pages):
+    found = documented(pages["plugins"], "selfmoe.components")
+    assert {base.__name__ for _, base in KINDS.values()} <= found
+    assert all(hasattr(components, name) for name in found)
+
+
+def test_the_check_on_names_notices(pages):
+    page = pages["python-api"].replace(".. autofunction:: load\n", "")
+    assert set(selfmoe.__all__) - documented(page, "selfmoe") == {"load"}
+
+
+def test_the_pipeline_has_a_section_a_stage_in_order(pages):
+    found = [h.partition(" ")[2] for h in headings(pages["pipeline"]) if re.match(r"\d\. ", h)]
+    names = [stage.__name__.rpartition(".")[2].capitalize() for stage in stages.STAGES]
+    assert found == [*names, "Report"]
+
+
+@pytest.mark.parametrize("kind", ["router", "merge"])
+def test_the_pipeline_has_a_section_a_composer(pages, kind):
+    found = " ".join(headings(pages["pipeline"]))
+    for entry in own(kind):
+        assert f"`{entry.cls.name}`" in found, f"describe {kind} {entry.cls.name} in pipeline.md"
+
+
+def test_the_numbers_of_the_pipeline_are_those_of_the_code(pages):
+    page = " ".join(pages["pipeline"].split())
+    settings, router = RunConfig(), registry().get("router", "topk").Config()
+    for text in (
+        rf"T = {settings.brainstorm.temperature:g},\ p = {settings.brainstorm.top_p}",
+        rf"\mathcal{{N}}(0, {router.init_std}^2)",
+        f"any run of {LONG} words",
+        f"runs of {SHORT} words",
+        f"({components.Domain.near_duplicate}; 1, so exact only",
+        f"the {100 * settings.report.confidence:.0f} % Wilson interval",
+    ):
+        assert text in page
+    assert router.train_k == "all"
+    assert registry().get("router", "topk").presets["paper"]["train_k"] == "k"
+
+
+def test_every_error_is_raised_somewhere():
+    made = {
+        node.func.id
+        for path in CODE
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+    assert {cls.__name__ for cls in classes()} <= made
+
+
+def test_the_exit_codes_are_those_of_the_command_line(pages):
+    table = pages["errors"].partition("## Exit codes")[2].partition("\n<!--")[0]
+    listed = {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)}
+    tree = ast.parse((ROOT / "selfmoe" / "cli" / "app.py").read_text("utf-8"))
+    ends = {
+        argument.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        if node.func.attr in ("exit", "_exit")
+        for argument in node.args
+        if isinstance(argument, ast.Constant)
+    }
+    assert ends
+    assert listed == {0, 2} | ends  # 0 and 2 are click's own
+
+
+def test_every_page_is_in_the_table_of_contents(pages):
+    listed = set(re.findall(r"^([a-z-]+)$", pages["index"], re.MULTILINE))
+    assert set(pages) - {"index"} == listed
+
+
+@pytest.mark.parametrize("name", ["log", "README"])
+def test_files_that_are_named_exist(texts, name):
+    for path in re.findall(r"`((?:results|tests|docs)/[\w./-]+)`", texts[name]):
+        assert (ROOT / path).exists(), path
+
+
+def test_the_security_page_has_every_tier():
+    from selfmoe.sandbox.tiers import TIERS, UNSAFE
+
+    text = (ROOT / "SECURITY.md").read_text("utf-8")
+    (header,) = [line for line in text.splitlines() if line.startswith("| | `")]
+    assert tuple(re.findall(r"`(\w+)`", header)) == (*TIERS, UNSAFE)
+
+
+@pytest.mark.parametrize("one", list(benchmarks()), ids=lambda one: one.identity)
+def test_every_benchmark_says_how_it_differs_from_the_stock_task(one):
+    if one.track != "mini":
+        about = inspect.getdoc(type(one.benchmark)) or ""
+        assert "Differs from lm-eval" in about
+
+
+def test_every_environment_variable_is_documented(pages):
+    code = "".join(path.read_text("utf-8") for path in CODE)
+    names = set(re.findall(r"\bSELFMOE_[A-Z]+\b", code)) - {"SELFMOE_API", "SELFMOE_COMPLETE"}
+    listed = set(re.findall(r"^\| `(SELFMOE_[A-Z]+)`", pages["config"], re.MULTILINE))
+    assert names == listed  # SELFMOE_COMPLETE is click's, between a shell and selfmoe
