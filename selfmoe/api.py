@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selfmoe.config import RunConfig, resolve
+from selfmoe.config import RunConfig
 from selfmoe.errors import RunError, unknown_name
 from selfmoe.execute import Outcome, execute
 from selfmoe.files import damage
@@ -16,6 +16,7 @@ from selfmoe.progress import Display
 from selfmoe.registry import LOCAL
 from selfmoe.reporting.report import write_report
 from selfmoe.reporting.results import read_results
+from selfmoe.resolve import resolve
 from selfmoe.rundir import RunDirectory
 from selfmoe.systems import EXPERT, System, attach
 from selfmoe.yaml_text import read_yaml_file
@@ -69,7 +70,7 @@ def run_plans(plans: list[Plan], display: Display) -> tuple[Run, Outcome]:
 
 
 def complete(config: RunConfig | str | Path) -> RunConfig:
-    """Return settings with everything filled in; see ``selfmoe.config.resolve``."""
+    """Return settings with everything filled in; see ``selfmoe.resolve.resolve``."""
     if isinstance(config, RunConfig):
         return resolve(config.model_dump(mode="json", exclude_unset=True), "RunConfig")
     path = Path(config)

@@ -11,13 +11,14 @@ from typing import Any
 from selfmoe.errors import DataError
 from selfmoe.files import sha256
 
-FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
+TOKENIZERS = ("tokenizer*", "vocab*", "merges.txt", "*.model", "*.tiktoken")
+FILES = ("*.json", "*.safetensors", "*.txt", *TOKENIZERS)
 """What belongs to a base: its hash covers these files."""
 
 CONFIG = "config.json"
+ADAPTER = "adapter_config.json"
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-TOKENIZERS = ("tokenizer*", "vocab*", "merges.txt", "*.model", "*.tiktoken")
 OTHER_WEIGHTS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack", "*.gguf")
 WRITERS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 """How transformers ends the names of models that write text."""
@@ -38,7 +39,7 @@ def check(name: str, path: Path) -> None:
         DataError: If something is missing, or the model is of another kind; says what to do.
     """
     where = f"base '{name}'"
-    if not (path / CONFIG).is_file():
+    if not (path / CONFIG).is_file() or (path / ADAPTER).is_file():
         raise DataError(f"{where}: {path} {_instead(path)}")
     _check_config(where, path, _read(where, path / CONFIG))
     _check_weights(where, path)
@@ -52,14 +53,20 @@ def check(name: str, path: Path) -> None:
 def identity(path: Path) -> str:
     """Return 10 hex digits over the names and contents of a base's files."""
     digest = hashlib.sha256()
-    for file in sorted({file for pattern in FILES for file in path.glob(pattern)}):
+    found = {file for pattern in FILES for file in path.glob(pattern) if file.is_file()}
+    for file in sorted(found):
         digest.update(f"{file.name}\0{sha256(file)}\0".encode())
     return digest.hexdigest()[:10]
 
 
 def _instead(path: Path) -> str:
-    """Return what a folder without configuration is."""
-    if (path / "adapter_config.json").is_file():
+    """Return what a folder is that is not a model alone."""
+    if (path / CONFIG).is_file():
+        return (
+            f"holds an adapter beside the model; with {ADAPTER} there, the model that it names "
+            f"would be loaded instead\n  Move {ADAPTER} and its weights to a folder of their own."
+        )
+    if (path / ADAPTER).is_file():
         return (
             "holds an adapter, not a model\n"
             "  Give the model it was trained on; experts are not a base."

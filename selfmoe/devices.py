@@ -38,7 +38,7 @@ def choose_dtype(name: str, device: str) -> str:
     """Return the number format; ``auto`` is bfloat16 where the device computes in it."""
     if name != "auto":
         return name
-    if device == "cpu":
+    if device.partition(":")[0] == "cpu":
         return "float32"
     import torch
 
@@ -48,8 +48,12 @@ def choose_dtype(name: str, device: str) -> str:
 
 def preferred(devices: Iterable[str]) -> str:
     """Return the kind of device that ``auto`` means where these are present."""
-    kinds = {device.partition(":")[0] for device in devices}
+    kinds = _kinds(devices)
     return next(kind for kind in PREFERRED if kind in kinds)
+
+
+def _kinds(devices: Iterable[str]) -> set[str]:
+    return {device.partition(":")[0] for device in devices}
 
 
 def present() -> list[str]:
@@ -75,6 +79,12 @@ def _unusable(name: str) -> str | None:
     """Return why a device does not compute, or ``None`` if it does."""
     import torch
 
+    try:
+        kind = torch.device(name).type
+    except RuntimeError:
+        return "torch knows no device of that name"
+    if kind in PREFERRED and kind not in _kinds(present()):
+        return f"there is no {kind} here, or this torch is built without it"
     try:
         float(torch.ones(1, device=name).sum())
     except (RuntimeError, AssertionError, ImportError) as error:

@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from selfmoe.checkpoints import TOKENIZERS
 from selfmoe.errors import DataError, did_you_mean
 
-FILES = ("*.json", "*.txt", "*.model", "model*.safetensors")
+FILES = ("*.json", "*.txt", "model*.safetensors", *TOKENIZERS)
 """What is fetched: configuration, tokenizer, and the weights that transformers reads."""
 
 _ID = re.compile(r"[^/@]+/[^/@]+(@.+)?")

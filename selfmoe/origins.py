@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from selfmoe.config import DEMO, RunConfig
+from selfmoe.config import PRESETS, RunConfig
 from selfmoe.registry import Kind
 
 Path = tuple[str, ...]
@@ -53,8 +53,7 @@ def _recommended(config: RunConfig) -> Iterator[tuple[str, Mapping[str, Any]]]:
     names, preset = config.registry, str(config.preset)
     base = str(config.base)
     advice = names.get("base", base).settings.get(preset, {}) if _is_plugin(config) else {}
-    if preset == "demo":
-        yield "preset demo", DEMO
+    yield f"preset {preset}", PRESETS.get(preset, {})
     yield f"base {base}", advice.get("run", {})
     for path, kind, name in components(config):
         own = names.get(kind, name).presets.get(preset)

@@ -8,8 +8,9 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from selfmoe.config import RunConfig, resolve
+from selfmoe.config import RunConfig
 from selfmoe.origins import components
+from selfmoe.resolve import resolve
 from selfmoe.settings import members
 from selfmoe.yaml_text import value_text
 

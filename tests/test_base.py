@@ -15,9 +15,10 @@ from safetensors.torch import load_file, save_file
 
 from selfmoe import base as bases
 from selfmoe import devices, hub
-from selfmoe.config import RunConfig, resolve
+from selfmoe.config import RunConfig
 from selfmoe.errors import DataError
 from selfmoe.mixture.storage import model_hash
+from selfmoe.resolve import resolve
 from selfmoe.testing.families import FAMILIES, tiny_model
 from selfmoe.testing.models import tiny_tokenizer
 

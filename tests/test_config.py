@@ -12,9 +12,10 @@ import yaml
 import selfmoe
 from selfmoe.api import complete, from_yaml
 from selfmoe.cli.run import parse_seeds
-from selfmoe.config import DEMO, RunConfig, resolve
+from selfmoe.config import PRESETS, RunConfig
 from selfmoe.errors import ConfigError
 from selfmoe.plan import make_plans
+from selfmoe.resolve import resolve
 from selfmoe.settings import assign, merge
 from selfmoe.yaml_text import read_yaml, read_yaml_file
 
@@ -90,7 +91,7 @@ def test_an_unknown_key_names_the_nearest(raw: dict[str, Any], where: str, hint:
         ({"domains": []}, "domains", "at least one"),
         ({"domains": "math"}, "domains", 'a list, as in [a, b]; got "math"'),
         ({"track": "bench"}, "track", "'mini' or 'benchmark'"),
-        ({"preset": "papers"}, "preset", "'demo' or 'paper'"),
+        ({"preset": "papers"}, "preset", "only: demo, paper"),
         ({"seed": -1}, "seed", "between 0 and 2**63 - 1"),
         ({"seed": 2**63}, "seed", "between 0 and 2**63 - 1"),
         ({"seed": "x"}, "seed", "integer"),
@@ -265,7 +266,7 @@ def test_nothing_given_is_the_shipped_base_with_its_preset() -> None:
     assert (config.base, config.preset, config.track) == ("seedling", "demo", "mini")
     assert config.out == Path("runs/demo")
     assert config.domains == ["coding", "knowledge", "math", "reasoning"]
-    assert config.brainstorm.n == DEMO["brainstorm"]["n"]
+    assert config.brainstorm.n == PRESETS["demo"]["brainstorm"]["n"]
     assert set(config.compose or {}) == {"mixse", "instance", "ties", "dare"}
     assert config.specialise.trainer == "lora"
 
@@ -296,7 +297,7 @@ def test_explicit_values_win_even_where_they_are_defaults() -> None:
     config = resolve({"preset": "demo", "brainstorm": {"n": 5000}, "evaluate": {"limit": None}})
     assert config.brainstorm.n == 5000
     assert config.evaluate.limit is None
-    assert config.brainstorm.batch_size == DEMO["brainstorm"]["batch_size"]
+    assert config.brainstorm.batch_size == PRESETS["demo"]["brainstorm"]["batch_size"]
 
 
 def test_null_means_the_default_where_there_is_one() -> None:
@@ -377,7 +378,7 @@ def test_settings_can_be_written_in_python() -> None:
     full = complete(config)
     assert (full.out, full.data_dir) == (Path("runs/x"), Path("data").absolute())
     assert full.brainstorm.n == 5
-    assert full.brainstorm.batch_size == DEMO["brainstorm"]["batch_size"]
+    assert full.brainstorm.batch_size == PRESETS["demo"]["brainstorm"]["batch_size"]
     assert full.root_seeds == [0, 1]
 
 

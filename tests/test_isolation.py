@@ -14,7 +14,6 @@ from lm_eval.api.model import CachingLM
 from safetensors.torch import load_file, save_file
 
 import selfmoe
-from selfmoe.config import resolve
 from selfmoe.errors import RunError
 from selfmoe.evaluation import evaluate, harness
 from selfmoe.files import damage
@@ -22,6 +21,7 @@ from selfmoe.mixture.adapters import adapter_hash
 from selfmoe.plan import Plan, make_plans
 from selfmoe.records import Source
 from selfmoe.registry import registry
+from selfmoe.resolve import resolve
 from selfmoe.testing.models import random_adapter, tiny_llama, tiny_tokenizer
 
 TWINS = {

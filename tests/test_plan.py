@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from selfmoe.config import resolve
 from selfmoe.errors import ConfigError
 from selfmoe.plan import Plan, make_plans
+from selfmoe.resolve import resolve
 
 
 @pytest.fixture

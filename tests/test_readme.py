@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from _generate.blocks import CARD, updated
-from selfmoe.config import resolve
 from selfmoe.records import Source
 from selfmoe.registry import Registry
+from selfmoe.resolve import resolve
 from selfmoe.testing import DomainContract
 
 ROOT = Path(__file__).parents[1]

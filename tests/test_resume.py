@@ -18,11 +18,11 @@ import torch
 import yaml
 
 from selfmoe import api
-from selfmoe.config import resolve
 from selfmoe.errors import SelfmoeError, StageError
 from selfmoe.execute import execute
 from selfmoe.plan import Job, make_plans
 from selfmoe.progress import Display
+from selfmoe.resolve import resolve
 from selfmoe.settings import assign
 
 SETTINGS: Mapping[str, Any] = {

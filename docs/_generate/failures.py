@@ -31,7 +31,7 @@ class Failure(NamedTuple):
 
 
 def _setting() -> None:
-    from selfmoe.config import resolve
+    from selfmoe.resolve import resolve
 
     resolve({"brainstorm": {"shot": 4}, "evaluate": {"limit": 0}}, "run.yaml")
 

@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 
 from _generate.markdown import code, paragraphs, plain, table
 from _generate.plugins import own
-from selfmoe.config import DEMO, Preset, RunConfig
+from selfmoe.config import PRESETS, RunConfig
 from selfmoe.registry import Entry, Registry
 
 _BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
@@ -32,7 +32,7 @@ def sections(model: type[BaseModel] = RunConfig) -> str:
 
 def presets(found: Registry | None = None) -> str:
     """Return the settings that a preset or a base's advice changes, beside their defaults."""
-    columns: dict[str, Mapping[str, Any]] = {"demo": flat(DEMO)}
+    columns: dict[str, Mapping[str, Any]] = {"demo": flat(PRESETS["demo"])}
     for entry in own("base", found):
         for preset, advice in entry.cls.settings.items():  # type: ignore[attr-defined]
             if advice.get("run"):
@@ -64,7 +64,7 @@ def _component(entry: Entry, found: Registry | None) -> Iterator[str]:
     cls = entry.cls
     yield f"### {entry.kind} `{cls.name}`\n"
     yield _about(cls)
-    columns = {preset: cls.presets.get(preset, {}) for preset in get_args(Preset)}
+    columns = {preset: cls.presets.get(preset, {}) for preset in PRESETS}
     for base in own("base", found):
         for preset, advice in base.cls.settings.items():  # type: ignore[attr-defined]
             columns[f"{preset}, base {base.cls.name}"] = advice.get("options", {}).get(cls.name, {})

@@ -32,7 +32,7 @@ TOUR = (
         "2. From settings to a plan",
         "Settings are checked at once, names are looked up in the registry, and the stages add "
         "their tasks. Nothing here loads a model.",
-        "config.py settings.py origins.py schema.py template.py yaml_text.py registry.py "
+        "config.py resolve.py settings.py origins.py schema.py template.py yaml_text.py registry.py "
         "plan.py rundir.py files.py randomness.py",
     ),
     Chapter(

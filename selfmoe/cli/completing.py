@@ -64,10 +64,20 @@ def words(*known: str) -> Complete:
     return lambda ctx, param, text: _matching(list(known), text)
 
 
+def presets(ctx: click.Context, param: click.Parameter, text: str) -> list[CompletionItem]:
+    """Return the presets of the base that is asked for, else of the default one."""
+    from selfmoe.registry import registry
+    from selfmoe.resolve import known_presets
+
+    known, base = registry(), ctx.params.get("base")
+    bases = [base] if base in known.names("base") else known.defaults("base")
+    return _matching(known_presets(known.get("base", bases[0]) if bases else None), text)
+
+
 def keys(ctx: click.Context, param: click.Parameter, text: str) -> list[CompletionItem]:
     """Return the settings that ``--set`` may change, as ``section.key=``."""
-    from selfmoe.config import resolve
     from selfmoe.origins import leaves
+    from selfmoe.resolve import resolve
 
     paths = leaves(resolve({}).model_dump(mode="json"))
     return _matching([".".join(path) + "=" for path, _ in paths], text)

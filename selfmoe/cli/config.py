@@ -34,8 +34,8 @@ def show(
       selfmoe config show --preset paper --set brainstorm.n=500
       selfmoe config show --domains math --json
     """
-    from selfmoe.config import resolve
     from selfmoe.origins import origins
+    from selfmoe.resolve import resolve
     from selfmoe.yaml_text import settings_lines
 
     raw = raw_settings(config, assignments, seeds, flags)

@@ -140,13 +140,17 @@ def _traced(base: LoadedBase, prompt: str, max_new_tokens: int, coloured: bool) 
 
 
 def trace_tokens(base: LoadedBase, prompt: str, answer: str) -> tuple[list[int], list[list[float]]]:
-    """Return the answer's token ids and, for each, the experts' weights averaged over blocks."""
+    """Return the answer's token ids and, for each, the experts' weights averaged over blocks.
+
+    Read again, an answer can have more tokens than it was written with: it is cut at the context.
+    """
     import torch
 
     model: Any = base.model
-    start = len(base.tokenizer(prompt).input_ids)
-    new = base.tokenizer(answer, add_special_tokens=False).input_ids
-    ids = torch.tensor([[*base.tokenizer(prompt).input_ids, *new]], device=model.device)
+    old = base.tokenizer(prompt).input_ids
+    start = len(old)
+    new = base.tokenizer(answer, add_special_tokens=False).input_ids[: base.context - start]
+    ids = torch.tensor([[*old, *new]], device=model.device)
     with torch.inference_mode(), model.mixture.record(trace=True) as record:
         model(input_ids=ids)
     return new, record.traces[0].weights[0, start:].tolist()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from selfmoe.cli.completing import keys, names, words
+from selfmoe.cli.completing import keys, names, presets, words
 from selfmoe.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -53,8 +53,8 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--preset",
-    shell_complete=words("demo", "paper"),
-    help="Budgets: demo (minutes) or paper (the paper's recipe).",
+    shell_complete=presets,
+    help="Budgets: demo (minutes), paper (the paper's recipe), or one of the base's own.",
 )
 @click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
 def command(
@@ -76,8 +76,8 @@ def command(
       selfmoe run --base ./my-model --preset paper --track benchmark --data-dir data
       selfmoe run --base Qwen/Qwen3-0.6B-Base --device cuda --dtype bfloat16
     """
-    from selfmoe.config import resolve
     from selfmoe.plan import make_plans
+    from selfmoe.resolve import resolve
 
     complete = resolve(raw_settings(config, assignments, seeds, flags), str(config or "settings"))
     plans = make_plans(complete)

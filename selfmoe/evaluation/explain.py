@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from selfmoe.components import Benchmark
-from selfmoe.config import RunConfig, resolve
+from selfmoe.config import RunConfig
 from selfmoe.errors import RunError, unknown_name
 from selfmoe.evaluation.answers import describe
 from selfmoe.evaluation.benchmarks import benchmarks_of
 from selfmoe.files import damage, read_jsonl
+from selfmoe.resolve import resolve
 from selfmoe.rundir import RunDirectory
 
 Doc = Mapping[str, Any]

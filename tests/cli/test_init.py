@@ -10,9 +10,10 @@ import pytest
 import yaml
 
 from selfmoe.api import from_yaml
-from selfmoe.config import RunConfig, resolve
+from selfmoe.config import RunConfig
 from selfmoe.origins import leaves
 from selfmoe.registry import registry
+from selfmoe.resolve import resolve
 from selfmoe.schema import settings_schema
 from selfmoe.template import template
 from selfmoe.yaml_text import read_yaml

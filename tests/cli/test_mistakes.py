@@ -150,7 +150,8 @@ SETTINGS = [
     Mistake("run --track bench",
         one("track: Input should be 'mini' or 'benchmark'; got \"bench\".")),
     Mistake("run --preset papers",
-        one("preset: Input should be 'demo' or 'paper'; got \"papers\".")),
+        one("preset: there is no 'papers' for this base, only: demo, paper; "
+            "did you mean 'paper'?")),
     Mistake("run --set specialise.trainer=lara",
         one("specialise.trainer: no trainer named 'lara'; did you mean 'lora'? "
             f"{available('trainer')}")),
@@ -208,7 +209,7 @@ SETTINGS = [
     Mistake("run --seed=-1", one("seed: must lie between 0 and 2**63 - 1.")),
     Mistake("run --out .", one("out: must name a folder of its own, not the current one.")),
     Mistake("config show --preset tiny",
-        one("preset: Input should be 'demo' or 'paper'; got \"tiny\".")),
+        one("preset: there is no 'tiny' for this base, only: demo, paper.")),
 ]
 
 YAML = [
@@ -344,7 +345,7 @@ BASES = [
         {"bert/config.json": '{"architectures": ["BertForMaskedLM"], "model_type": "bert"}',
          "bert/model.safetensors": "x", "bert/tokenizer.json": "{}"}),
     Mistake("run --device tpu9",
-        "device 'tpu9' cannot be used: Invalid device string: 'tpu9'\n"
+        "device 'tpu9' cannot be used: torch knows no device of that name\n"
         "  There is: DEVICES. Give one of them, or auto."),
     Mistake("run --dtype float8",
         one("dtype: Input should be 'auto', 'float32', 'bfloat16' or 'float16'; got \"float8\".")),

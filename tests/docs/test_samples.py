@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from selfmoe.cli.app import cli as group
-from selfmoe.config import resolve
 from selfmoe.records import Source
 from selfmoe.registry import Registry
+from selfmoe.resolve import resolve
 from selfmoe.testing import DomainContract
 
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from selfmoe.base import find_base, load_base
-from selfmoe.config import resolve
 from selfmoe.mixture import compose
 from selfmoe.prompts import alpaca
 from selfmoe.records import Instruction
+from selfmoe.resolve import resolve
 from selfmoe.testing.models import random_adapter
 
 PROMPTS = [

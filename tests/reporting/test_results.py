@@ -13,7 +13,6 @@ import pytest
 from rich.console import Console
 from scipy.stats import t
 
-from selfmoe.config import resolve
 from selfmoe.errors import DataError
 from selfmoe.evaluation.statistics import wilson
 from selfmoe.execute import Outcome, manifest_of
@@ -22,6 +21,7 @@ from selfmoe.plan import Plan, make_plans
 from selfmoe.reporting.cells import Cells
 from selfmoe.reporting.results import collect, read_results, write_results
 from selfmoe.reporting.tables import print_results, scores_table
+from selfmoe.resolve import resolve
 
 SETTINGS = {
     "domains": ["math", "knowledge"],
