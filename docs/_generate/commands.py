@@ -18,7 +18,22 @@ def reference(group: click.Group | None = None) -> str:
 
         group = cli
     context = click.Context(group, info_name="selfmoe")
-    return "\n".join([_options(group, context), *_commands(group, context)])
+    return "\n".join(
+        [_overview(group, context), _options(group, context), *_commands(group, context)]
+    )
+
+
+def _overview(group: click.Group, context: click.Context) -> str:
+    """Return one row a command, with a link to its section."""
+    rows = []
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        about = plain(command.get_short_help_str(limit=200))
+        rows.append(
+            (f"[{code(f'{context.command_path} {name}')}](#{context.command_path}-{name})", about)
+        )
+    return table(("command", "what it does"), rows)
 
 
 def _commands(group: click.Group, context: click.Context) -> Iterator[str]:
@@ -33,7 +48,7 @@ def _commands(group: click.Group, context: click.Context) -> Iterator[str]:
 
 def _section(command: click.Command, context: click.Context) -> str:
     usage = f"{context.command_path} {' '.join(command.collect_usage_pieces(context))}"
-    parts = [f"## `{context.command_path}`\n", *_prose(command.help or ""), block("text", usage)]
+    parts = [f"## `{context.command_path}`\n", block("text", usage), *_prose(command.help or "")]
     return "\n".join([*parts, _options(command, context)])
 
 
@@ -52,6 +67,8 @@ def _prose(text: str) -> Iterator[str]:
 
 
 def _options(command: click.Command, context: click.Context) -> str:
-    records = [parameter.get_help_record(context) for parameter in command.get_params(context)]
+    """Return the options; what an argument is, the help text says."""
+    options = [p for p in command.params if isinstance(p, click.Option)]
+    records = [option.get_help_record(context) for option in options]
     rows = [(code(name), plain(text)) for name, text in filter(None, records)]
-    return table(("option", "meaning"), rows)
+    return table(("option", "meaning"), rows) if rows else ""

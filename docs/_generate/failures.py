@@ -96,7 +96,8 @@ CATALOGUE: Mapping[str, Failure] = {
     ),
     "PluginError": Failure(
         "when a plugin is loaded; the plugin is then marked as broken and its reason shown by "
-        "`selfmoe list-plugins`, while all others go on working",
+        "`selfmoe list-plugins`, while all others go on working; a run stops only if it needs the "
+        "plugin, or if it is the `selfmoe_plugin.py` beside its run file",
         "upgrade or remove the plugin, or tell its author",
         _plugin,
     ),

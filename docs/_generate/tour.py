@@ -26,14 +26,16 @@ TOUR = (
         "1. What there is",
         "The contracts and the records that pass between them. Read these first; everything else "
         "is an implementation of them.",
-        "hookspecs.py components.py records.py errors.py __init__.py __main__.py",
+        "hookspecs.py components/__init__.py components/component.py components/base.py "
+        "components/domain.py components/benchmark.py components/trainer.py "
+        "components/composer.py records.py errors.py __init__.py __main__.py",
     ),
     Chapter(
         "2. From settings to a plan",
         "Settings are checked at once, names are looked up in the registry, and the stages add "
         "their tasks. Nothing here loads a model.",
-        "config.py resolve.py settings.py origins.py schema.py template.py yaml_text.py registry.py "
-        "plan.py rundir.py files.py randomness.py",
+        "config.py resolve.py settings.py origins.py schema.py template.py yaml_text.py "
+        "registry.py plan.py rundir.py files.py randomness.py",
     ),
     Chapter(
         "3. Doing what the plan says",
