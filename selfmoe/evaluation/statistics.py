@@ -38,3 +38,22 @@ def wilson(successes: float, n: int, level: float = 0.95) -> tuple[float, float]
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = z / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def confident(
+    value: float, stderr: float, freedom: int | None, level: float
+) -> tuple[float, float]:
+    """Return half the interval of an estimate, and the two-sided p that its true value is 0.
+
+    Args:
+        value: The estimate.
+        stderr: Its standard error, at least 0.
+        freedom: Degrees of freedom of Student's t; ``None`` for the normal distribution.
+        level: How sure the interval is, 0..1.
+    """
+    from scipy.stats import norm, t
+
+    law = norm if freedom is None else t(freedom)
+    if stderr == 0:
+        return 0.0, 1.0 if value == 0 else 0.0
+    return float(law.ppf(0.5 + level / 2)) * stderr, 2 * float(law.sf(abs(value) / stderr))

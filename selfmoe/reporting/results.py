@@ -10,9 +10,10 @@ from statistics import fmean, stdev
 from typing import Any
 
 from selfmoe.errors import DataError
-from selfmoe.evaluation.statistics import wilson
+from selfmoe.evaluation.statistics import confident, wilson
 from selfmoe.files import write_json
 from selfmoe.reporting.cells import Cells, Json, read_json
+from selfmoe.reporting.paired import compare
 from selfmoe.systems import System
 
 
@@ -59,6 +60,7 @@ def collect(cells: Cells) -> Json:
         "interval": "items" if len(cells.seeds) == 1 else "root seeds",
         "confidence": level,
         "systems": [_system(system, scores, level) for system in cells.systems],
+        "paired": compare(cells, level),
         "routing": _routing(scores, "all"),
         "routing_response": _routing(scores, "response"),
         "data": {seed: _yields(cells, seed) for seed in cells.seeds},
@@ -115,7 +117,8 @@ def _average_interval(scores: Sequence[Json], level: float) -> tuple[float | Non
     value = fmean(score["value"] for score in scores)
     if all("by_seed" in score for score in scores):
         averages = [fmean(row) for row in zip(*(s["by_seed"] for s in scores), strict=True)]
-        half = _student(level, len(averages) - 1) * stdev(averages) / sqrt(len(averages))
+        stderr = stdev(averages) / sqrt(len(averages))
+        half, _ = confident(value, stderr, len(averages) - 1, level)
         return max(0.0, value - half), min(1.0, value + half)
     below = sqrt(sum((score["value"] - score["low"]) ** 2 for score in scores)) / len(scores)
     above = sqrt(sum((score["high"] - score["value"]) ** 2 for score in scores)) / len(scores)
@@ -135,7 +138,7 @@ def _combine(rows: Sequence[Json], level: float, seeded: bool) -> Json:
         low, high = wilson(value * rows[0]["n"], rows[0]["n"], level)
     else:
         stderr = stdev(values) / sqrt(len(values))
-        half = _student(level, len(values) - 1) * stderr
+        half, _ = confident(value, stderr, len(values) - 1, level)
         low, high = max(0.0, value - half), min(1.0, value + half)
         score |= {"interval": "root seeds", "by_seed": values}
     lenient = _mean([row["lenient"] for row in rows])
@@ -147,12 +150,6 @@ def _combine(rows: Sequence[Json], level: float, seeded: bool) -> Json:
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return fmean(known) if known and len(known) == len(values) else None
-
-
-def _student(level: float, freedom: int) -> float:
-    from scipy.stats import t
-
-    return float(t.ppf(0.5 + level / 2, freedom))
 
 
 def _routing(seeds: Sequence[Mapping[str, Any]], part: str) -> Json:

@@ -9,7 +9,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from selfmoe.progress import duration
-from selfmoe.reporting.html import routing, scores, traces, work
+from selfmoe.reporting.html import pairs, routing, scores, traces, work
 from selfmoe.reporting.html.numbers import count, percent, plural, points
 from selfmoe.reporting.html.palette import COLOURS
 from selfmoe.reporting.html.visible import short, visible
@@ -64,6 +64,7 @@ def _content(results: Json, details: Json) -> dict[str, Any]:
         "tables": scores.tables(results),
         "notes": scores.notes(results),
         "averages": scores.averages(results),
+        "pairs": pairs.pairs(results),
         "panels": scores.panels(results),
         "protocols": scores.protocols(results),
         "routed": routing.routed_systems(details),

@@ -1,0 +1,109 @@
+"""Differences between systems on the same items: what chance does to both cancels."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from math import sqrt
+from pathlib import Path
+from statistics import fmean, stdev, variance
+from typing import Any
+
+from selfmoe.errors import DataError
+from selfmoe.evaluation.statistics import confident
+from selfmoe.reporting.cells import Cells, Json, read_json
+
+Answers = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""``system -> benchmark -> item -> values`` of one root seed, target benchmarks only."""
+
+MEASURES = ("score", "lenient")
+
+
+def compare(cells: Cells, level: float) -> Json | None:
+    """Return every system's average less the reference's, measured item by item.
+
+    The reference is the first composition of the run. With one root seed, interval and p speak of
+    the items (the benchmarks' variances of the differences add up; normal), with several of the
+    root seeds (Student's t on the seeds' differences).
+
+    Args:
+        cells: The run.
+        level: How sure the intervals are, 0..1.
+
+    Returns:
+        ``{"reference": name, "systems": {name: {"score": ..., "lenient": ...}}}``, each with
+        ``difference``, ``low``, ``high`` (in -1..1) and ``p`` (two-sided), or ``None`` where not
+        both answered the same items; ``None`` if the run has no composition.
+    """
+    reference = next((s.name for s in cells.systems if s.kind in ("router", "merge")), None)
+    if reference is None:
+        return None
+    seeds = [_answers(cells, seed) for seed in cells.seeds]
+    others = [system.name for system in cells.systems if system.name != reference]
+    return {
+        "reference": reference,
+        "systems": {
+            name: {key: _compare(seeds, name, reference, key, level) for key in MEASURES}
+            for name in others
+        },
+    }
+
+
+def _answers(cells: Cells, seed: str) -> Answers:
+    found: dict[str, dict[str, Any]] = {}
+    for label, folder in cells.of(seed, "evaluate"):
+        for path in folder.glob("*.samples.jsonl"):
+            about = read_json(path.with_name(path.name.replace(".samples.jsonl", ".json")))
+            if about["role"] == "target":
+                found.setdefault(label.partition("/")[0], {})[about["benchmark"]] = _rows(path)
+    return found
+
+
+def _rows(path: Path) -> Mapping[str, Mapping[str, Any]]:
+    try:
+        rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        return {row["id"]: {key: row.get(key) for key in MEASURES} for row in rows}
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"cannot read {path}: {error}; run the same command again") from None
+
+
+def _compare(
+    seeds: Sequence[Answers], one: str, other: str, measure: str, level: float
+) -> Json | None:
+    """Return one comparison; ``None`` if it cannot be made in every root seed."""
+    found = [
+        _differences(answers.get(one, {}), answers.get(other, {}), measure) for answers in seeds
+    ]
+    known = [differences for differences in found if differences]
+    if len(known) < len(seeds):
+        return None
+    averages = [fmean(map(fmean, differences)) for differences in known]
+    if len(averages) == 1:
+        (parts,) = known
+        spread = sum(variance(part) / len(part) for part in parts if len(part) > 1)
+        return _estimate(averages[0], sqrt(spread) / len(parts), None, level)
+    return _estimate(
+        fmean(averages), stdev(averages) / sqrt(len(averages)), len(averages) - 1, level
+    )
+
+
+def _differences(
+    one: Mapping[str, Mapping[str, Any]], other: Mapping[str, Mapping[str, Any]], measure: str
+) -> list[list[float]] | None:
+    """Return the differences of one root seed by benchmark, or ``None`` if any is missing."""
+    if not one or one.keys() != other.keys():
+        return None
+    found = []
+    for name, rows in one.items():
+        pairs = [
+            (row[measure], other[name].get(item, {}).get(measure)) for item, row in rows.items()
+        ]
+        if not pairs or len(rows) != len(other[name]) or any(None in pair for pair in pairs):
+            return None
+        found.append([a - b for a, b in pairs])
+    return found
+
+
+def _estimate(value: float, stderr: float, freedom: int | None, level: float) -> Json:
+    half, p = confident(value, stderr, freedom, level)
+    return {"difference": value, "low": value - half, "high": value + half, "p": p}
