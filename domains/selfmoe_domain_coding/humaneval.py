@@ -39,10 +39,10 @@ class HumanEval(UpstreamBenchmark):
     3. the prompt and the text with its first line, then with all lines, moved to the body's indent:
        templates and tokenizers drop leading spaces.
 
-    Differs from lm-eval: as `humaneval` prompts are the same. lm-eval takes form 1 only, and no
-    fences off; programs run in the sandbox, for 5 seconds instead of 3; an answer has 512 tokens
-    instead of 1 024. The stop strings are lm-eval's in its own template; in the Alpaca template
-    there are none, since programs may hold several functions.
+    Differs from lm-eval's `humaneval`: that takes form 1 only, and no fences off; programs run in
+    the sandbox, for 5 seconds instead of 3; an answer has 512 tokens instead of 1 024. The stop
+    strings are lm-eval's in its own template; in the Alpaca template there are none, since programs
+    may hold several functions.
     """
 
     name = "humaneval"

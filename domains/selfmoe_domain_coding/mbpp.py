@@ -39,9 +39,9 @@ class MBPP(UpstreamBenchmark):
     Markdown fence, or what the first fenced block holds. It is run, followed by the problem's
     set-up code and its three tests; the challenge tests are not used.
 
-    Differs from lm-eval: as `mbpp` prompts are the same. Markdown fences are taken off; set-up code
-    is run, too; programs run in the sandbox, for 10 seconds instead of 3 (one reference solution
-    takes 2); an answer has 512 tokens instead of 256.
+    Differs from lm-eval's `mbpp`: Markdown fences are taken off; set-up code is run, too; programs
+    run in the sandbox, for 10 seconds instead of 3 (one reference solution takes 2); an answer has
+    512 tokens instead of 256.
     """
 
     name = "mbpp"

@@ -36,7 +36,7 @@ class MMLU(UpstreamBenchmark):
     Items are taken from the subjects in turn, so that a limit covers them evenly. Only subjects
     whose files are there are asked; ``extra`` says which.
 
-    Differs from lm-eval (`mmlu`): one benchmark for all subjects, each item counting the same;
+    Differs from lm-eval's `mmlu`: one benchmark for all subjects, each item counting the same;
     dev questions that come back among the items are never seeds.
     """
 

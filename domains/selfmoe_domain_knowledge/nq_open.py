@@ -30,7 +30,7 @@ class NQOpen(ShortAnswers):
     what stands before its first full stop or comma. Items are the dev questions, for tuning the
     500 training questions after the first 25, which are the pool of examples.
 
-    Differs from lm-eval (`nq_open`): the examples are the first five of the training file, or of
+    Differs from lm-eval's `nq_open`: the examples are the first five of the training file, or of
     the reserved questions, instead of random ones; generation stops at the line's end only (lm-eval
     also at "." and ",", see ``lenient``); articles are dropped wherever they stand; up to 32 new
     tokens instead of 256.

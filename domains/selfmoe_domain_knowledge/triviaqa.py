@@ -38,7 +38,7 @@ class TriviaQA(ShortAnswers):
     their id, which is the same for files and the hub: the first 25 are the pool of examples, of the
     others every twentieth is kept for tuning.
 
-    Differs from lm-eval (`triviaqa`): examples and tuning items are taken from the validation
+    Differs from lm-eval's `triviaqa`: examples and tuning items are taken from the validation
     questions, which are fewer by them; a question of both files is asked once; generation stops at
     the line's end only (lm-eval also at "." and ",", see ``lenient``); articles are dropped; names
     in the data set's normalised form are right, too; up to 32 new tokens instead of 256.

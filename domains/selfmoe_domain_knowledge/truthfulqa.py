@@ -34,8 +34,9 @@ class TruthfulQA(UpstreamBenchmark):
     The score of a question is a share in 0..1, not only 0 or 1. The six questions and answers that
     open every prompt are lm-eval's and none of the items.
 
-    Differs from lm-eval: an option that is listed twice counts once, and one that is listed both as
-    true and as false is left out. From the file, options stand in the order of its columns.
+    Differs from lm-eval's `truthfulqa_mc2`: an option that is listed twice counts once, and one
+    that is listed both as true and as false is left out. From the file, options stand in the order
+    of its columns.
     """
 
     name = "truthfulqa"

@@ -32,7 +32,7 @@ class GSM8K(UpstreamBenchmark):
     ``score`` asks for a marked answer ("The answer is N" or "#### N", the first one counts);
     ``lenient`` takes the last number of a completion that marks none.
 
-    Differs from lm-eval (`gsm8k_cot`): "#### N" is a mark, too, as in the data itself; numbers are
+    Differs from lm-eval's `gsm8k_cot`: "#### N" is a mark, too, as in the data itself; numbers are
     compared as numbers, so "1,200.00" is "1200"; a problem of the training file is an item when
     tuning.
     """

@@ -50,9 +50,9 @@ class MathProblems(UpstreamBenchmark):
     them equivalent; ``extra`` says which of the two was at work. Subjects take turns, so that a
     limit covers them evenly. For tuning, the training problems are items.
 
-    Differs from lm-eval: one benchmark for all subjects; answers are compared as said above instead
-    of with `minerva_math`'s own normaliser; up to 512 new tokens instead of lm-eval's 256; problems
-    that are among the four examples are no items.
+    Differs from lm-eval's `minerva_math`: one benchmark for all subjects; answers are compared as
+    said above instead of with a normaliser of its own; up to 512 new tokens instead of 256;
+    problems that are among the four examples are no items.
     """
 
     name = "math"

@@ -21,7 +21,7 @@ SETTINGS = {
     "respond": {"max_new_tokens": 8, "samples": 1},
     "specialise": {"options": {"max_steps": 2, "lr": 0.01}},
     "compose": {"mixse": {"router": "topk"}, "instance": {"merge": "instance"}},
-    "evaluate": {"limit": 2, "base_shots": 0},
+    "evaluate": {"limit": 2, "base_shots": 0, "benchmarks": ["anything/mini"]},
     "out": "runs/mine",
 }
 

@@ -23,6 +23,12 @@ def test_every_block_is_up_to_date(file):
     assert blocks.updated(file) == text, "run: python docs/update.py"
 
 
+def test_a_block_that_is_not_up_to_date_is_noticed(monkeypatch):
+    monkeypatch.setitem(blocks.BLOCKS, ("docs/errors.md", "catalogue"), lambda: "other\n")
+    text = (blocks.ROOT / "docs" / "errors.md").read_text("utf-8")
+    assert blocks.updated("docs/errors.md") != text
+
+
 # --- what is new in the code and not on the page is noticed ---------------------------------------
 
 

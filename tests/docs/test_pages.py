@@ -15,6 +15,7 @@ from _generate.benchmarks import found as benchmarks
 from _generate.failures import classes
 from _generate.plugins import own
 from selfmoe import components, stages
+from selfmoe.cli.app import COMMANDS
 from selfmoe.config import RunConfig
 from selfmoe.registry import KINDS, registry
 from selfmoe.stages.overlap import LONG, SHORT
@@ -132,15 +133,40 @@ def test_the_security_page_has_every_tier():
     assert tuple(re.findall(r"`(\w+)`", header)) == (*TIERS, UNSAFE)
 
 
+STOCK_TASKS = {
+    "bbh_cot_fewshot", "gsm8k_cot", "hellaswag", "humaneval", "mbpp", "minerva_math", "mmlu",
+    "nq_open", "piqa", "triviaqa", "truthfulqa_mc2",
+}  # fmt: skip
+"""Names of lm-eval's tasks that benchmarks are asked as; lm-eval takes long to list its own."""
+
+
 @pytest.mark.parametrize("one", list(benchmarks()), ids=lambda one: one.identity)
 def test_every_benchmark_says_how_it_differs_from_the_stock_task(one):
     if one.track != "mini":
         about = inspect.getdoc(type(one.benchmark)) or ""
-        assert "Differs from lm-eval" in about
+        (task,) = re.findall(r"^Differs from lm-eval's `+(\w+)`+: \S", about, re.MULTILINE)
+        assert task in STOCK_TASKS
+
+
+def variables(code: str) -> set[str]:
+    """Return the environment variables that some code names."""
+    not_read = {"SELFMOE_API", "SELFMOE_COMPLETE"}  # the latter is between a shell and click
+    return set(re.findall(r"\bSELFMOE_[A-Z_]+\b", code)) - not_read
 
 
 def test_every_environment_variable_is_documented(pages):
-    code = "".join(path.read_text("utf-8") for path in CODE)
-    names = set(re.findall(r"\bSELFMOE_[A-Z]+\b", code)) - {"SELFMOE_API", "SELFMOE_COMPLETE"}
-    listed = set(re.findall(r"^\| `(SELFMOE_[A-Z]+)`", pages["config"], re.MULTILINE))
-    assert names == listed  # SELFMOE_COMPLETE is click's, between a shell and selfmoe
+    listed = set(re.findall(r"^\| `(SELFMOE_[A-Z_]+)`", pages["config"], re.MULTILINE))
+    assert variables("".join(path.read_text("utf-8") for path in CODE)) == listed
+
+
+def test_the_check_on_variables_notices():
+    assert variables('os.environ["SELFMOE_VARNISH_COATS"]') == {"SELFMOE_VARNISH_COATS"}
+
+
+def test_the_changelog_names_what_a_user_can_ask_for():
+    text = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    unnamed = [name for name in COMMANDS if not re.search(rf"\b{name}\b", text)]
+    unnamed += [e.cls.name for e in own() if not re.search(rf"\b{e.cls.name}\b", text)]
+    shown = {one.benchmark.name.replace("-", "").lower() for one in benchmarks()} - {"mini"}
+    plain = re.sub(r"[^a-z0-9]", "", text.lower())
+    assert unnamed + [name for name in sorted(shown) if name not in plain] == []
