@@ -53,7 +53,7 @@ def confident(
     """
     from scipy.stats import norm, t
 
-    law = norm if freedom is None else t(freedom)
     if stderr == 0:
-        return 0.0, 1.0 if value == 0 else 0.0
+        return 0.0, float(value == 0)
+    law = norm if freedom is None else t(freedom)
     return float(law.ppf(0.5 + level / 2)) * stderr, 2 * float(law.sf(abs(value) / stderr))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from selfmoe.files import cannot_write
 from selfmoe.reporting.html.palette import colour
 from selfmoe.reporting.html.routing import PARTS, shares
+from selfmoe.reporting.html.scores import as_score
 from selfmoe.reporting.html.visible import short
 from selfmoe.reporting.html.work import thinned
 from selfmoe.reporting.tables import benchmarks_of_role
@@ -75,10 +76,7 @@ def _new(width: float, height: float) -> Figure:
 
 def _averages(systems: Sequence[Json]) -> Figure:
     figure = _new(6, 0.8 + 0.28 * len(systems))
-    rows = [
-        (s, {"value": s["average"], "low": s["average_low"], "high": s["average_high"]})
-        for s in systems
-    ]
+    rows = [(s, as_score(s)) for s in systems]
     _forest(figure.subplots(), rows, "average over the targets, %")
     return figure
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from math import sqrt
 from pathlib import Path
 from statistics import fmean, stdev, variance
 from typing import Any
 
-from selfmoe.errors import DataError
 from selfmoe.evaluation.statistics import confident
+from selfmoe.files import read_jsonl
 from selfmoe.reporting.cells import Cells, Json, read_json
 
 Answers = Mapping[str, Mapping[str, Mapping[str, Any]]]
@@ -33,7 +32,8 @@ def compare(cells: Cells, level: float) -> Json | None:
     Returns:
         ``{"reference": name, "systems": {name: {"score": ..., "lenient": ...}}}``, each with
         ``difference``, ``low``, ``high`` (in -1..1) and ``p`` (two-sided), or ``None`` where not
-        both answered the same items; ``None`` if the run has no composition.
+        both answered the same items, two a benchmark at least; ``None`` if the run has no
+        composition. Differences without spread have neither interval nor p.
     """
     reference = next((s.name for s in cells.systems if s.kind in ("router", "merge")), None)
     if reference is None:
@@ -54,17 +54,13 @@ def _answers(cells: Cells, seed: str) -> Answers:
     for label, folder in cells.of(seed, "evaluate"):
         for path in folder.glob("*.samples.jsonl"):
             about = read_json(path.with_name(path.name.replace(".samples.jsonl", ".json")))
-            if about["role"] == "target":
+            if about["role"] == "target" and not about["not_run"]:
                 found.setdefault(label.partition("/")[0], {})[about["benchmark"]] = _rows(path)
     return found
 
 
 def _rows(path: Path) -> Mapping[str, Mapping[str, Any]]:
-    try:
-        rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-        return {row["id"]: {key: row.get(key) for key in MEASURES} for row in rows}
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"cannot read {path}: {error}; run the same command again") from None
+    return {row["id"]: {key: row.get(key) for key in MEASURES} for row in read_jsonl(path)}
 
 
 def _compare(
@@ -80,7 +76,7 @@ def _compare(
     averages = [fmean(map(fmean, differences)) for differences in known]
     if len(averages) == 1:
         (parts,) = known
-        spread = sum(variance(part) / len(part) for part in parts if len(part) > 1)
+        spread = sum(variance(part) / len(part) for part in parts)
         return _estimate(averages[0], sqrt(spread) / len(parts), None, level)
     return _estimate(
         fmean(averages), stdev(averages) / sqrt(len(averages)), len(averages) - 1, level
@@ -98,12 +94,14 @@ def _differences(
         pairs = [
             (row[measure], other[name].get(item, {}).get(measure)) for item, row in rows.items()
         ]
-        if not pairs or len(rows) != len(other[name]) or any(None in pair for pair in pairs):
+        if len(pairs) < 2 or len(rows) != len(other[name]) or any(None in pair for pair in pairs):
             return None
         found.append([a - b for a, b in pairs])
     return found
 
 
 def _estimate(value: float, stderr: float, freedom: int | None, level: float) -> Json:
+    if stderr == 0 and value != 0:  # all differ by the same: how far that may be off is not known
+        return {"difference": value, "low": None, "high": None, "p": None}
     half, p = confident(value, stderr, freedom, level)
     return {"difference": value, "low": value - half, "high": value + half, "p": p}

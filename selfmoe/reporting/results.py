@@ -49,6 +49,7 @@ def collect(cells: Cells) -> Json:
     """
     config, manifest = cells.config, cells.manifest
     scores = [_scores(cells, seed) for seed in cells.seeds]
+    targets = _targets(scores)
     level = config["report"]["confidence"]
     seeds = config["seed"]
     return {
@@ -59,7 +60,7 @@ def collect(cells: Cells) -> Json:
         "seeds": seeds if isinstance(seeds, list) else [seeds],
         "interval": "items" if len(cells.seeds) == 1 else "root seeds",
         "confidence": level,
-        "systems": [_system(system, scores, level) for system in cells.systems],
+        "systems": [_system(system, scores, targets, level) for system in cells.systems],
         "paired": compare(cells, level),
         "routing": _routing(scores, "all"),
         "routing_response": _routing(scores, "response"),
@@ -81,48 +82,86 @@ def _scores(cells: Cells, seed: str) -> dict[str, dict[str, Json]]:
     return found
 
 
-def _system(system: System, seeds: Sequence[Mapping[str, Any]], level: float) -> Json:
+def _targets(seeds: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the target benchmarks that any system was asked in any root seed."""
+    rows = [row for systems in seeds for scores in systems.values() for row in scores.items()]
+    return list(dict.fromkeys(name for name, score in rows if score["role"] == "target"))
+
+
+def _system(
+    system: System, seeds: Sequence[Mapping[str, Any]], targets: Sequence[str], level: float
+) -> Json:
+    """Return one system's scores and their average over the targets.
+
+    Over several root seeds, the average is that of the seeds in which all targets have a score;
+    ``covers`` says how many targets the average is of, and how many there are.
+    """
     per_seed = [scores.get(system.name, {}) for scores in seeds]
-    names = dict.fromkeys(name for scores in per_seed for name in scores)
-    benchmarks = {name: [s[name] for s in per_seed if name in s] for name in names}
     seeded = system.kind != "base"  # no root seed touches the base
-    scores = {name: _combine(rows, level, seeded) for name, rows in benchmarks.items()}
-    target = [
-        score
-        for name, score in scores.items()
-        if benchmarks[name][0]["role"] == "target" and score["value"] is not None
-    ]
-    low, high = _average_interval(target, level)
+    names = dict.fromkeys(name for scores in per_seed for name in scores)
+    scores = {
+        name: _combine([s[name] for s in per_seed if name in s], level, seeded) for name in names
+    }
+    known = [name for name in targets if scores.get(name, {"value": None})["value"] is not None]
+    if seeded and len(seeds) > 1:
+        average = _over_seeds([_average(s, targets) for s in per_seed], level)
+    else:
+        average = _over_items([scores[name] for name in known], level)
     return {
         "name": system.name,
         "kind": system.kind,
         "scores": scores,
-        "average": fmean(score["value"] for score in target) if target else None,
-        "average_low": low,
-        "average_high": high,
-        "average_lenient": _mean([s["lenient"] for s in target]),
-        "covers": [len(target), sum(rows[0]["role"] == "target" for rows in benchmarks.values())],
+        **average,
+        "covers": [len(known), len(targets)],
     }
 
 
-def _average_interval(scores: Sequence[Json], level: float) -> tuple[float | None, float | None]:
-    """Return the interval of the mean of some scores.
+def _average(
+    scores: Mapping[str, Json], targets: Sequence[str]
+) -> tuple[float, float | None] | None:
+    """Return one root seed's strict and lenient average, or ``None`` if a target is missing."""
+    found = [scores[name] for name in targets if name in scores]
+    if len(found) < len(targets) or any(score["value"] is None for score in found) or not found:
+        return None
+    return fmean(score["value"] for score in found), _mean([s["lenient"] for s in found])
 
-    Over root seeds: Student's t on the averages, since a seed moves all benchmarks together. Over
-    items: the benchmarks' own intervals, whose halves add up in squares (R. G. Newcombe,
-    Statistics in Medicine 17, 1998, method 10, for a mean instead of a difference).
+
+def _over_seeds(averages: Sequence[tuple[float, float | None] | None], level: float) -> Json:
+    """Return the mean of the root seeds' averages; Student's t, for a seed moves all benchmarks."""
+    known = [average for average in averages if average is not None]
+    if not known:
+        return _summary(None, None, None, None)
+    values = [strict for strict, _ in known]
+    value, lenient = fmean(values), _mean([loose for _, loose in known])
+    if len(values) == 1:
+        return _summary(value, None, None, lenient)
+    half, _ = confident(value, stdev(values) / sqrt(len(values)), len(values) - 1, level)
+    return _summary(value, max(0.0, value - half), min(1.0, value + half), lenient)
+
+
+def _over_items(scores: Sequence[Json], level: float) -> Json:
+    """Return the mean of some scores, its interval made of theirs.
+
+    The halves of the intervals add up in squares (R. G. Newcombe, Statistics in Medicine 17, 1998,
+    method 10, for a mean instead of a difference).
     """
     if not scores:
-        return None, None
+        return _summary(None, None, None, None)
     value = fmean(score["value"] for score in scores)
-    if all("by_seed" in score for score in scores):
-        averages = [fmean(row) for row in zip(*(s["by_seed"] for s in scores), strict=True)]
-        stderr = stdev(averages) / sqrt(len(averages))
-        half, _ = confident(value, stderr, len(averages) - 1, level)
-        return max(0.0, value - half), min(1.0, value + half)
     below = sqrt(sum((score["value"] - score["low"]) ** 2 for score in scores)) / len(scores)
     above = sqrt(sum((score["high"] - score["value"]) ** 2 for score in scores)) / len(scores)
-    return value - below, value + above
+    return _summary(value, value - below, value + above, _mean([s["lenient"] for s in scores]))
+
+
+def _summary(
+    value: float | None, low: float | None, high: float | None, lenient: float | None
+) -> Json:
+    return {
+        "average": value,
+        "average_low": low,
+        "average_high": high,
+        "average_lenient": lenient,
+    }
 
 
 def _combine(rows: Sequence[Json], level: float, seeded: bool) -> Json:

@@ -46,7 +46,7 @@ def scores_table(results: Json, role: str = "target") -> Table:
     benchmarks = benchmarks_of_role(results, role)
     for name in [*map(escape, benchmarks), *(("average", "gain") if target else ())]:
         table.add_column(name, justify="right")
-    base = results["systems"][0]["average"]
+    base = results["systems"][0]
     best = best_system(results["systems"])
     previous = None
     for system in results["systems"]:
@@ -56,7 +56,7 @@ def scores_table(results: Json, role: str = "target") -> Table:
         cells = [_score(system["scores"].get(name)) for name in benchmarks]
         style = "bold" if system["name"] == best else ""
         if target:
-            cells += [_average(system), _gain(system["average"], base)]
+            cells += [_average(system), _gain(system, base)]
         table.add_row(system["name"], system["kind"], *cells, style=style)
     return table
 
@@ -64,12 +64,14 @@ def scores_table(results: Json, role: str = "target") -> Table:
 def _average(system: Json) -> str:
     average = _percent(system["average"], system.get("average_lenient"))
     covered, targets = system["covers"]
-    return average if covered == targets else f"{average} over {covered} of {targets}"
+    return average if is_complete(system) else f"{average} over {covered} of {targets}"
 
 
 def best_system(systems: Sequence[Json]) -> str | None:
-    """Return the name of the system with the highest average, the base itself left out."""
-    scored = [s for s in systems if s["kind"] != "base" and s["average"] is not None]
+    """Return the name of the system with the highest average over all targets, bases left out."""
+    scored = [
+        s for s in systems if s["kind"] != "base" and s["average"] is not None and is_complete(s)
+    ]
     best = max(scored, key=lambda s: s["average"], default=None)
     return best["name"] if best else None
 
@@ -91,8 +93,22 @@ def _percent(value: float | None, lenient: float | None = None, half: float | No
     return f"{100 * value:.1f}{spread}{loose}"
 
 
-def _gain(value: float | None, base: float | None) -> str:
-    return "–" if value is None or base is None else f"{100 * (value - base):+.1f}"
+def gain(system: Json, base: Json) -> float | None:
+    """Return a system's average less the base's, if both are over all targets."""
+    if not (is_complete(system) and is_complete(base)) or system["average"] is None:
+        return None
+    return float(system["average"] - base["average"])
+
+
+def is_complete(system: Json) -> bool:
+    """Return whether a system has a score on every target."""
+    covered, targets = system["covers"]
+    return bool(covered == targets)
+
+
+def _gain(system: Json, base: Json) -> str:
+    value = gain(system, base)
+    return "–" if value is None else f"{100 * value:+.1f}"
 
 
 def legend(results: Json) -> str:
@@ -108,6 +124,7 @@ def legend(results: Json) -> str:
     ]
     if results["interval"] != "items":
         lines.append("No root seed touches the base: its interval is over items.")
+        lines += _incomplete(results)
     if any(score["lenient"] is not None for score in scores):
         lines.append("Strict: right and in the prescribed form. In brackets: right in any form.")
     if benchmarks_of_role(results, "non-target"):
@@ -119,6 +136,18 @@ def legend(results: Json) -> str:
     if over:
         lines.append(f"{over} answers scored 0 because the prompt did not fit the context.")
     return "\n".join(lines)
+
+
+def _incomplete(results: Json) -> list[str]:
+    """Return a line on the scores that not every root seed has."""
+    asked = len(results["seeds"])
+    found = [
+        f"{system['name']} on {name}: {len(score.get('by_seed', [0]))} of {asked}"
+        for system in results["systems"]
+        for name, score in system["scores"].items()
+        if system["kind"] != "base" and len(score.get("by_seed", [0])) < asked
+    ]
+    return [f"Not every root seed has a score: {'; '.join(found)}."] if found else []
 
 
 def routing_table(results: Json) -> Table | None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from scipy import stats
 
+from selfmoe.files import write_jsonl
 from selfmoe.reporting.cells import Cells
 from selfmoe.reporting.html.numbers import points
 from selfmoe.reporting.paired import compare
@@ -129,3 +130,40 @@ def test_the_page_shows_it(fake_run: Callable[..., Path], tmp_path: Path) -> Non
     assert "Compared with mixse, answer by answer" in page
     assert f">{points(ours['difference'], 0)}<" in page
     assert "normal, over the items" in page
+
+
+def test_characters_that_end_lines_elsewhere_are_text(
+    fake_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    run = fake_run(tmp_path)
+    answered(run)
+    before = of(run)
+    for path in run.rglob("*.samples.jsonl"):
+        rows = [json.loads(line) for line in path.read_text("utf-8").split("\n") if line]
+        write_jsonl(path, [{**row, "prompt": "a\u2028b\u0085c\x1d"} for row in rows])
+    assert of(run) == before
+
+
+def test_differences_without_spread_are_not_sure(
+    fake_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    run = fake_run(tmp_path, domains=["math"])
+    answered(run, n=6)
+    manifest = json.loads((run / "manifest.json").read_text())
+    ties = manifest["cells"]["0"]["evaluate/ties/math/mini"]["path"]
+    for path in run.rglob("*.samples.jsonl"):
+        right = float(path.parent == run / ties)
+        rows = [{"id": str(i), "score": right, "lenient": None} for i in range(6)]
+        write_jsonl(path, rows)
+    found = of(run)["systems"]
+    assert found["ties"]["score"] == {"difference": 1.0, "low": None, "high": None, "p": None}
+    assert found["ties"]["lenient"] is None
+    assert "+100.0" in write_report(run).read_text("utf-8")
+
+
+def test_what_neither_was_asked_is_left_out(fake_run: Callable[..., Path], tmp_path: Path) -> None:
+    run = fake_run(tmp_path, sick="coding")
+    values = answered(run)
+    assert of(run)["systems"]["base"]["score"]["difference"] == pytest.approx(
+        fmean(values["base", "math", 0]) - fmean(values["mixse", "math", 0])
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from io import StringIO
 from math import sqrt
 from pathlib import Path
@@ -19,8 +20,9 @@ from selfmoe.execute import Outcome, manifest_of
 from selfmoe.files import SEAL, write_json
 from selfmoe.plan import Plan, make_plans
 from selfmoe.reporting.cells import Cells
+from selfmoe.reporting.html.scores import averages
 from selfmoe.reporting.results import collect, read_results, write_results
-from selfmoe.reporting.tables import print_results, scores_table
+from selfmoe.reporting.tables import best_system, print_results, scores_table
 from selfmoe.resolve import resolve
 
 SETTINGS = {
@@ -124,6 +126,37 @@ def test_several_root_seeds(tmp_path: Path) -> None:
     assert score["stderr"] == pytest.approx(stderr)
     assert score["low"] == pytest.approx(score["value"] - half)
     assert score["high"] == pytest.approx(score["value"] + half)
+
+
+@pytest.mark.parametrize("seeds", [2, 3])
+def test_a_missing_score_is_neither_averaged_nor_hidden(tmp_path: Path, seeds: int) -> None:
+    plans = finished(tmp_path, seed=list(range(seeds)))
+    (task,) = [t for t in plans[0].tasks if t.name == "evaluate mixse/math/mini"]
+    shutil.rmtree(task.cell.path)
+    results = collected(plans)
+    (mixse,) = [system for system in results["systems"] if system["name"] == "mixse"]
+    whole = [
+        fmean(score_of(f"mixse/{domain}", root) for domain in ("math", "knowledge"))
+        for root in range(1, seeds)
+    ]
+    assert mixse["average"] == pytest.approx(fmean(whole))
+    assert (mixse["average_low"] is None) == (seeds == 2)
+    assert f"mixse on math/mini: {seeds - 1} of {seeds}" in shown(results)
+    marks = averages(results).marks
+    assert [mark.name for mark in marks] == [s["name"] for s in results["systems"]]
+
+
+def test_averages_over_other_targets_are_not_compared(tmp_path: Path) -> None:
+    plans = finished(tmp_path)
+    (task,) = [t for t in plans[0].tasks if t.name == "evaluate mixse/math/mini"]
+    shutil.rmtree(task.cell.path)
+    results = collected(plans)
+    (mixse,) = [system for system in results["systems"] if system["name"] == "mixse"]
+    assert mixse["covers"] == [1, 2]
+    (row,) = [line for line in shown(results).splitlines() if "mixse " in line and "over 1" in line]
+    assert "over 1 of 2" in row
+    assert row.rstrip(" │").endswith("–")
+    assert best_system(results["systems"]) != "mixse"
 
 
 def test_what_was_not_run_has_no_value(tmp_path: Path) -> None:

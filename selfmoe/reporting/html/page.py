@@ -13,6 +13,7 @@ from selfmoe.reporting.html import pairs, routing, scores, traces, work
 from selfmoe.reporting.html.numbers import count, percent, plural, points
 from selfmoe.reporting.html.palette import COLOURS
 from selfmoe.reporting.html.visible import short, visible
+from selfmoe.reporting.tables import best_system, gain
 
 Json = Mapping[str, Any]
 
@@ -119,17 +120,15 @@ def _lead(results: Json, details: Json) -> str:
 
 def _tiles(results: Json, details: Json) -> Iterator[Tile]:
     systems, data = results["systems"], results["data"]
-    base = systems[0]["average"]
-    composed = [s for s in systems if s["kind"] in ("router", "merge") and s["average"] is not None]
-    if base is not None:
-        yield Tile("Base, average", f"{percent(base)} %", _spread(systems[0]))
-    if composed:
-        best = max(composed, key=lambda system: system["average"])
-        label = f"Best composition: {best['name']}"
+    base = systems[0]
+    named = best_system([system for system in systems if system["kind"] != "expert"])
+    if base["average"] is not None:
+        yield Tile("Base, average", f"{percent(base['average'])} %", _spread(base))
+    for best in (system for system in systems if system["name"] == named):
+        label = f"Best composition: {named}"
         yield Tile(label, f"{percent(best['average'])} %", _spread(best))
-        if base is not None:
-            gain = points(best["average"], base)
-            yield Tile("Its gain over the base", gain, "points on average")
+        if (value := gain(best, base)) is not None:
+            yield Tile("Its gain over the base", points(value, 0.0), "points on average")
     if kept := sum(counts["kept"] for domains in data.values() for counts in domains.values()):
         experts = len(details["config"]["domains"]) * len(data)
         yield Tile("Self-made examples", count(kept), f"for {plural(experts, 'expert')}")

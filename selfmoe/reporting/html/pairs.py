@@ -55,5 +55,6 @@ def _difference(estimate: Json | None) -> Difference:
     if estimate is None:
         return Difference()
     value, low, high = (points(estimate[key], 0.0) for key in ("difference", "low", "high"))
-    p = estimate["p"]
+    if (p := estimate["p"]) is None:
+        return Difference(value)
     return Difference(value, f"[{low}, {high}]", "< 0.001" if p < 0.001 else f"{p:.3f}")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from selfmoe.reporting.html.numbers import percent, points, position
-from selfmoe.reporting.tables import benchmarks_of_role, best_system, legend
+from selfmoe.reporting.tables import benchmarks_of_role, best_system, gain, legend
 
 Json = Mapping[str, Any]
 
@@ -76,7 +76,7 @@ def tables(results: Json) -> list[Table]:
 
 def _rows(results: Json, benchmarks: Sequence[str]) -> list[Row]:
     systems = results["systems"]
-    base, best = systems[0]["average"], best_system(systems)
+    base, best = systems[0], best_system(systems)
     kinds = [None, *(system["kind"] for system in systems)]
     return [
         Row(
@@ -84,7 +84,7 @@ def _rows(results: Json, benchmarks: Sequence[str]) -> list[Row]:
             kind=system["kind"],
             cells=[_cell(system["scores"].get(name)) for name in benchmarks],
             average=_average(system),
-            gain="" if system is systems[0] else points(system["average"], base),
+            gain="" if system is base else points(gain(system, base), 0.0),
             best=system["name"] == best,
             first=kinds[index] not in (None, system["kind"]),
         )
@@ -118,23 +118,22 @@ def averages(results: Json) -> Panel | None:
     """Return the averages over all targets, each with its interval."""
     systems = results["systems"]
     marks = [
-        _mark(system, _as_score(system), best_system(systems))
+        _mark(system, as_score(system), best_system(systems))
         for system in systems
         if system["average"] is not None
     ]
     return (
-        Panel("Average over the targets", "", _line(_as_score(systems[0])), marks)
-        if marks
-        else None
+        Panel("Average over the targets", "", _line(as_score(systems[0])), marks) if marks else None
     )
 
 
-def _as_score(system: Json) -> Json:
-    value = system["average"]
+def as_score(system: Json) -> Json:
+    """Return a system's average in the shape of a score; without an interval it has no width."""
+    value, low, high = (system[key] for key in ("average", "average_low", "average_high"))
     return {
         "value": value,
-        "low": system.get("average_low", value),
-        "high": system.get("average_high", value),
+        "low": value if low is None else low,
+        "high": value if high is None else high,
         "lenient": system.get("average_lenient"),
     }
 
