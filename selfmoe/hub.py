@@ -34,9 +34,10 @@ def download(name: str, plugins: Iterable[str]) -> Path:
 
     try:
         folder = snapshot_download(model, revision=revision or None, allow_patterns=[*FILES])
-        return _with_weights(name, Path(folder))
-    except (OSError, ValueError) as error:  # all that the hub raises is one or the other
+    except Exception as error:  # a connection that breaks raises types of several libraries
         reason, advice = _explain(error, model, revision)
+    else:
+        return _with_weights(name, Path(folder))
     raise DataError(
         f"base '{name}' is no folder here and could not be had from the hub: {reason}\n"
         f"  {advice}\n  {choices}"

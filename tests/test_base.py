@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from selfmoe import base as bases
-from selfmoe import devices, hub
+from selfmoe import checkpoints, devices, hub
 from selfmoe.config import RunConfig
 from selfmoe.errors import DataError
+from selfmoe.generation import generate
 from selfmoe.mixture.storage import model_hash
 from selfmoe.resolve import resolve
 from selfmoe.testing.families import FAMILIES, tiny_model
-from selfmoe.testing.models import tiny_tokenizer
+from selfmoe.testing.models import random_adapter, tiny_llama, tiny_tokenizer
 
 WEIGHTS = "model.safetensors"
 
@@ -84,6 +86,54 @@ def test_dtype(folder: Path) -> None:
     assert next(load(folder, dtype="bfloat16").model.parameters()).dtype == torch.bfloat16
 
 
+def without(folder: Path, *names: str) -> None:
+    """Take special tokens from a saved tokenizer; they stay in its vocabulary."""
+    path = folder / "tokenizer_config.json"
+    saved = json.loads(path.read_text())
+    path.write_text(json.dumps({k: v for k, v in saved.items() if k not in names}))
+
+
+@pytest.mark.parametrize("ends", [256, [256, 5]])
+@pytest.mark.parametrize("lacks", [(), ("pad_token",), ("pad_token", "eos_token")])
+def test_tokenizers_without_padding_or_end(folder: Path, lacks: tuple[str, ...], ends: Any) -> None:
+    without(folder, "bos_token", *lacks)
+    edit(folder, "generation_config.json", eos_token_id=ends)
+    edit(folder, "tokenizer_config.json", padding_side="right")
+    base = load(folder)
+    settled = base.model.generation_config
+    assert base.tokenizer.eos_token == "<eos>"
+    assert base.tokenizer.pad_token == ("<eos>" if lacks else "<pad>")
+    assert base.tokenizer.padding_side == "left"
+    assert settled.eos_token_id == ends
+    assert settled.pad_token_id == base.tokenizer.pad_token_id
+    prompts = ["Add 1.", "How many legs have three spiders?"]
+    texts = [generate(base.model, base.tokenizer, [p], max_new_tokens=6)[0] for p in prompts]
+    assert generate(base.model, base.tokenizer, prompts, max_new_tokens=6) == texts
+
+
+def test_each_of_several_ends_ends_a_text(folder: Path) -> None:
+    plain = load(folder)
+    ids = plain.tokenizer("Add 1.", return_tensors="pt").input_ids
+    first = int(plain.model(ids).logits[0, -1].argmax())
+    edit(folder, "generation_config.json", eos_token_id=[256, first])
+    base = load(folder)
+    (written,) = generate(base.model, base.tokenizer, ["Add 1."], max_new_tokens=4)
+    assert (written.text, written.finished) == ("", True)
+
+
+@pytest.mark.parametrize(
+    ("model", "tokenizer", "context"),
+    [(2048, 10**30, 2048), (2048, 77, 77), (99, 10**30, 99)],
+)
+def test_the_context_is_what_model_and_tokenizer_read(
+    folder: Path, model: int, tokenizer: int, context: int
+) -> None:
+    edit(folder, "tokenizer_config.json", model_max_length=tokenizer)
+    base = load(folder)
+    base.model.config.max_position_embeddings = model
+    assert bases._context(base.model, base.tokenizer) == context
+
+
 # --- the hash ------------------------------------------------------------------------------------
 
 
@@ -103,6 +153,31 @@ def test_a_change_of_any_part_changes_the_hash(folder: Path, file: str) -> None:
     else:
         edit(folder, file, something="else")
     assert find(folder).hash != before
+
+
+OTHER_FILES = ("special_tokens_map.json", "generation_config.json", "merges.txt", "vocab.txt")
+OTHER_FILES += ("vocab.bpe", "tokenizer.model", "tokenizer.model.v3", "own.model", "own.tiktoken")
+
+
+@pytest.mark.parametrize("file", [*OTHER_FILES, "model-00002-of-00002.safetensors"])
+def test_every_file_of_a_base_counts(folder: Path, file: str) -> None:
+    found = [checkpoints.identity(folder)]
+    for content in ("one", "two"):
+        (folder / file).write_text(content)
+        found.append(checkpoints.identity(folder))
+    (folder / file).rename(folder / f"vocab-{file}")
+    found.append(checkpoints.identity(folder))
+    assert len(set(found)) == 4
+    assert any(fnmatch(file, pattern) for pattern in hub.FILES), "not fetched from the hub"
+
+
+@pytest.mark.parametrize("file", ["README.md", "model.py", "pytorch_model.bin", "odd.gguf"])
+def test_what_no_base_is_made_of_does_not_count(folder: Path, file: str) -> None:
+    before = checkpoints.identity(folder)
+    (folder / file).write_text("x")
+    (folder / "notes.txt").mkdir()
+    assert checkpoints.identity(folder) == before
+    assert not any(fnmatch(file, pattern) for pattern in hub.FILES), "fetched from the hub"
 
 
 def swap_weights(folder: Path) -> None:
@@ -242,6 +317,12 @@ def test_an_adapter_is_no_base(folder: Path) -> None:
     refused(lambda: find(folder), "an adapter, not a model", "the model it was trained on")
 
 
+def test_an_adapter_beside_a_model_would_change_it(folder: Path, tmp_path: Path) -> None:
+    adapter = random_adapter(tiny_llama(num_hidden_layers=2), tmp_path / "adapter")
+    shutil.copytree(adapter, folder, dirs_exist_ok=True)
+    refused(lambda: find(folder), "an adapter beside the model", "adapter_config.json", "Move")
+
+
 def test_blocks_that_cannot_be_told_stop_a_run_with_routers_only(folder: Path) -> None:
     routed = {"mixse": {"router": "topk"}}
     merged = {"ties": {"merge": "ties"}}
@@ -321,6 +402,7 @@ def failure(name: str) -> Exception:
         (lambda: failure("RepositoryNotFoundError"), ["no model 'owner/tiny'", "hf auth login"]),
         (lambda: failure("RevisionNotFoundError"), ["no revision 'v9'", "branch, tag or commit"]),
         (lambda: OSError(28, "No space left on device"), ["No space left", "hf download"]),
+        (lambda: Exception("The read timed out"), ["timed out", "Try again", "hf download"]),
         (lambda: ValueError("odd"), ["odd", "hf download owner/tiny --revision v9"]),
     ],
 )
@@ -373,6 +455,7 @@ def test_a_device_that_is_none(name: str) -> None:
 
 def test_dtypes() -> None:
     assert devices.choose_dtype("auto", "cpu") == "float32"
+    assert devices.choose_dtype("auto", "cpu:0") == "float32"
     assert devices.choose_dtype("auto", "mps") == "bfloat16"
     assert devices.choose_dtype("float16", "cpu") == "float16"
 

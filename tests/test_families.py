@@ -15,6 +15,11 @@ import torch
 from tokenizers import Regex, decoders
 
 import selfmoe
+from selfmoe.base import find_base, load_base
+from selfmoe.evaluation import evaluate
+from selfmoe.records import Source
+from selfmoe.registry import registry
+from selfmoe.resolve import resolve
 from selfmoe.testing.families import FAMILIES, tiny_model
 from selfmoe.testing.models import tiny_tokenizer
 
@@ -24,6 +29,8 @@ COMPOSE = {
     "instance": {"merge": "instance"},
     "ties": {"merge": "ties"},
     "dare": {"merge": "dare"},
+    "mean": {"merge": "mean"},
+    "random": {"router": "random"},
 }
 SYSTEMS = ["base", "expert-anything", "expert-whatever", *COMPOSE]
 PROMPT = "Double 21."
@@ -34,18 +41,29 @@ def family(request):
     return request.param
 
 
-def write_base(family, folder):
-    """Save a random model and its tokenizer as transformers does."""
+@pytest.fixture
+def dtype():
+    return "float32"
+
+
+def write_base(family, folder, context=1024):
+    """Save a random model and its tokenizer as transformers does.
+
+    As in the real ones, Gemma's texts begin with a token of their own, and the tokenizers of GPT-2
+    and GPT-NeoX have no padding.
+    """
     tokenizer = tiny_tokenizer(bos=family.startswith("gemma"))
+    if family.startswith("gpt"):
+        tokenizer.pad_token = None
     lines = [decoders.Replace(Regex("$"), "\n"), decoders.Fuse()]
     tokenizer.backend_tokenizer.decoder = decoders.Sequence(lines)
-    sizes = {"num_hidden_layers": 2, "max_position_embeddings": 1024}
+    sizes = {"num_hidden_layers": 2, "max_position_embeddings": context}
     tiny_model(family, vocab_size=len(tokenizer), **sizes).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 
 @pytest.fixture
-def finished(family, plugin_code, tmp_path):
+def finished(family, dtype, plugin_code, tmp_path):
     """Return a finished run on a saved model."""
     write_base(family, tmp_path / "base")
     code, changed = re.subn(r"stop=tuple\(.*?\)", r'stop=("\\n",)', plugin_code)
@@ -55,6 +73,7 @@ def finished(family, plugin_code, tmp_path):
         selfmoe.RunConfig(
             base=str(tmp_path / "base"),
             device="cpu",
+            dtype=dtype,
             plugin_dir=tmp_path,
             domains=["anything", "whatever"],
             out=tmp_path / "run",
@@ -82,6 +101,14 @@ def test_two_steps_of_everything(finished, cli):
     assert "anything" in said.stdout
 
 
+@pytest.mark.parametrize(("family", "dtype"), [("gemma2", "bfloat16")], indirect=["family"])
+def test_two_steps_in_bfloat16(finished):
+    assert [system["name"] for system in finished.results["systems"]] == SYSTEMS
+    model, _ = selfmoe.load(finished.path, "mixse")
+    assert {parameter.dtype for parameter in model.model.parameters()} == {torch.bfloat16}
+    answers_as_stored(finished)
+
+
 @torch.no_grad()
 def answers_as_stored(finished):
     """Check that every system loads, answers otherwise than the base, and generates."""
@@ -93,3 +120,27 @@ def answers_as_stored(finished):
         plain = logits if plain is None else plain
         assert torch.equal(logits, plain) == (system == "base"), system
         assert model.generate(**inputs, max_new_tokens=2).shape[1] > inputs.input_ids.shape[1]
+
+
+def test_learned_positions_are_never_exceeded(tmp_path):
+    """GPT-2 cannot read past its last position: what is too long loses examples, then its turn."""
+    write_base("gpt2", tmp_path / "base", context=340)
+    settings = resolve({"base": str(tmp_path / "base"), "domains": ["math"], "device": "cpu"})
+    base = load_base(find_base(settings), settings)
+    assert base.context == 340
+    seen = []
+    base.model.transformer.wpe.register_forward_pre_hook(lambda _, args: seen.append(args[0].max()))
+    (benchmark,) = registry().configure("domain", "math").benchmarks(Source("mini", None, "test"))
+    how = {"benchmark_id": "math/mini", "context": base.context, "limit": 12}
+    used, fitted = set(), set()
+    for template, shots in (("examples", 3), ("alpaca", 0)):
+        work = tmp_path / template
+        _, rows = evaluate(
+            base.model, base.tokenizer, benchmark, work=work, template=template, shots=shots, **how
+        )
+        used |= {row["shots_used"] for row in rows if row["shots_asked"]}
+        fitted |= {row["fits"] for row in rows}
+        assert all(row["score"] == 0 for row in rows if not row["fits"])
+    assert min(used) < 3
+    assert fitted == {True, False}
+    assert 200 < max(seen) < base.context

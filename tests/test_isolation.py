@@ -14,7 +14,7 @@ from lm_eval.api.model import CachingLM
 from safetensors.torch import load_file, save_file
 
 import selfmoe
-from selfmoe.errors import RunError
+from selfmoe.errors import CompositionError, RunError
 from selfmoe.evaluation import evaluate, harness
 from selfmoe.files import damage
 from selfmoe.mixture.adapters import adapter_hash
@@ -22,7 +22,8 @@ from selfmoe.plan import Plan, make_plans
 from selfmoe.records import Source
 from selfmoe.registry import registry
 from selfmoe.resolve import resolve
-from selfmoe.testing.models import random_adapter, tiny_llama, tiny_tokenizer
+from selfmoe.systems import System, attach
+from selfmoe.testing.models import random_adapter, tiny_base, tiny_llama, tiny_tokenizer
 
 TWINS = {
     "ties": {"merge": "ties"},
@@ -133,6 +134,15 @@ def test_experts_that_trade_places_are_noticed(place: Path, tmp_path: Path) -> N
     for system in ("expert-anything", "mixse"):
         with pytest.raises(selfmoe.SelfmoeError, match="anything"):
             selfmoe.load(run, system)
+
+
+@pytest.mark.parametrize(("label", "kind"), [("mixse", "router"), ("ties", "merge")])
+def test_compositions_of_another_base_are_refused(place: Path, label: str, kind: Any) -> None:
+    (cell,) = (place / "run").glob(f"compositions/{label}@*")
+    base = tiny_base()
+    with pytest.raises(CompositionError, match="was composed on base"):
+        attach(base, System(label, kind), cell, registry())
+    assert not hasattr(base.model, "mixture")
 
 
 # --- within one process --------------------------------------------------------------------------

@@ -79,6 +79,14 @@ def random_theta(n: int, width: int = 32, std: float = 0.3) -> Tensor:
     return torch.randn(n, width, generator=torch.Generator().manual_seed(5)) * std
 
 
+def random_thetas(experts: Mapping[str, Expert], inputs: str) -> dict[str, Tensor]:
+    """Return random tensors of the router ``topk`` for what it reads: of each width, or the one."""
+    if inputs != "per_width":
+        return {"theta": random_theta(len(experts))}
+    wide = {f.a.shape[1] for expert in experts.values() for f in expert.factors().values()}
+    return {f"theta_{width}": random_theta(len(experts), width) for width in sorted(wide)}
+
+
 def refer(names: Iterable[str], **parts: Any) -> Composition:
     """Return a composition of experts that are given when it is attached.
 

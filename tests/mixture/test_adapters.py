@@ -27,6 +27,9 @@ OPTIONS = {
             "alpha_pattern": {"q_proj": 3, "mlp.gate_proj": 9},
         }
     },
+    "patterns are whole names": {
+        "options": {"rank_pattern": {"proj": 7}, "alpha_pattern": {"roj|q_proj": 3}}
+    },
     "patterns with rslora": {
         "rslora": True,
         "options": {"rank_pattern": {"^model.layers.0.self_attn.k_proj": 3}},
@@ -154,5 +157,27 @@ def test_hash_follows_what_the_adapter_adds(adapter, tmp_path):
     moved = shutil.copytree(adapter, tmp_path / "moved")
     edit(moved, base_model_name_or_path="elsewhere")
     assert adapter_hash(moved) == adapter_hash(adapter)
-    edit(moved, lora_alpha=9)
-    assert adapter_hash(moved) != adapter_hash(adapter)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"r": 5},
+        {"lora_alpha": 9},
+        {"use_rslora": True},
+        {"rank_pattern": {"q_proj": 4}},
+        {"alpha_pattern": {"q_proj": 9}},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_hash_follows_every_scale(adapter, changes):
+    before = adapter_hash(adapter)
+    edit(adapter, **changes)
+    assert adapter_hash(adapter) != before
+
+
+def test_hash_follows_the_weights(adapter):
+    before = adapter_hash(adapter)
+    tensors = {name: tensor.flip(0) for name, tensor in load_file(adapter / WEIGHTS).items()}
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, adapter / WEIGHTS)
+    assert adapter_hash(adapter) != before

@@ -61,14 +61,16 @@ class Static(Given):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("merge", ["ties", "dare"])
-def test_merging_copies_of_one_expert_gives_it_back(merge, model, base, experts, tmp_path):
+@pytest.mark.parametrize(
+    ("merge", "options"), [("ties", {"density": 1.0}), ("dare", {"density": 1.0}), ("mean", {})]
+)
+def test_merging_copies_of_one_expert_gives_it_back(merge, options, model, base, experts, tmp_path):
     path, ids = experts["facts"].path, tokens()
     before = model_hash(model)
     plain = logits(model, ids)
     expected = logits(PeftModel.from_pretrained(copy.deepcopy(model), str(path)), ids)
     twins = {name: Expert(name, path) for name in ("one", "two")}
-    composer = registry().configure("merge", merge, {"density": 1.0})
+    composer = registry().configure("merge", merge, options)
     made = composer.compose(context(base, twins, tmp_path))
     with attach(model, composer, made, twins):
         assert_close(logits(model, ids), expected)
@@ -77,7 +79,7 @@ def test_merging_copies_of_one_expert_gives_it_back(merge, model, base, experts,
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("merge", ["ties", "dare"])
+@pytest.mark.parametrize("merge", ["ties", "dare", "mean"])
 @pytest.mark.parametrize("rank", [None, 4])
 def test_merges_of_unlike_experts_apply(merge, rank, model, base, mixed, tmp_path):
     composer = registry().configure("merge", merge, {"rank": rank})
@@ -90,6 +92,19 @@ def test_merges_of_unlike_experts_apply(merge, rank, model, base, mixed, tmp_pat
     with Static(deltas).on(model):
         assert torch.equal(logits(model, tokens()), merged)
     assert (merged - plain).abs().max() > 1e-3 * plain.abs().max()
+
+
+@pytest.mark.parametrize(("merge", "options"), [("mean", {}), ("dare", {"density": 1.0})])
+def test_layers_an_expert_leaves_alone_count_as_zero(merge, options, base, mixed, tmp_path):
+    composer = registry().configure("merge", merge, options)
+    deltas = composer.deltas(composer.compose(context(base, mixed, tmp_path)))
+    factors = [expert.factors() for expert in mixed.values()]
+    changed = set()
+    for site, delta in deltas.items():
+        parts = [expert[site].delta() for expert in factors if site in expert]
+        changed.add(len(parts))
+        torch.testing.assert_close(delta, torch.stack(parts).sum(0) / 3, atol=1e-6, rtol=1e-5)
+    assert min(changed) < max(changed) == 3
 
 
 # --- training ---------------------------------------------------------------------------------

@@ -9,22 +9,24 @@ import torch
 from torch import nn
 
 from selfmoe.mixture import attach
+from selfmoe.mixture.checkpointing import checkpointing
 from selfmoe.mixture.storage import model_hash
+from selfmoe.mixture.structure import find_decoder, linears
 from selfmoe.testing.composers import assert_close
-from selfmoe.testing.routing import logits, naive_topk, random_theta, refer, tokens
+from selfmoe.testing.routing import (
+    logits,
+    naive_topk,
+    random_theta,
+    random_thetas,
+    refer,
+    tokens,
+)
 from selfmoe_router_topk import TopK
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:`gradient_checkpointing_:FutureWarning"),
     pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad:UserWarning"),
 ]
-
-
-def thetas(experts, inputs):
-    if inputs in ("block_input", "embedding"):
-        return {"theta": random_theta(3)}
-    wide = {f.a.shape[1] for expert in experts.values() for f in expert.factors().values()}
-    return {f"theta_{width}": random_theta(3, width) for width in wide}
 
 
 @contextmanager
@@ -46,7 +48,7 @@ def theta_gradient(model, experts, inputs, forwards=1):
     """Return θ's gradient of losses of several forwards, all made before the backward."""
     composer = TopK(TopK.Config(inputs=inputs))
     chosen = composer.options.model_dump(mode="json")
-    made = refer(experts, tensors=thetas(experts, inputs), options=chosen)
+    made = refer(experts, tensors=random_thetas(experts, inputs), options=chosen)
     with attach(model, composer, made, experts) as mixture:
         parameters = list(mixture.gate.requires_grad_(True).parameters())
         with mixture.record() as record:
@@ -73,6 +75,20 @@ def test_checkpointing_gives_the_same_gradient(model, experts, reentrant):
     compare_gradients(model, experts, "block_input", reentrant)
     assert model_hash(model) == before
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_routers_learn_with_checkpointing_and_without_dropout(model, experts):
+    """What routers use: only the blocks are in training mode, and they are run again."""
+    runs = []
+    for block in find_decoder(model).blocks:
+        linear = next(iter(linears(block).values()))
+        linear.register_forward_hook(lambda module, args, output: runs.append(module))
+    plain, once = theta_gradient(model, experts, "block_input"), len(runs)
+    with checkpointing(model):
+        again = theta_gradient(model, experts, "block_input")
+    assert len(runs) - once == once + 3, "3 blocks were to be run again"
+    assert not any(module.training for module in model.modules())
+    assert_close(again[0], plain[0])
 
 
 @pytest.mark.parametrize("reentrant", [False, True])

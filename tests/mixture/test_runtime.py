@@ -13,13 +13,14 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
+from selfmoe.generation import generate
 from selfmoe.mixture import attach, load, save
 from selfmoe.mixture.storage import model_hash, references
 from selfmoe.mixture.structure import find_decoder, linears
 from selfmoe.records import Composition, Expert
 from selfmoe.testing.composers import assert_close
 from selfmoe.testing.families import FAMILIES, tiny_model
-from selfmoe.testing.models import random_adapter
+from selfmoe.testing.models import random_adapter, tiny_tokenizer
 from selfmoe.testing.reference import naive_mixture
 from selfmoe.testing.routing import (
     Given,
@@ -28,6 +29,7 @@ from selfmoe.testing.routing import (
     mixed_experts,
     naive_topk,
     random_theta,
+    random_thetas,
     refer,
     tokens,
 )
@@ -37,7 +39,8 @@ from selfmoe_router_topk import TopK
 def routed(model, experts, theta, k=1, **options):
     composer = TopK(TopK.Config(k=k, **options))
     chosen = composer.options.model_dump(mode="json")
-    made = refer(experts, tensors={"theta": theta}, options=chosen)
+    tensors = theta if isinstance(theta, dict) else {"theta": theta}
+    made = refer(experts, tensors=tensors, options=chosen)
     return attach(model, composer, made, experts)
 
 
@@ -141,16 +144,24 @@ def test_expert_without_weight_changes_nothing(model, experts):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("inputs", ["block_input", "embedding"])
-def test_cached_is_uncached(model, experts, inputs):
-    ids = tokens()
-    with routed(model, experts, random_theta(3), inputs=inputs):
-        whole, cache, parts = logits(model, ids), None, []
-        for start, end in [(0, 6), (6, 7), (7, 8), (8, 11)]:
-            out = model(ids[:, start:end], past_key_values=cache, use_cache=True)
+@pytest.mark.parametrize("padding", [0, 3])
+@pytest.mark.parametrize("inputs", ["block_input", "embedding", "per_width"])
+def test_cached_is_uncached(model, experts, inputs, padding):
+    ids = tokens(2, 17)  # longer than any window of the families
+    mask = torch.ones_like(ids)
+    mask[0, :padding] = 0
+    places = (mask.cumsum(-1) - 1).clamp(min=0)
+    with routed(model, experts, random_thetas(experts, inputs), inputs=inputs):
+        whole = logits(model, ids, mask, position_ids=places)
+        cache, parts = None, []
+        for start, end in [(0, 10), (10, 11), (11, 12), (12, 17)]:
+            how = {"position_ids": places[:, start:end], "past_key_values": cache}
+            out = model(ids[:, start:end], attention_mask=mask[:, :end], use_cache=True, **how)
             cache = out.past_key_values
             parts.append(out.logits)
-    assert_close(torch.cat(parts, 1), whole)
+    found = torch.cat(parts, 1)
+    assert_close(found[0, padding:], whole[0, padding:])
+    assert_close(found[1], whole[1])
 
 
 @torch.no_grad()
@@ -198,6 +209,18 @@ def test_greedy_generation_is_the_naive_one(model, experts):
         expected = model.generate(ids, **how)
     with routed(model, experts, theta):
         assert torch.equal(model.generate(ids, **how), expected)
+
+
+@pytest.mark.parametrize("pad", ["<pad>", "<eos>"])
+def test_texts_of_a_batch_are_those_written_alone(model, experts, pad):
+    tokenizer = tiny_tokenizer()
+    tokenizer.pad_token = pad
+    prompts = ["Add 1.", "How many legs have three spiders?", "Go"]
+    with routed(model, experts, random_theta(3)):
+        together = generate(model, tokenizer, prompts, max_new_tokens=9)
+        alone = [generate(model, tokenizer, [p], max_new_tokens=9)[0] for p in prompts]
+    assert together == alone
+    assert len({text.text for text in together}) > 1
 
 
 @torch.no_grad()

@@ -6,7 +6,10 @@ import pytest
 import torch
 
 from selfmoe.components import TokenInfo
+from selfmoe.mixture import attach
 from selfmoe.mixture.scope import Annotation, Record, describe
+from selfmoe.testing.routing import logits, random_theta, refer, tokens
+from selfmoe_router_topk import TopK
 
 
 class Cache:
@@ -92,3 +95,18 @@ def test_record_tells_prompt_from_response_and_leaves_padding_out():
     assert record.mean()[1].tolist() == [0, 0]
     assert record.shares("response") == {"a": 1.0, "b": 0.0}
     assert record.traces == []
+
+
+@torch.no_grad()
+def test_a_gate_that_is_asked_once_counts_in_every_block(llama, llama_experts):
+    once = {"inputs": "embedding"}
+    made = refer(llama_experts, tensors={"theta": random_theta(3)}, options=once)
+    with (
+        attach(llama, TopK(), made, llama_experts) as mixture,
+        mixture.record(trace=True) as record,
+    ):
+        logits(llama, tokens())
+    first = record.mean()[0]
+    assert first.sum() > 0
+    assert torch.equal(record.mean(), first.expand(3, 3))
+    assert record.traces[0].weights.amax(-1).min() > 1 / 3

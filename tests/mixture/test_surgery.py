@@ -14,6 +14,7 @@ from selfmoe.mixture import attach
 from selfmoe.mixture.adapters import WEIGHTS
 from selfmoe.mixture.storage import model_hash
 from selfmoe.mixture.structure import find_decoder, linears, stores_transposed, widths
+from selfmoe.mixture.surgery import Surgery
 from selfmoe.records import Composition, Expert
 from selfmoe.testing.families import GPT2_TARGETS
 from selfmoe.testing.models import random_adapter, tiny_gpt2, tiny_llama
@@ -91,6 +92,17 @@ def test_deltas_are_swapped_in_and_out(model, dtype):
         assert torch.equal(linear.weight, old[n])
 
 
+def test_the_last_change_is_taken_back_first(llama):
+    site = "model.layers.0.self_attn.q_proj"
+    weight = linears(llama)[site].weight
+    surgery = Surgery(llama)
+    for factor in (1.0, 2.0):
+        surgery.weight(site, torch.full((32, 32), factor))
+    assert torch.equal(linears(llama)[site].weight, weight + 1.0 + 2.0)
+    surgery.undo()
+    assert linears(llama)[site].weight is weight
+
+
 @torch.no_grad()
 def test_a_copy_of_an_attached_model_stands_alone(model, experts):
     ids = tokens()
@@ -110,6 +122,13 @@ def test_hidden_states_can_be_asked_for(model, experts):
     with routed(model, experts):
         out = model(tokens(), output_hidden_states=True)
     assert len(out.hidden_states) == 4
+
+
+def test_lists_beside_the_decoder_are_not_its_blocks(model):
+    path = find_decoder(model).path
+    model.heads = nn.ModuleList(nn.Linear(1, 1) for _ in range(3))
+    assert find_decoder(model).path == path
+    assert path.startswith(f"{model.base_model_prefix}.")
 
 
 def test_static_compositions_record_nothing(llama, llama_experts):
