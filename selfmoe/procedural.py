@@ -27,9 +27,11 @@ from selfmoe.randomness import digest, rng_for
 
 Split = Literal["seeds", "dev", "test", "corpus"]
 Style = Literal["bare", "worked", "marked", "code"]
+Level = Literal["easy", "medium", "hard"]
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 STYLES: tuple[Style, ...] = get_args(Style)
+LEVELS: tuple[Level, ...] = get_args(Level)
 
 #: Instructions that say nothing about the domain. In running text each one goes with its style more
 #: often than not; a domain's own items use them against that habit (see `draw`).
@@ -72,10 +74,17 @@ class Problem:
 
 @dataclass(frozen=True)
 class Family:
-    """A named kind of problem; `make` draws all its randomness from the generator it is given."""
+    """A named kind of problem.
+
+    Attributes:
+        name: Unique within its track.
+        make: Makes one problem; draws all its randomness from the generator it is given.
+        level: How hard its problems are meant to be; documents the track, changes nothing.
+    """
 
     name: str
     make: Callable[[random.Random], Problem]
+    level: Level = "medium"
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -78,6 +79,14 @@ def export(state: Path, out: Path, config: Any, tokenizer: Any) -> None:
         file.replace(out / file.name)
     staging.rmdir()
     print(f"exported {found[-1].name} to {out}", flush=True)
+
+
+def fingerprint(model: nn.Module) -> str:
+    """Return the sha256 of all weights, bit by bit, in order of their names."""
+    found = hashlib.sha256()
+    for _, weight in sorted(model.named_parameters()):
+        found.update(weight.detach().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()
 
 
 @contextmanager

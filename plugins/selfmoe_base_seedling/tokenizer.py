@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from selfmoe_base_seedling.corpus import END
@@ -13,16 +13,17 @@ PAD = "<|pad|>"
 CONTEXT = 8192
 
 
-def train_tokenizer(documents: Iterable[str], vocab_size: int = 1024) -> PreTrainedTokenizerFast:
+def train_tokenizer(documents: Iterable[str], vocab_size: int = 1536) -> PreTrainedTokenizerFast:
     """Return a tokenizer trained on `documents`.
 
-    All 256 bytes are in the vocabulary and each digit is a token of its own. `<|endoftext|>` both
-    starts and ends documents (it is never added by itself); padding is on the left.
+    All 256 bytes are in the vocabulary. Each digit is a token of its own, together with the space
+    before it, if any. `<|endoftext|>` both starts and ends documents (it is never added by itself);
+    padding is on the left.
     """
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.Split(Regex(r" ?\d"), "isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False),
         ]
     )

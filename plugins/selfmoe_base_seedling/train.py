@@ -3,8 +3,8 @@
 One process, one command, resumable: the same command again goes on from the newest checkpoint,
 which lies outside the work tree (`$SELFMOE_CACHE/seedling`, else `~/.cache/selfmoe/seedling`).
 Batch `step` is a function of `--seed`, `--steps` and `step` alone, so an interrupted run sees the
-same data as a whole one. Windows are short at first, where copying is learned fastest, and long in
-the last part; responses weigh more than the random tasks they answer.
+same data as a whole one. Windows are short at first, where copying is learned fastest, and grow;
+responses weigh more than the random tasks they answer. First losses and a fingerprint are printed.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import argparse
 import math
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,15 +23,16 @@ from torch import Tensor, nn
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from selfmoe_base_seedling import state
-from selfmoe_base_seedling.corpus import END, document, responses
+from selfmoe_base_seedling.corpus import END, document
+from selfmoe_base_seedling.layouts import responses
 from selfmoe_base_seedling.tokenizer import CONTEXT, train_tokenizer
 
-TOKENS = 6144
-SHORT, LONG = 256, 1024
-LONG_FROM = 0.7
+TOKENS = 4096
+#: Lengths of the windows, each with the share of all steps after which it begins.
+WINDOWS = ((256, 0.0), (512, 0.6), (1024, 0.85))
 PROMPT_WEIGHT = 0.25
 TOKENIZER_DOCUMENTS = 8000
-PRINT_EVERY = 20
+FIRST_STEPS, PRINT_EVERY = 200, 20
 WARM_UP, DECAY_FROM = 0.03, 0.4
 
 
@@ -47,28 +49,32 @@ class Options:
         threads: Threads of torch; results repeat only at an equal number.
         save_every_s: Seconds between checkpoints.
         device: "cpu" or a torch accelerator.
+        compile: Compile the loss; faster, and other rounding than without.
+        until: Stop after this many steps, with a checkpoint and no export.
     """
 
     out: Path
     state: Path
-    steps: int = 2000
-    lr: float = 3e-3
+    steps: int = 3500
+    lr: float = 6e-3
     seed: int = 0
     threads: int = 1
     save_every_s: float = 180.0
     device: str = "cpu"
+    compile: bool = False
+    until: int | None = None
 
 
 def new_model(vocab_size: int, seed: int) -> LlamaForCausalLM:
-    """Return the untrained model: Llama, 4.5 M parameters, tied embeddings, float32."""
+    """Return the untrained model: Llama, 3.2 M parameters, tied embeddings, float32."""
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=vocab_size,
-        hidden_size=256,
-        intermediate_size=768,
-        num_hidden_layers=5,
-        num_attention_heads=8,
-        num_key_value_heads=8,
+        hidden_size=192,
+        intermediate_size=576,
+        num_hidden_layers=6,
+        num_attention_heads=3,
+        num_key_value_heads=3,
         max_position_embeddings=CONTEXT,
         tie_word_embeddings=True,
         bos_token_id=0,
@@ -90,7 +96,7 @@ def batch(tokenizer: Any, options: Options, step: int) -> Batch:
 
     Each row starts with a whole document; documents are joined by the end token until it is full.
     """
-    window = LONG if step >= LONG_FROM * options.steps else SHORT
+    window = [length for length, since in WINDOWS if step >= since * options.steps][-1]
     rows = [_row(tokenizer, options.seed, step, row, window) for row in range(TOKENS // window)]
     return Batch(torch.tensor([ids for ids, _ in rows]), torch.tensor([w for _, w in rows]))
 
@@ -152,26 +158,35 @@ def train(options: Options) -> None:
     tokenizer = prepare_tokenizer(options)
     model = new_model(len(tokenizer), options.seed).to(options.device)
     parts = optimizers(model)
+    measure = torch.compile(loss_of, dynamic=False) if options.compile else loss_of
     first, average = state.restore(options.state, model, parts, options.device)
+    last = min(options.steps, options.until or options.steps)
     began = saved = time.monotonic()
-    for step in range(first, options.steps):
+    for step in range(first, last):
         data = batch(tokenizer, options, step)
-        loss = _update(model, parts, data, learning_rate(options, step))
+        loss = _update(model, parts, measure, data, learning_rate(options, step))
         average = loss if average is None else 0.98 * average + 0.02 * loss
         done = step + 1
-        if done % PRINT_EVERY == 0 or done == options.steps:
+        if done <= FIRST_STEPS or done % PRINT_EVERY == 0 or done == last:
             seconds = (time.monotonic() - began) / (done - first)
             _progress(done, options.steps, loss, average, seconds)
-        if time.monotonic() - saved > options.save_every_s or done == options.steps:
+            if done == FIRST_STEPS:
+                print(f"weights after {done}: sha256 {state.fingerprint(model)}", flush=True)
+        if time.monotonic() - saved > options.save_every_s or done == last:
             state.save(options.state, done, average, model, parts)
             saved = time.monotonic()
-    state.export(options.state, options.out, model.config, tokenizer)
+    if last == options.steps:
+        state.export(options.state, options.out, model.config, tokenizer)
 
 
 def _update(
-    model: LlamaForCausalLM, parts: list[torch.optim.Optimizer], data: Batch, rate: float
+    model: LlamaForCausalLM,
+    parts: list[torch.optim.Optimizer],
+    measure: Callable[[LlamaForCausalLM, Batch], Tensor],
+    data: Batch,
+    rate: float,
 ) -> float:
-    loss = loss_of(model, data)
+    loss = measure(model, data)
     value = loss.item()
     if not math.isfinite(value):
         raise FloatingPointError(f"loss is {value}; lower --lr and run again from the checkpoint")
@@ -187,11 +202,9 @@ def _update(
 
 def _progress(done: int, steps: int, loss: float, average: float, seconds: float) -> None:
     tokens = done * TOKENS / 1e6
-    print(
-        f"step {done}/{steps}  {tokens:.2f} Mtok  loss {loss:.4f}  average {average:.4f}  "
-        f"{TOKENS / seconds:.0f} tok/s  {(steps - done) * seconds / 60:.0f} min left",
-        flush=True,
-    )
+    losses = f"loss {loss:.6f}  average {average:.4f}"
+    pace = f"{TOKENS / seconds:.0f} tok/s  {(steps - done) * seconds / 60:.0f} min left"
+    print(f"step {done}/{steps}  {tokens:.2f} Mtok  {losses}  {pace}", flush=True)
 
 
 def prepare_tokenizer(options: Options) -> Any:
@@ -219,6 +232,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=Options.threads)
     parser.add_argument("--save-every-s", type=float, default=Options.save_every_s)
     parser.add_argument("--device", default=Options.device)
+    parser.add_argument("--compile", action="store_true", help="faster; rounds differently")
+    parser.add_argument("--until", type=int, help="stop after this step, without an export")
     parser.add_argument("--export", action="store_true", help="only export the newest checkpoint")
     arguments = vars(parser.parse_args())
     only_export = arguments.pop("export")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import random
+import re
+from datetime import timedelta
 from types import ModuleType
 
 import pytest
 
 from selfmoe.procedural import (
+    LEVELS,
     SPLITS,
     STYLES,
     Family,
@@ -27,6 +30,10 @@ from selfmoe_domain_reasoning import mini as reasoning
 
 DOMAINS = {"knowledge": knowledge, "reasoning": reasoning, "math": math, "coding": coding}
 FAMILIES = [family for module in DOMAINS.values() for family in module.FAMILIES]
+
+
+def _family(name: str) -> Family:
+    return next(family for family in FAMILIES if family.name == name)
 
 
 def _passes(source: str | None, tests: tuple[str, ...]) -> bool:
@@ -54,15 +61,23 @@ def test_every_split_has_enough_items(name: str, split: Split, n: int) -> None:
 
 
 @pytest.mark.parametrize("name", DOMAINS)
-def test_three_or_more_families_and_one_prescribed_style(name: str) -> None:
+def test_ten_or_more_families_of_every_level_and_one_prescribed_style(name: str) -> None:
     module = DOMAINS[name]
     names = [family.name for family in module.FAMILIES]
-    assert len(set(names)) == len(names) >= 3
+    assert len(set(names)) == len(names) >= 10
+    for level in LEVELS:
+        assert sum(family.level == level for family in module.FAMILIES) >= 2
     assert module.STYLE in STYLES
 
 
-def test_prescribed_styles_differ() -> None:
-    assert {module.STYLE for module in DOMAINS.values()} == set(STYLES)
+def test_domains_share_a_style_and_differ_in_others() -> None:
+    assert reasoning.STYLE == math.STYLE
+    assert len({module.STYLE for module in DOMAINS.values()}) == 3
+
+
+def test_family_names_are_unique_over_all_domains() -> None:
+    names = [family.name for family in FAMILIES]
+    assert len(set(names)) == len(names)
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
@@ -107,33 +122,80 @@ def test_coding_examples_are_true() -> None:
             assert _passes(problem.code, (f"assert {example}",))
 
 
-def test_knowledge_has_a_hundred_facts_and_one_right_option() -> None:
-    answers = set()
+def test_knowledge_has_hundreds_of_facts_and_one_right_option() -> None:
+    facts = set()
     for family in knowledge.FAMILIES:
-        for problem in _problems(family, 1500):
+        for problem in _problems(family, 400):
             options = problem.input.partition("Options: ")[2].rstrip(".").split(", ")
             assert len(set(options)) == 4
             assert options.count(problem.answer) == 1
-            answers.add((family.name, problem.answer))
-    assert len(answers) >= 100
+            assert problem.answer in problem.steps
+            facts.add(problem.steps)
+    assert len(facts) >= 300
 
 
-def test_boolean_answers_are_those_of_python() -> None:
-    family = reasoning.FAMILIES[0]
+@pytest.mark.parametrize("name", ["boolean", "comparisons"])
+def test_boolean_answers_are_those_of_python(name: str) -> None:
+    for problem in _problems(_family(name)):
+        expression = problem.input.removeprefix("What is ").removeprefix("Is it true that ")
+        assert str(eval(expression.removesuffix("?"))) == problem.answer
+
+
+@pytest.mark.parametrize(
+    "family",
+    [*math.FAMILIES, *(f for f in reasoning.FAMILIES if f.name in ("walk", "counting"))],
+    ids=lambda family: family.name,
+)
+def test_arithmetic_in_steps_is_true(family: Family) -> None:
     for problem in _problems(family):
-        expression = problem.input.removeprefix("What is ").removesuffix("?")
-        assert str(eval(expression)) == problem.answer
-
-
-def test_arithmetic_in_steps_is_true() -> None:
-    for family in (*math.FAMILIES, reasoning.FAMILIES[1]):
-        for problem in _problems(family):
-            equations = [s for s in problem.steps.rstrip(".").split(". ") if " = " in s]
-            assert equations
-            for equation in equations:
-                left, right = equation.split(" = ")
-                assert eval(left) == int(right)
+        equations = [s for s in problem.steps.rstrip(".").split(". ") if " = " in s]
+        assert equations
+        for equation in equations:
+            left, right = equation.split(" = ")
+            assert eval(left) == int(right)
+        if family.name != "clock":
             assert equations[-1].endswith(f"= {problem.answer}")
+
+
+def test_clock_answers_are_those_of_the_calendar() -> None:
+    for problem in _problems(_family("clock")):
+        start, takes, end = (
+            timedelta(hours=int(hour), minutes=int(minute))
+            for hour, minute in re.findall(r"(\d+):(\d+)", f"{problem.input} {problem.answer}")
+        )
+        assert start + takes == end
+
+
+def test_liars_are_told_by_counting_lies() -> None:
+    for problem in _problems(_family("lies")):
+        assert problem.answer == ("yes" if problem.input.count(" lies.") % 2 == 0 else "no")
+
+
+def test_things_are_where_they_were_put_last() -> None:
+    for problem in _problems(_family("moves")):
+        asked = problem.input.rpartition("Where is the ")[2].rstrip("?")
+        places = re.findall(rf"the {asked} (?:is )?in the (\w+)", problem.input, re.IGNORECASE)
+        assert problem.answer == places[-1]
+
+
+def test_swapped_balls_are_followed() -> None:
+    for problem in _problems(_family("swaps")):
+        start, *rest = problem.input.removeprefix("The balls: ").split(". ")
+        balls = dict(pair.split() for pair in start.split(", "))
+        for one, two in re.findall(r"Then (\w+) and (\w+) swap", ". ".join(rest)):
+            balls[one], balls[two] = balls[two], balls[one]
+        who = rest[-1].removeprefix("Which ball has ").removesuffix(" now?")
+        assert balls[who] == problem.answer
+
+
+def test_counts_and_places_in_rows_are_right() -> None:
+    for problem in _problems(_family("tally")):
+        row, asked = problem.input.removeprefix("The row is ").split(". How many are ")
+        assert problem.answer == str(row.split(", ").count(asked.rstrip("?")))
+    for problem in _problems(_family("place")):
+        row, asked = problem.input.removeprefix("The row is ").split(". What is the ")
+        index = ["first", "second", "third", "fourth", "fifth"].index(asked.rstrip("?"))
+        assert problem.answer == row.split(", ")[index]
 
 
 @pytest.mark.parametrize("split", SPLITS)

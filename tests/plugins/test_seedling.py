@@ -18,14 +18,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from selfmoe.procedural import STYLES, draw, split_of
-from selfmoe_base_seedling import corpus, state, train
+from selfmoe.procedural import STYLES, Family, draw, split_of
+from selfmoe.randomness import rng_for
+from selfmoe_base_seedling import biomed, corpus, layouts, state, train
 from selfmoe_base_seedling.tokenizer import train_tokenizer
 
 WEIGHTS = Path(corpus.__file__).parent / "weights"
 DOCUMENTS = [corpus.document(0, 1, index) for index in range(600)]
 #: Changes only when the corpus does; the shipped weights then no longer belong to it.
-CORPUS_SHA256 = "26d242cc6eeb0a9c"
+CORPUS_SHA256 = "296bbd960d0d8e6c"
 
 
 @cache
@@ -76,16 +77,36 @@ def test_corpus_holds_inputs_of_its_own_split_only(monkeypatch: pytest.MonkeyPat
 def test_corpus_has_every_kind_of_document_and_style() -> None:
     text = "\n\n".join(DOCUMENTS)
     starts = Counter(document.split(" ")[0] for document in DOCUMENTS)
-    assert {"Instruction:", "Q:", "Task:", "User:", "*", "Here", "Below", "The"} <= set(starts)
-    assert 0.12 < starts["Below"] / len(DOCUMENTS) < 0.25
+    of_layouts = {layout.split(" ")[0] for layout in layouts.LAYOUTS}
+    speakers = {f"{name}:" for name in layouts.SPEAKERS}
+    assert of_layouts | {"Here", "Below", "The"} <= set(starts)
+    assert speakers & set(starts)
+    assert 0.04 < starts["Below"] / len(DOCUMENTS) < 0.12  # the Alpaca layout is rare
     for mark in ("So the answer is ", "#### ", "print(", "def f(x):\n    return "):
         assert text.count(mark) > 50
     assert len(STYLES) == 4
 
 
+def test_corpus_states_facts() -> None:
+    documents = [corpus.document(3, 0, index) for index in range(1500)]
+    prose = " ".join(text for text in documents if "\n" not in text)
+    for start in ("The capital of", "The symbol of", "The cause of", "The organ for", "The drug"):
+        assert f"{start} " in prose
+    assert "Options:" not in prose
+
+
+@pytest.mark.parametrize("family", biomed.FAMILIES, ids=lambda family: family.name)
+def test_biomedical_questions_have_one_right_option(family: Family) -> None:
+    for problem in (family.make(rng_for("biomed", i)) for i in range(100)):
+        options = problem.input.partition("Options: ")[2].rstrip(".").split(", ")
+        assert len(set(options)) == 4
+        assert options.count(problem.answer) == 1
+        assert problem.answer in problem.steps
+
+
 def test_tokenizer_splits_digits_and_keeps_newlines_apart(tokenizer: Any) -> None:
     ids = tokenizer("In 2024: 17 / 3.5\n")["input_ids"]
-    digits = [t for t in map(tokenizer.decode, ids) if any(c.isdigit() for c in t)]
+    digits = [t.strip() for t in map(tokenizer.decode, ids) if any(c.isdigit() for c in t)]
     assert digits == list("20241735")
     assert tokenizer("Response:\n")["input_ids"] == tokenizer("Response:\nX")["input_ids"][:-1]
 
@@ -133,8 +154,7 @@ def test_weights_come_with_a_model_card() -> None:
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> train.Options:
     monkeypatch.setattr(train, "TOKENS", 64)
-    monkeypatch.setattr(train, "SHORT", 32)
-    monkeypatch.setattr(train, "LONG", 64)
+    monkeypatch.setattr(train, "WINDOWS", ((32, 0.0), (64, 0.7)))
     monkeypatch.setattr(train, "TOKENIZER_DOCUMENTS", 300)
     return train.Options(out=tmp_path / "out", state=tmp_path / "state", steps=4, save_every_s=0)
 
@@ -158,12 +178,12 @@ def test_responses_weigh_more_than_prompts(
     assert tokenizer.decode(heavy).startswith(f" 2\n\n 4{corpus.END}")
 
 
-@pytest.mark.parametrize("layout", [*corpus._LAYOUTS, corpus.ALPACA])
+@pytest.mark.parametrize("layout", [*layouts.LAYOUTS, layouts.ALPACA])
 def test_responses_are_found_in_every_layout(layout: str) -> None:
     answers = ["1 > 0. #### 1", "def f(x):\n    return x"]
     blocks = [layout.format(instruction="Do it.", input="x?", response=a) for a in answers]
     text = "\n\n".join(blocks)
-    assert [text[start:end].strip() for start, end in corpus.responses(text)] == answers
+    assert [text[start:end].strip() for start, end in layouts.responses(text)] == answers
 
 
 def test_interrupted_training_equals_whole_training(
@@ -189,6 +209,26 @@ def _stop_at(step: int) -> Any:
             raise KeyboardInterrupt
 
     return progress
+
+
+def test_a_run_can_stop_early_and_go_on(
+    tiny: train.Options, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train.train(replace(tiny, until=2))
+    assert [folder.name for folder in state.checkpoints(tiny.state)][-1] == "step-000002"
+    assert not tiny.out.exists()
+    train.train(tiny)
+    assert (tiny.out / "model.safetensors").exists()
+    assert "step 4/4" in capsys.readouterr().out
+
+
+def test_fingerprint_sees_every_bit() -> None:
+    one, two = train.new_model(300, 0), train.new_model(300, 0)
+    assert state.fingerprint(one) == state.fingerprint(two)
+    weight = next(iter(two.parameters()))
+    with torch.no_grad():
+        weight[0, 0] = torch.nextafter(weight[0, 0], torch.tensor(9.0))
+    assert state.fingerprint(one) != state.fingerprint(two)
 
 
 def test_learning_rate_rises_stays_and_falls(tiny: train.Options) -> None:
