@@ -44,7 +44,7 @@ def test_the_model_card_tells_what_the_training_log_says():
     steps, tokens = re.match(r"step (\d+)/\d+ +([\d.]+) Mtok", log[-1]).groups()
     average = re.search(r"average ([\d.]+)", log[-1])[1]
     card = (ROOT / CARD).read_text("utf-8")
-    assert f"| {steps} steps of 6 144 tokens, {float(tokens):.1f} M tokens |" in card
+    assert f"| {steps} steps of 4 096 tokens, {float(tokens):.1f} M tokens |" in card
     assert f"| {float(average):.2f} nats" in card
 
 
