@@ -78,7 +78,7 @@ TOUR = (
     Chapter(
         "9. For authors of plugins",
         "Contract tests, tiny models, and the base classes of procedural domains.",
-        "testing/__init__.py testing/**/*.py mini.py procedural.py",
+        "testing/__init__.py testing/**/*.py mini.py procedural.py choice.py",
     ),
     Chapter(
         "10. The built-in plugins",
