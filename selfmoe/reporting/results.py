@@ -179,7 +179,8 @@ def _combine(rows: Sequence[Json], level: float, seeded: bool) -> Json:
         stderr = stdev(values) / sqrt(len(values))
         half, _ = confident(value, stderr, len(values) - 1, level)
         low, high = max(0.0, value - half), min(1.0, value + half)
-        score |= {"interval": "root seeds", "by_seed": values}
+        loose = [row["lenient"] for row in rows]
+        score |= {"interval": "root seeds", "by_seed": values, "lenient_by_seed": loose}
     lenient = _mean([row["lenient"] for row in rows])
     return {
         "value": value, "stderr": stderr, "low": low, "high": high, "lenient": lenient, **score
