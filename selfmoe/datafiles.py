@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
+import io
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from selfmoe.errors import DataError, MissingDataError
-from selfmoe.files import read_jsonl
+from selfmoe.files import check_text, read_jsonl, read_text
 
 
 def locate(data_dir: Path, folder: str, file: str) -> Path:
@@ -45,6 +47,20 @@ def jsonl_rows(path: Path, fields: Sequence[str]) -> list[dict[str, Any]]:
     return _filled(path, rows)
 
 
+def json_file(path: Path) -> Any:
+    """Return what a JSON file holds.
+
+    Raises:
+        DataError: If it cannot be read.
+    """
+    try:
+        value = json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"cannot read {path}: {error}") from None
+    check_text(value, str(path))
+    return value
+
+
 def csv_rows(path: Path, columns: Sequence[str]) -> list[list[str]]:
     """Return the rows of a CSV file, all with as many columns as named.
 
@@ -55,16 +71,15 @@ def csv_rows(path: Path, columns: Sequence[str]) -> list[list[str]]:
     """
     rows = []
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            for row in reader:
-                if len(row) != len(columns):
-                    raise DataError(
-                        f"{path}, line {reader.line_num}: {len(row)} columns, expected "
-                        f"{len(columns)}: {', '.join(columns)}"
-                    )
-                rows.append(row)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reader = csv.reader(io.StringIO(read_text(path, newlines=False), newline=""), strict=True)
+        for row in reader:
+            if len(row) != len(columns):
+                raise DataError(
+                    f"{path}, line {reader.line_num}: {len(row)} columns, expected "
+                    f"{len(columns)}: {', '.join(columns)}"
+                )
+            rows.append(row)
+    except csv.Error as error:
         raise DataError(f"cannot read {path}: {error}") from None
     if rows and rows[0][0].strip().lower() == columns[0]:
         rows = rows[1:]

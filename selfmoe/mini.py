@@ -92,7 +92,7 @@ class MiniBenchmark(Benchmark):
 
 
 class MiniDomain(Domain):
-    """A domain with a mini track; those with files beside it override the two ``file_`` methods.
+    """A domain with a mini track; those with files beside it override the ``file_`` methods.
 
     Attributes:
         families: The kinds of problems.
@@ -121,7 +121,7 @@ class MiniDomain(Domain):
     def answer(self, response: str, source: Source) -> str | None:
         """Return the answer that scoring would look at."""
         if source.track != "mini":
-            return super().answer(response, source)
+            return self.file_answer(response, source)
         return answer_in(response, self.style)
 
     def file_seeds(self, source: Source, n: int, rng: random.Random) -> list[Seed]:
@@ -131,6 +131,10 @@ class MiniDomain(Domain):
     def file_benchmarks(self, source: Source) -> list[Benchmark]:
         """Return the benchmarks of a track other than ``mini``."""
         raise self._no_track(source)
+
+    def file_answer(self, response: str, source: Source) -> str | None:
+        """Return the answer on a track other than ``mini``; by default the last line."""
+        return super().answer(response, source)
 
     def _draw(self, split: Split, n: int, seed: int) -> tuple[Item, ...]:
         return _drawn(self.families, split, n, seed, self.name, self.style)

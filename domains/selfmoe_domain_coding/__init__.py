@@ -29,6 +29,8 @@ class Coding(MiniDomain):
     description = "Python programming"
     default = True
     tracks = ("mini", "benchmark")
+    checked_by_running = frozenset({"benchmark"})
+    verifies_by_running = True
     families = FAMILIES
     style = STYLE
 
@@ -54,12 +56,13 @@ class Coding(MiniDomain):
         """Refuse programs that fail the examples which their task shows."""
         return refuse_failing_examples(example)
 
-    def answer(self, response: str, source: Source) -> str | None:
-        """Return the program in a response, beside the mini track without its layout."""
-        if source.track == "mini":
-            return super().answer(response, source)
+    def file_answer(self, response: str, source: Source) -> str | None:
+        """Return the program in a response without its layout."""
         code = parse_code(response)
-        return (ast.unparse(code) or None) if code else None
+        try:
+            return (ast.unparse(code) or None) if code else None
+        except RecursionError:  # writing a tree out goes deeper than parsing it
+            return None
 
 
 @hookimpl

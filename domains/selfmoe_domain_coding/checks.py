@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Sequence
 
 from selfmoe.evaluation.code import defines, parse_code, passes
 from selfmoe.records import Example, Rejected
 
 _ASKED_FOR = re.compile(r"^def (\w+)", re.MULTILINE)
+_IMPORTS = (ast.Import, ast.ImportFrom)
 _MINI_EXAMPLE = re.compile(r"Example: (f\(.*\)) == (.+)")
 
 
@@ -32,15 +34,21 @@ def refuse_other_than_functions(example: Example) -> Rejected | None:
 def refuse_failing_examples(example: Example) -> Rejected | None:
     """Return whether a program fails the examples that its task shows; run in the sandbox.
 
-    A task without examples tells nothing.
+    What the task imports is there for the program, too. A task without examples tells nothing.
 
     Raises:
         StageError: If there is no sandbox.
     """
     tests = [f"assert ({call}) == ({result})" for call, result in shown_examples(example.input)]
-    if not tests or passes("\n".join([example.response, *tests, ""])):
+    if not tests or passes("\n".join([*_imports(example.input), example.response, *tests, ""])):
         return None
     return Rejected("fails its own example")
+
+
+def _imports(text: str) -> list[str]:
+    code = parse_code(text)
+    nodes = [node for node in code.body if isinstance(node, _IMPORTS)] if code else []
+    return [ast.unparse(node) for node in nodes]
 
 
 def shown_examples(text: str) -> list[tuple[str, str]]:
@@ -54,6 +62,15 @@ def shown_examples(text: str) -> list[tuple[str, str]]:
         if isinstance(node, ast.FunctionDef):
             found += _in_docstring(ast.get_docstring(node) or "")
     return [(call, result) for call, result in found if _expression(call) and _expression(result)]
+
+
+def is_prose(body: Sequence[ast.stmt]) -> bool:
+    """Return whether statements do nothing but name things, as words do that parse as Python."""
+    return all(
+        isinstance(node, ast.Expr | ast.Pass)
+        or (isinstance(node, ast.AnnAssign) and not node.value)
+        for node in body
+    )
 
 
 def _in_docstring(text: str) -> list[tuple[str, str]]:

@@ -17,6 +17,7 @@ from selfmoe.evaluation.code import code_pieces, parse_code, passes
 from selfmoe.records import Instruction, Rejected, ScoredSplit
 from selfmoe.upstream import UpstreamBenchmark
 from selfmoe_domain_coding import mbpp
+from selfmoe_domain_coding.checks import is_prose
 from selfmoe_domain_coding.normalise import Problem, to_humaneval
 from selfmoe_domain_coding.training import TASK
 
@@ -32,7 +33,8 @@ class HumanEval(UpstreamBenchmark):
 
     An answer may be the body that follows the prompt, or a program that defines the function anew,
     as experts are trained to write it. What stands before a Markdown fence is looked at first, then
-    the first fenced block. The first of these that is Python and gives the function a body counts:
+    the first fenced block; words that happen to parse come last. The first of these that is Python
+    and gives the function a body counts:
 
     1. the prompt and the text as it stands;
     2. the text alone, if it defines the function; what the prompt imports or defines is there too;
@@ -98,8 +100,9 @@ class HumanEval(UpstreamBenchmark):
 
     def extract(self, doc: Doc, completion: str) -> str | None:
         """Return the function with its body, made of prompt and answer."""
-        pieces = code_pieces(completion)
-        return next((code for piece in pieces for code in _readings(doc, piece)), None)
+        read = (next(_readings(doc, piece), None) for piece in code_pieces(completion))
+        found = [code for code in read if code]
+        return min(found, key=lambda code: _idle(code, doc["entry_point"]), default=None)
 
     def gold(self, doc: Doc) -> str:
         """Return the reference body."""
@@ -134,11 +137,24 @@ def _body(code: str, name: str) -> bool:
 
     So a prompt followed by a second definition is not taken for one with its body.
     """
+    return any(
+        len(node.body) > (ast.get_docstring(node, clean=False) is not None)
+        for node in _functions(code, name)[:1]
+    )
+
+
+def _idle(code: str, name: str) -> bool:
+    """Return whether all that a function of that name does is to name things."""
+    return all(is_prose(node.body) for node in _functions(code, name))
+
+
+def _functions(code: str, name: str) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
     tree = parse_code(code)
-    for node in tree.body if tree else ():
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name:
-            return len(node.body) > (ast.get_docstring(node, clean=False) is not None)
-    return False
+    return [
+        node
+        for node in (tree.body if tree else ())
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name
+    ]
 
 
 def _indent(doc: Doc) -> str:

@@ -16,6 +16,7 @@ from selfmoe.errors import DataError
 from selfmoe.evaluation.code import code_pieces, parse_code, passes
 from selfmoe.records import Instruction, ScoredSplit, Source
 from selfmoe.upstream import UpstreamBenchmark
+from selfmoe_domain_coding.checks import is_prose
 
 Doc = Mapping[str, Any]
 Part = Literal["prompt", "test", "validation", "train"]
@@ -36,8 +37,9 @@ class MBPP(UpstreamBenchmark):
     """A description and three tests, after three solved problems; the tests decide (pass@1).
 
     An answer ends at ``[DONE]``. Of it counts the first piece that is Python: what stands before a
-    Markdown fence, or what the first fenced block holds. It is run, followed by the problem's
-    set-up code and its three tests; the challenge tests are not used.
+    Markdown fence, or what the first fenced block holds; words that happen to parse count last. It
+    is run, followed by the problem's set-up code and its three tests; the challenge tests are not
+    used.
 
     Differs from lm-eval's `mbpp`: Markdown fences are taken off; set-up code is run, too; programs
     run in the sandbox, for 10 seconds instead of 3 (one reference solution takes 2); an answer has
@@ -92,8 +94,9 @@ class MBPP(UpstreamBenchmark):
 
     def extract(self, doc: Doc, completion: str) -> str | None:
         """Return the code that an answer holds."""
-        pieces = (piece.strip() for piece in code_pieces(completion.partition(_DONE)[0]))
-        return next((piece for piece in pieces if parse_code(piece)), None)
+        pieces = [piece.strip() for piece in code_pieces(completion.partition(_DONE)[0])]
+        found = [(is_prose(tree.body), piece) for piece in pieces if (tree := parse_code(piece))]
+        return min(found, key=lambda one: one[0])[1] if found else None
 
     def gold(self, doc: Doc) -> str:
         """Return the reference solution as solved examples show it."""

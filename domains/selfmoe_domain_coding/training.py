@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING
 
 from selfmoe.datafiles import tidy
 from selfmoe.errors import DataError, StageError
@@ -14,6 +14,9 @@ from selfmoe.records import Rejected, Seed, Source
 from selfmoe.text import normalise
 from selfmoe_domain_coding.mbpp import Part, rows, some_rows
 from selfmoe_domain_coding.normalise import Problem, to_humaneval
+
+if TYPE_CHECKING:
+    from selfmoe.sandbox import Verdict
 
 TASK = "Complete the following Python function."
 """The instruction of every seed, and of HumanEval's items where they are put as instructions."""
@@ -25,13 +28,13 @@ def seeds(source: Source, n: int, rng: random.Random) -> list[Seed]:
     """Return ``n`` training problems with their solutions, in an order that ``rng`` draws.
 
     A solution is run against its tests in the sandbox before it is used. What cannot be rewritten
-    or does not pass is left out, and a warning lists it with the reason. Without a sandbox nothing
-    is run, and a warning says that. Of problems that upstream has twice, with one of the two in a
-    part that is asked or shown, neither is a seed.
+    or does not pass is left out, and a warning lists it with the reason; one that takes too long is
+    no verdict on it. Without a sandbox nothing is run, and a warning says that. Of problems that
+    upstream has twice, with one of the two in a part that is asked or shown, neither is a seed.
 
     Raises:
         DataError: If the data is missing or malformed, or too few problems are left.
-        StageError: If the sandbox itself fails.
+        StageError: If the sandbox itself fails, or a solution takes too long twice.
     """
     taken = {normalise(row["text"]) for part in _ASKED for row in rows(source, part)}
     left = [row for row in some_rows(source, "train") if normalise(row["text"]) not in taken]
@@ -60,6 +63,11 @@ def _seed(identity: str, problem: Problem) -> Seed:
 
 
 def _refuse_failing(made: Mapping[str, Problem | Rejected]) -> dict[str, Rejected]:
+    from selfmoe.sandbox import best_tier
+
+    if best_tier() is None:
+        warnings.warn("no sandbox: MBPP's solutions become seeds without being run", stacklevel=3)
+        return {}
     problems = {i: problem for i, problem in made.items() if isinstance(problem, Problem)}
     programs = tuple(f"{p.program}\n{p.test}check({p.entry_point})\n" for p in problems.values())
     faults = dict(zip(problems, _faults(programs), strict=True))
@@ -68,20 +76,27 @@ def _refuse_failing(made: Mapping[str, Problem | Rejected]) -> dict[str, Rejecte
 
 @cache
 def _faults(programs: tuple[str, ...]) -> tuple[str, ...]:
-    """Return why each program does not run; empty if it does, or if none can be run."""
-    from selfmoe import sandbox
-
-    if sandbox.best_tier() is None:
-        warnings.warn("no sandbox: MBPP's solutions become seeds without being run", stacklevel=2)
-        return ("",) * len(programs)
-    verdicts: list[Any] = sandbox.run_many(programs)
+    """Return why each program fails; empty if it passes."""
+    verdicts = _verdicts(programs)
     for verdict in verdicts:
-        if verdict.status == "infra_error":
+        if verdict.status not in ("passed", "failed"):
             raise StageError(
-                f"the sandbox failed on a seed: {verdict.detail}\n"
-                "  Free memory or processes, then run the same command again."
+                f"the sandbox failed on a seed: {verdict.status} {verdict.detail}\n"
+                "  That says nothing about the seed. Free memory, processors or processes, then "
+                "run the same command again."
             )
     return tuple("" if v.status == "passed" else f"{v.status}: {v.detail}" for v in verdicts)
+
+
+def _verdicts(programs: Sequence[str]) -> list[Verdict]:
+    """Return the verdicts on programs; those that took too long were run again, one by one."""
+    from selfmoe.sandbox import run_many
+
+    found: list[Verdict] = run_many(programs)
+    slow = [n for n, verdict in enumerate(found) if verdict.status == "timeout"]
+    for n, verdict in zip(slow, run_many([programs[n] for n in slow], workers=1), strict=True):
+        found[n] = verdict
+    return found
 
 
 def _warn(refused: Mapping[str, str]) -> None:

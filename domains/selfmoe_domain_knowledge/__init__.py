@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from selfmoe.components import Benchmark
+from selfmoe.evaluation.answers import letter
 from selfmoe.hookspecs import hookimpl
 from selfmoe.mini import MiniDomain
-from selfmoe.records import Seed, Source
+from selfmoe.records import Example, Rejected, Seed, Source
 from selfmoe_domain_knowledge import mmlu
 from selfmoe_domain_knowledge.mini import FAMILIES, STYLE
 from selfmoe_domain_knowledge.nq_open import NQOpen
+from selfmoe_domain_knowledge.options import options_of
 from selfmoe_domain_knowledge.triviaqa import TriviaQA
 from selfmoe_domain_knowledge.truthfulqa import TruthfulQA
 
@@ -41,6 +43,16 @@ class Knowledge(MiniDomain):
     def file_benchmarks(self, source: Source) -> list[Benchmark]:
         """Return MMLU, 0-shot, and three that are no targets."""
         return [mmlu.MMLU(source), NQOpen(source), TriviaQA(source), TruthfulQA(source)]
+
+    def file_answer(self, response: str, source: Source) -> str | None:
+        """Return the letter chosen or, where there is none, the last line."""
+        return letter(response) or super().file_answer(response, source)
+
+    def verify(self, example: Example, source: Source) -> Rejected | None:
+        """Refuse answers that are none of the options which their task lists."""
+        options = options_of(example.input)
+        answer = (self.answer(example.response, source) or "").rstrip(".").casefold()
+        return Rejected("none of the options") if options and answer not in options else None
 
 
 @hookimpl

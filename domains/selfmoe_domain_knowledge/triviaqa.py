@@ -8,13 +8,12 @@ Files are those of the upstream archives, in folder `triviaqa`: `qa/web-dev.json
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from selfmoe.datafiles import hub_rows, locate
+from selfmoe.datafiles import hub_rows, json_file, locate
 from selfmoe.errors import DataError, MissingDataError
 from selfmoe.records import ScoredSplit
 from selfmoe_domain_knowledge.short_answers import ShortAnswers, checked_answers
@@ -105,10 +104,7 @@ class TriviaQA(ShortAnswers):
 
 
 def _data(path: Path) -> list[Any]:
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot read {path}: {error}") from None
+    content = json_file(path)
     rows = content.get("Data") if isinstance(content, dict) else None
     if not isinstance(rows, list) or not rows:
         raise DataError(f"{path} holds no items: field 'Data' must be a list of questions")

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from selfmoe.components import Benchmark
+from selfmoe.evaluation.answers import final_number
 from selfmoe.hookspecs import hookimpl
 from selfmoe.mini import MiniDomain
-from selfmoe.records import Seed, Source
+from selfmoe.records import Example, Rejected, Seed, Source
 from selfmoe_domain_math import gsm8k
+from selfmoe_domain_math.equations import false_equation
 from selfmoe_domain_math.math_problems import MathProblems
 from selfmoe_domain_math.mini import FAMILIES, STYLE
 
@@ -39,6 +41,14 @@ class Math(MiniDomain):
     def file_benchmarks(self, source: Source) -> list[Benchmark]:
         """Return GSM8K, 8-shot with chain of thought, and MATH, 4-shot, which is no target."""
         return [gsm8k.GSM8K(source), MathProblems(source)]
+
+    def file_answer(self, response: str, source: Source) -> str | None:
+        """Return the final number."""
+        return final_number(response)
+
+    def verify(self, example: Example, source: Source) -> Rejected | None:
+        """Refuse answers that write down an equation which does not hold."""
+        return Rejected("false equation") if false_equation(example.response) else None
 
 
 @hookimpl

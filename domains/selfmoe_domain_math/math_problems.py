@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
-from selfmoe.datafiles import hub_rows, locate, tidy
+from selfmoe.datafiles import hub_rows, json_file, locate, tidy
 from selfmoe.errors import DataError, MissingDataError
 from selfmoe.evaluation import mathverify
 from selfmoe.evaluation.answers import any_math, boxed, final_math, same_math
@@ -82,11 +81,12 @@ class MathProblems(UpstreamBenchmark):
 
     def facts(self) -> Mapping[str, Any]:
         """Return the subjects that are there and how answers are compared."""
+        return {"subjects": sorted({doc["subject"] for doc in self.items}), **self.conditions()}
+
+    def conditions(self) -> Mapping[str, Any]:
+        """Return how answers are compared."""
         version = mathverify.installed()
-        return {
-            "subjects": sorted({doc["subject"] for doc in self.items}),
-            "equivalence": f"math-verify {version}" if version else "plain form only",
-        }
+        return {"equivalence": f"math-verify {version}" if version else "plain form only"}
 
     def ask(self, doc: Doc) -> Instruction:
         """Return the problem as a task without input."""
@@ -132,7 +132,7 @@ class MathProblems(UpstreamBenchmark):
     def _from_files(self, split: ScoredSplit) -> Iterator[tuple[str, Iterable[tuple[str, Any]]]]:
         folder = self._folder(_SPLITS[split])
         for subject in SUBJECTS:
-            yield subject, [(str(path), _read(path)) for path in _numbered(folder / subject)]
+            yield subject, [(str(path), json_file(path)) for path in _numbered(folder / subject)]
 
     def _from_hub(self, split: ScoredSplit) -> Iterator[tuple[str, Iterable[tuple[str, Any]]]]:
         for subject in SUBJECTS:
@@ -150,13 +150,6 @@ def _same(right: str, answer: str | None) -> bool:
 
 def _numbered(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.json"))
-
-
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot read {path}: {error}") from None
 
 
 def _docs(subject: str, rows: Iterable[tuple[str, Any]]) -> list[dict[str, Any]]:

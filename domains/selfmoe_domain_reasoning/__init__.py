@@ -11,6 +11,7 @@ from selfmoe.hookspecs import hookimpl
 from selfmoe.mini import MiniDomain
 from selfmoe.records import Seed, Source
 from selfmoe_domain_reasoning import bbh
+from selfmoe_domain_reasoning.bbh_answers import one_form
 from selfmoe_domain_reasoning.hellaswag import HellaSwag
 from selfmoe_domain_reasoning.mini import FAMILIES, STYLE
 from selfmoe_domain_reasoning.piqa import PIQA
@@ -45,6 +46,10 @@ class Reasoning(MiniDomain):
     def file_benchmarks(self, source: Source) -> list[Benchmark]:
         """Return BBH, 3-shot with chain of thought, and beside it PIQA and HellaSwag, 0-shot."""
         return [bbh.BBH(source), PIQA(source), HellaSwag(source)]
+
+    def file_answer(self, response: str, source: Source) -> str | None:
+        """Return the stated answer, or the last line, in one form."""
+        return one_form(response)
 
 
 @hookimpl

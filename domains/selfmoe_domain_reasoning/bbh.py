@@ -40,7 +40,7 @@ class BBH(UpstreamBenchmark):
     Differs from lm-eval's ``bbh_cot_fewshot``: answers end after 256 tokens, not 1 024; the first
     20 items of a task are not scored. From a folder, the examples are those of ``cot-prompts``;
     where one goes on in the line of "Let's think step by step.", a line break is put, as lm-eval
-    has it.
+    has it. In the Alpaca template its stop strings, a blank line among them, do not hold.
     """
 
     name = "bbh"
@@ -54,6 +54,10 @@ class BBH(UpstreamBenchmark):
         "text, words in any case, numbers in any notation, lists and brackets in any spacing; "
         "without a stated answer the last line counts."
     )
+
+    def stops(self, template: str) -> tuple[str, ...]:
+        """Return the strings that end an answer: lm-eval's, in its own template only."""
+        return self.stop if template == "plain" else ()
 
     def paths(self, split: ScoredSplit) -> Sequence[Path]:
         """Return the task files and those of the worked examples."""

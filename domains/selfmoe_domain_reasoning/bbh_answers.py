@@ -10,10 +10,12 @@ from __future__ import annotations
 import re
 
 from selfmoe.evaluation.answers import final_number, letter, stated
+from selfmoe.evaluation.answers.numbers import rational
 
-_AGAIN = re.compile(r"\banswer is\b.*", re.IGNORECASE)
+_AGAIN = re.compile(r"(?:[.!?]\s+[^.!?]*)?\banswer is\b.*", re.IGNORECASE)
 _OPTION = re.compile(r"\(([A-Z])\)")
 _OPTIONS = re.compile(r"^\(([A-Z])\) (.+)$", re.MULTILINE)
+_LETTER = re.compile(r"\(?([a-z])\)?")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _TRUTHS = (("yes", "no"), ("true", "false"), ("valid", "invalid"))
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -39,6 +41,18 @@ def same(question: str, target: str, completion: str) -> bool:
     if not target.strip(_BRACKETS + " "):
         return _brackets(said) == _brackets(target)
     return _words(said) == _words(target)
+
+
+def one_form(completion: str) -> str | None:
+    """Return the stated answer, else the last line, in a form that equal answers share.
+
+    ``(B).`` is ``b``, ``5.0`` is ``5``; spaces between brackets, case and commas do not count.
+    """
+    said = answer_line(completion)
+    if option := _LETTER.fullmatch(_bare(said)):
+        return option[1]
+    number = rational(_bare(said))
+    return str(number) if number is not None else _brackets(said) or " ".join(_words(said)) or None
 
 
 def answer_line(completion: str) -> str:

@@ -7,14 +7,15 @@ description and three worked examples. The canary stays in the files.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from selfmoe.datafiles import hub_rows, locate
+from selfmoe.datafiles import hub_rows, json_file, locate
 from selfmoe.errors import DataError, MissingDataError
+from selfmoe.evaluation.stock import stock_settings
+from selfmoe.files import read_text
 
 HUB = "SaylorTwift/bbh"
 CUE = "A: Let's think step by step."
@@ -120,10 +121,7 @@ def read_prompt(data_dir: Path | None, task: str) -> Prompt:
     if data_dir is None:
         return _from_harness(task)
     path = prompt_file(data_dir, task)
-    try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read {path}: {error}") from None
+    text = read_text(path)
     description, *shots = text.partition("\n-----\n")[2].rstrip().split("\n\nQ: ")
     pairs = [shot.split(f"\n{CUE}") for shot in shots]
     if not pairs or any(len(pair) != 2 or SAID.search(pair[1]) is None for pair in pairs):
@@ -135,10 +133,7 @@ def read_prompt(data_dir: Path | None, task: str) -> Prompt:
 
 
 def _examples(path: Path) -> Sequence[object]:
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot read {path}: {error}") from None
+    content = json_file(path)
     examples = content.get("examples") if isinstance(content, Mapping) else None
     if not isinstance(examples, list):
         raise DataError(f"{path}: field 'examples' is missing or no list")
@@ -154,17 +149,10 @@ def _text(row: object, field: str, where: str) -> str:
 
 def _from_harness(task: str) -> Prompt:
     """Return what lm-eval shows before the questions of a task."""
-    from importlib.util import find_spec
-
-    import yaml
-
-    spec = find_spec("lm_eval")
-    if spec is None or spec.origin is None:
-        raise DataError("BBH takes its examples from lm-eval\n  Try: pip install lm-eval")
-    path = Path(spec.origin).parent / "tasks" / "bbh" / "cot_fewshot" / f"{task}.yaml"
+    name = f"bbh/cot_fewshot/{task}.yaml"
+    stock = stock_settings(name)
     try:
-        stock = yaml.safe_load(path.read_text("utf-8"))
         samples = [(s["input"], s["target"]) for s in stock["fewshot_config"]["samples"]]
         return Prompt(stock["description"], samples)
-    except (OSError, KeyError, TypeError, yaml.YAMLError) as error:
-        raise DataError(f"cannot read BBH's examples from {path}: {error!r}") from None
+    except (KeyError, TypeError) as error:
+        raise DataError(f"lm-eval's {name} has no examples: {error!r}") from None

@@ -13,7 +13,7 @@ from typing import Any, TypeGuard
 from selfmoe.datafiles import hub_rows, jsonl_rows, locate, tidy
 from selfmoe.errors import DataError
 from selfmoe.records import Instruction, ScoredSplit
-from selfmoe.upstream import UpstreamBenchmark
+from selfmoe_domain_reasoning.options import Options
 
 Doc = Mapping[str, Any]
 
@@ -21,7 +21,7 @@ _NOTE = re.compile(r"\[.*?\]")
 _INSTRUCTION = "Continue the text with what happens next."
 
 
-class HellaSwag(UpstreamBenchmark):
+class HellaSwag(Options):
     """Four endings, decided by their log-likelihood per character; no examples.
 
     ``score`` is lm-eval's ``acc_norm``. Texts from WikiHow carry marks such as ``[step]``; they
@@ -31,10 +31,7 @@ class HellaSwag(UpstreamBenchmark):
     """
 
     name = "hellaswag"
-    role = "non-target"
-    splits = ("test",)
     hub = "Rowan/hellaswag"
-    max_new_tokens = 1
     rule = "The ending with the highest log-likelihood per character."
 
     def paths(self, split: ScoredSplit) -> Sequence[Path]:
@@ -58,28 +55,11 @@ class HellaSwag(UpstreamBenchmark):
         """Return the text to continue."""
         return str(doc["query"])
 
-    def choices(self, doc: Doc) -> Sequence[str]:
-        """Return the four endings."""
-        return tuple(doc["choices"])
-
     def pick(self, doc: Doc, chances: Sequence[float]) -> int:
         """Return the ending that is likeliest per character; of equal ones the first."""
         lengths = [len(ending) for ending in doc["choices"]]
         shares = [chance / length for chance, length in zip(chances, lengths, strict=True)]
         return max(range(len(shares)), key=shares.__getitem__)
-
-    def score(self, doc: Doc, completion: str) -> Mapping[str, float]:
-        """Return 1 for the right ending."""
-        return {"score": float(completion.strip() == self.gold(doc).strip())}
-
-    def gold(self, doc: Doc) -> str:
-        """Return the right ending."""
-        return str(doc["choices"][doc["label"]])
-
-    def wrong(self, doc: Doc) -> str:
-        """Return an ending that is not the right one."""
-        gold = self.gold(doc)
-        return str(next(ending for ending in doc["choices"] if ending.strip() != gold.strip()))
 
 
 def _doc(row: Mapping[str, Any], number: int, where: str) -> dict[str, Any]:

@@ -12,14 +12,14 @@ from typing import Any
 from selfmoe.datafiles import hub_rows, jsonl_rows, locate, tidy
 from selfmoe.errors import DataError
 from selfmoe.records import Instruction, ScoredSplit
-from selfmoe.upstream import UpstreamBenchmark
+from selfmoe_domain_reasoning.options import Options
 
 Doc = Mapping[str, Any]
 
 _FIELDS = ("goal", "sol1", "sol2")
 
 
-class PIQA(UpstreamBenchmark):
+class PIQA(Options):
     """Two solutions, decided by their log-likelihood; no examples.
 
     ``score`` is lm-eval's ``acc``: the likelier solution, whatever the lengths.
@@ -28,10 +28,7 @@ class PIQA(UpstreamBenchmark):
     """
 
     name = "piqa"
-    role = "non-target"
-    splits = ("test",)
     hub = "baber/piqa"
-    max_new_tokens = 1
     rule = "The option with the higher log-likelihood."
 
     def paths(self, split: ScoredSplit) -> Sequence[Path]:
@@ -57,22 +54,6 @@ class PIQA(UpstreamBenchmark):
     def plain(self, doc: Doc) -> str:
         """Return "Question:" and the goal, then "Answer:"."""
         return f"Question: {doc['goal']}\nAnswer:"
-
-    def choices(self, doc: Doc) -> Sequence[str]:
-        """Return the two solutions."""
-        return tuple(doc["choices"])
-
-    def score(self, doc: Doc, completion: str) -> Mapping[str, float]:
-        """Return 1 for the right solution."""
-        return {"score": float(completion.strip() == self.gold(doc).strip())}
-
-    def gold(self, doc: Doc) -> str:
-        """Return the right solution."""
-        return str(doc["choices"][doc["label"]])
-
-    def wrong(self, doc: Doc) -> str:
-        """Return the other solution."""
-        return str(doc["choices"][1 - doc["label"]])
 
 
 def _doc(row: Mapping[str, Any], number: int, label: str, where: str) -> dict[str, Any]:

@@ -2,18 +2,25 @@
 
 Asked are those named in ``evaluate.benchmarks``. If none is: all targets, and of the others those
 whose data is at hand. Training data is kept clear of all of these whether named or not, on both
-splits, so that what is asked later was not trained on.
+splits, so that what is asked later was not trained on. Benchmarks whose files are absent cannot be
+kept clear of; a target among them is an error if it is asked, and is noted otherwise.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from selfmoe.components import Benchmark, Domain
-from selfmoe.errors import DataError, MissingDataError, unknown_name
+from selfmoe.errors import (
+    ConfigError,
+    DataError,
+    MissingDataError,
+    UnknownNameError,
+    did_you_mean,
+)
 from selfmoe.records import ScoredSplit, Source
 from selfmoe.registry import NAME
 
@@ -24,7 +31,8 @@ class Choice:
 
     Attributes:
         asked: Those, in the domain's order; nothing of them is read yet.
-        left_out: Id -> why it is not asked, of those that nobody decided against.
+        left_out: Id -> why it is not asked, of those that nobody decided against, and of targets
+            that training data is not kept clear of.
     """
 
     asked: list[Benchmark] = field(default_factory=list)
@@ -41,7 +49,9 @@ def benchmarks_of(domain: Domain, source: Source) -> list[Benchmark]:
     names = [benchmark.name for benchmark in benchmarks]
     for name in names:
         if not NAME.fullmatch(name):
-            raise _fault(domain, f"calls a benchmark {name!r}; allowed are a-z, 0-9, - and _")
+            raise _fault(
+                domain, f"calls a benchmark {name!r}; allowed are up to 64 of a-z, 0-9, -, _"
+            )
     if double := _double(names):
         raise _fault(domain, f"has two benchmarks called '{double}'")
     return benchmarks
@@ -62,6 +72,8 @@ def choose(domain: Domain, source: Source, named: Sequence[str] | None) -> Choic
     for benchmark in benchmarks_of(domain, source):
         identity = f"{domain.name}/{benchmark.name}"
         if named is not None and identity not in named:
+            if absent := _unguarded(benchmark, source):
+                choice.left_out[identity] = absent
             continue
         reason = _absence(identity, benchmark, source, named)
         if reason is None:
@@ -79,9 +91,21 @@ def guarded(
     Args:
         domain: Whose benchmarks.
         source: Where they are read from; files of the split not asked for may be missing.
-        named: What ``evaluate.benchmarks`` adds.
+        named: What ``evaluate.benchmarks`` says: it adds those of the hub, and the files of targets
+            that it leaves out may be missing.
         targets: Only those that enter the average.
+
+    Raises:
+        DataError: If the data of a benchmark that is asked is missing.
     """
+    for _, benchmark in guarded_splits(domain, source, named, targets=targets):
+        yield benchmark
+
+
+def guarded_splits(
+    domain: Domain, source: Source, named: Sequence[str] | None, *, targets: bool = False
+) -> Iterator[tuple[ScoredSplit, Benchmark]]:
+    """Yield the same benchmarks, each with the split its items are of; see ``guarded``."""
     other: ScoredSplit = "dev" if source.split == "test" else "test"
     for split in (source.split, other):
         here = replace(source, split=split)
@@ -91,28 +115,45 @@ def guarded(
             identity = f"{domain.name}/{benchmark.name}"
             wanted = [identity] if identity in (named or ()) else None
             try:
-                if _absence(identity, benchmark, here, wanted) is None:
-                    yield benchmark
+                absent = _absence(identity, benchmark, here, wanted)
             except DataError:
-                if split in benchmark.splits and split == source.split:
+                asked = named is None or wanted is not None
+                if asked and split in benchmark.splits and split == source.split:
                     raise
+                continue
+            if absent is None:
+                yield split, benchmark
 
 
-def files_of(benchmarks: Iterator[Benchmark]) -> list[Path]:
+def files_of(benchmarks: Iterable[Benchmark]) -> list[Path]:
     """Return the files that benchmarks are read from."""
     return [path for benchmark in benchmarks for path in benchmark.files()]
 
 
 def refuse_unknown(domains: Sequence[Domain], source: Source, named: Sequence[str]) -> None:
-    """Stop if a named benchmark is none of the run's domains'.
+    """Stop if a benchmark is named twice, or is none of the run's domains'.
 
     Raises:
+        ConfigError: If one is named twice.
         UnknownNameError: Naming those there are.
     """
     known = [f"{d.name}/{b.name}" for d in domains for b in benchmarks_of(d, source)]
+    if double := _double(list(named)):
+        raise ConfigError(f"evaluate.benchmarks: '{double}' is named twice")
+    names = [domain.name for domain in domains]
     for identity in named:
         if identity not in known:
-            raise unknown_name("benchmark", identity, known)
+            domain, slash, _ = identity.partition("/")
+            missing = slash and domain not in names
+            what = (
+                f"domain '{domain}' is not among domains ({', '.join(names)})"
+                if missing
+                else f"track '{source.track}' has no such benchmark"
+            )
+            raise UnknownNameError(
+                f"evaluate.benchmarks: '{identity}': {what}{did_you_mean(identity, known)}\n"
+                f"  Available: {', '.join(known) or 'none'}."
+            )
 
 
 def check_items(domain: str, benchmark: Benchmark) -> None:
@@ -148,6 +189,18 @@ def _absence(
         if needed:
             raise
         return str(error).partition("\n")[0]
+    return None
+
+
+def _unguarded(benchmark: Benchmark, source: Source) -> str | None:
+    """Return that training data is not kept clear of a target, if its files are absent."""
+    if benchmark.role != "target" or source.split not in benchmark.splits:
+        return None
+    try:
+        benchmark.files()
+    except MissingDataError as error:
+        first = str(error).partition("\n")[0]
+        return f"not named, and training data is not kept clear of it: {first}"
     return None
 
 

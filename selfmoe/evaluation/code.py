@@ -41,7 +41,7 @@ def code_pieces(text: str) -> list[str]:
 
 
 def allow_unsafe(allowed: bool) -> None:
-    """Say whether programs may run in this thread where no sandbox holds (``--unsafe-code``)."""
+    """Say whether programs may run in this thread without a sandbox (``evaluate.unsafe_code``)."""
     _unsafe.set(allowed)
 
 

@@ -11,12 +11,12 @@ from typing import Any
 
 from selfmoe.components import Benchmark
 from selfmoe.config import RunConfig
-from selfmoe.errors import RunError, unknown_name
+from selfmoe.errors import RunError, UnknownNameError, unknown_name
 from selfmoe.evaluation.answers import describe
 from selfmoe.evaluation.benchmarks import benchmarks_of
 from selfmoe.files import damage, read_jsonl
 from selfmoe.resolve import resolve
-from selfmoe.rundir import RunDirectory
+from selfmoe.rundir import RunDirectory, command_for
 
 Doc = Mapping[str, Any]
 
@@ -30,12 +30,14 @@ class Option:
         loglikelihood: Of it after the prompt (natural).
         share: Of the probability of all options, in 0..1.
         picked: Whether it counts as the answer.
+        right: Whether it is a right one; some items have several.
     """
 
     text: str
     loglikelihood: float
     share: float
     picked: bool
+    right: bool
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,11 @@ def _find(config: RunConfig, wanted: str) -> tuple[str, Benchmark]:
         domain = config.registry.configure("domain", name)
         known |= {f"{name}/{b.name}": b for b in benchmarks_of(domain, config.source)}
     found = [identity for identity in known if wanted in (identity, identity.partition("/")[2])]
-    if len(found) != 1:
+    if len(found) > 1:
+        raise UnknownNameError(
+            f"{len(found)} benchmarks are named '{wanted}': {', '.join(found)}\n  Name one of them."
+        )
+    if not found:
         raise unknown_name("benchmark", wanted, known)
     return found[0], known[found[0]]
 
@@ -135,19 +141,24 @@ def _stored(
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Return the stored score and sample rows."""
     label = f"evaluate/{system}/{identity}"
+    again = command_for(run / "config.yaml")
     cell = manifest["cells"][seed].get(label)
     if cell is None:
         why = manifest.get("missing", {}).get(seed, {}).get(label)
-        reason = f": {why}" if why else ""
+        if why:
+            raise RunError(
+                f"'{system}' has no score on '{identity}', for it failed: {why}\n"
+                f"  This tries it again: {again}"
+            )
         raise RunError(
-            f"'{system}' was not asked '{identity}'{reason}\n"
+            f"'{system}' was not asked '{identity}'\n"
             f"  Asked were: {_asked(manifest, seed, system)}. Which benchmarks are asked is set by "
             "evaluate.benchmarks and by the data at hand."
         )
     folder = run / str(cell["path"])
     problem = damage(folder)
     if problem:
-        raise RunError(f"{problem}; run the same command again")
+        raise RunError(f"cell damaged: {problem}\n  This makes it again: {again}")
     path = folder / f"{identity.replace('/', '.')}.json"
     if not path.exists():  # a row with examples, beside a benchmark that has its own
         raise RunError(f"'{system}' was not asked '{identity}': it is shown examples anyway")
@@ -167,10 +178,11 @@ def _verdict(
     benchmark: Benchmark, docs: Mapping[str, Doc], row: Mapping[str, Any], identity: str
 ) -> Verdict:
     doc = docs.get(row["id"])
-    if doc is None:
+    if doc is None or not _same_item(benchmark, doc, row):
         raise RunError(
-            f"'{identity}' has no item '{row['id']}' any more: its data is not that of the run\n"
-            "  Put the data back, or run the same command again."
+            f"'{identity}' has no item '{row['id']}' any more as it was asked: its data is not "
+            "that of the run\n  Put the data back, or evaluate on the new one: `selfmoe run` with "
+            "the run's config.yaml."
         )
     completion = row["completion"]
     return Verdict(
@@ -187,6 +199,18 @@ def _verdict(
     )
 
 
+def _same_item(benchmark: Benchmark, doc: Doc, row: Mapping[str, Any]) -> bool:
+    """Return whether an item has the right answer and as many options as when it was asked."""
+    chances, texts = row.get("loglikelihoods"), benchmark.choices(doc)
+    if chances and len(chances) != len(texts or ()):
+        return False
+    return bool(benchmark.gold(doc) == row["gold"])
+
+
+def _is_right(benchmark: Benchmark, doc: Doc, option: str) -> bool:
+    return benchmark.score(doc, option)["score"] >= 1.0
+
+
 def _options(benchmark: Benchmark, doc: Doc, chances: Sequence[float]) -> tuple[Option, ...]:
     texts = benchmark.choices(doc)
     if texts is None or not chances:
@@ -195,6 +219,8 @@ def _options(benchmark: Benchmark, doc: Doc, chances: Sequence[float]) -> tuple[
     weights = [math.exp(chance - highest) for chance in chances]
     picked = benchmark.pick(doc, chances)
     return tuple(
-        Option(text, chance, weight / sum(weights), place == picked)
+        Option(
+            text, chance, weight / sum(weights), place == picked, _is_right(benchmark, doc, text)
+        )
         for place, (text, chance, weight) in enumerate(zip(texts, chances, weights, strict=True))
     )

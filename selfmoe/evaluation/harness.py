@@ -95,7 +95,7 @@ def likelihoods(
 
 
 def _after(prompt: str, option: str) -> str:
-    return option if prompt[-1:].isspace() else f" {option}"
+    return option if prompt.endswith("\n") else f" {option}"
 
 
 def _task(columns: dict[str, list[Any]], kind: str, **settings: Any) -> Any:

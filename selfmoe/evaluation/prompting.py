@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from selfmoe.components import Benchmark
 from selfmoe.errors import ConfigError, StageError
@@ -25,8 +25,6 @@ from selfmoe.randomness import rng_for
 from selfmoe.records import Instruction, Seed
 
 Doc = Mapping[str, Any]
-Template = Literal["alpaca", "plain", "examples"]
-Overflow = Literal["fewer-shots", "error"]
 
 TEMPLATE_STOPS: dict[str, tuple[str, ...]] = {
     "alpaca": ("### Instruction:", "Below is an instruction"),

@@ -110,7 +110,15 @@ def test_a_marked_number_counts_before_the_last_one():
         ("The answer is (D), not A.", "D"),
         ("Answer: b", "B"),
         ("I would take (A) here.", "A"),
+        ("The answer is C because", "C"),
+        ("The answer is a.", "A"),
+        ("answer b)", "B"),
         ("A dog", None),
+        ("The answer is a dog", None),
+        ("So the answer: a lamp. (B)", "B"),
+        ("The answer is a dog. The answer is B.", "B"),
+        ("The answer is D'Artagnan", None),
+        ("The answers d. vary", None),
         ("E", None),
         ("It is said", None),
         ("", None),
@@ -118,6 +126,14 @@ def test_a_marked_number_counts_before_the_last_one():
 )
 def test_letter(text, choice):
     assert letter(text) == choice
+
+
+def test_the_word_i_is_no_letter_unless_it_stands_apart():
+    letters = "ABCDEFGHIJ"
+    assert letter("To find the answer I need B", letters) is None
+    assert letter("The answer is I think B", letters) is None
+    assert letter("The answer is (I)", letters) == "I"
+    assert letter("The answer is I.", letters) == "I"
 
 
 @pytest.mark.parametrize(
@@ -187,6 +203,9 @@ def test_money(text, amount):
         ("60 km/h", "60 km/h"),
         ("2.50 kg", "2.5 kg"),
         ("5 apples", "5 apple"),
+        ("3 bus", "3 bus"),
+        ("12 gas", "12 gas"),
+        ("2 glass", "2 glass"),
         ("5 hours and 12 minutes", "12 min"),
         ("The answer is 5 hours, that is 300 minutes.", "5 h"),
         ("5", None),
@@ -210,6 +229,9 @@ def test_quantity(text, amount):
         ("It is not so. The answer is yes.", "yes"),
         ("Yes? No! So the answer is No.", "no"),
         ("I think it is true", "yes"),
+        ("not true", "no"),
+        ("The answer is not false.", "yes"),
+        ("It isn't true", "no"),
         ("It may be true or false", None),
         ("nothing", None),
         ("eyes", None),
@@ -257,6 +279,10 @@ def test_date(text, day):
         ("The answer is b and a.\nDone {c}", "a; b"),
         ("so\nthe cat, a dog", "cat; dog"),
         ("x", "x"),
+        ("{(3, 4), (1,2)}", "(1, 2); (3, 4)"),
+        ("\\{(1,2)\\}", "(1, 2)"),
+        ("{[1, 2), {b, the cat}}", "[1, 2); {b, cat}"),
+        ("{a (b, c} x", "b; c"),
         ("{}", None),
         ("", None),
     ],
@@ -348,6 +374,13 @@ def test_a_final_answer_counts_before_a_box_and_a_box_before_what_is_stated():
         (r"\text{Monday}", "Monday"),
         (r"\left(1, 2\right)", "(1,2)"),
         (r"\{2, 1\}", r"\{1,2\}"),
+        (r"\{(1,3), (0,2)\}", r"\{(0,2),(1,3)\}"),
+        (r"2\frac{1}{2}", "2.5"),
+        (r"-2\dfrac12", r"-\frac{5}{2}"),
+        (r"1 \frac{3}{4}", r"1\,\frac34"),
+        ("1 1/2", r"\frac{3}{2}"),
+        (r"(2\frac{1}{2}, 3)", r"(\frac52,3)"),
+        (r"\frac{4}{2}\pi", r"2\pi"),
         ("x = 5", "5"),
         ("f(x)=2x", "2x"),
         ("x^{2}", "x^2"),
@@ -373,6 +406,15 @@ def test_two_forms_of_one_answer(one, other):
         ("x<5", "5"),
         (r"\frac{1}{2}", r"\frac{2}{1}"),
         (r"\frac{1}{0}", "1"),
+        (r"2\frac{1}{2}", "21/2"),
+        (r"3\frac{1}{2}", r"\frac{31}{2}"),
+        (r"11\frac{1}{2}", "111/2"),
+        ("1 1/2", "11/2"),
+        (r"1 \frac{3}{4}", "13/4"),
+        (r"x^2\frac{1}{3}", r"x^{21/3}"),
+        (r"\frac{3}{4}5", r"\frac{3}{45}"),
+        (r"x-\frac{-1}{2}", "x1/2"),
+        (r"\{(1,2),(0,3)\}", r"\{(1,3),(0,2)\}"),
         ("-3", "3"),
         (r"\text{Monday}", r"\text{Sunday}"),
         (r"\infty", ""),

@@ -7,7 +7,7 @@ import pytest
 from selfmoe.components import Benchmark, Domain
 from selfmoe.datafiles import locate
 from selfmoe.errors import DataError, MissingDataError, UnknownNameError
-from selfmoe.evaluation.benchmarks import choose, guarded, refuse_unknown
+from selfmoe.evaluation.benchmarks import choose, guarded, guarded_splits, refuse_unknown
 from selfmoe.records import Instruction, Source
 from selfmoe.upstream import UpstreamBenchmark
 
@@ -121,6 +121,46 @@ def test_training_data_is_kept_clear_of_both_splits_of_all(folder, split, named)
     found = guarded(Trivia(), Source("benchmark", folder, split), named)
     items = {doc["id"] for benchmark in found for doc in benchmark.items}
     assert items == {"main-test", "main-dev", "here-test", "here-dev", "final-test"}
+
+
+@pytest.mark.parametrize(
+    ("named", "clear_of"),
+    [
+        (None, {("main", "test"), ("main", "dev")}),
+        (
+            ["trivia/here", "trivia/final"],
+            {(name, split) for name in ("main", "here") for split in ("test", "dev")}
+            | {("final", "test")},
+        ),
+    ],
+)
+def test_from_the_hub_it_is_kept_clear_of_targets_and_named_ones(named, clear_of):
+    found = list(guarded_splits(Trivia(), Source("benchmark"), named))
+    assert {(benchmark.name, split) for split, benchmark in found} == clear_of
+    assert {benchmark.source.split for split, benchmark in found if split == "dev"} == {"dev"}
+    assert names(guarded(Trivia(), Source("benchmark"), named)) == [b.name for _, b in found]
+
+
+@pytest.mark.parametrize("split", ["test", "dev"])
+def test_a_target_left_out_may_be_missing_and_is_noted(folder, split):
+    source, named = Source("benchmark", folder, split), ["trivia/here"]
+    assert not choose(Trivia(), source, named).left_out
+    (folder / "main" / f"{split}.txt").unlink()
+    choice = choose(Trivia(), source, named)
+    assert names(choice.asked) == ["here"]
+    assert list(choice.left_out) == ["trivia/main"]
+    note = "not named, and training data is not kept clear of it: no main data in"
+    assert choice.left_out["trivia/main"].startswith(note)
+    items = {doc["id"] for benchmark in guarded(Trivia(), source, named) for doc in benchmark.items}
+    other = "dev" if split == "test" else "test"
+    assert items == {f"main-{other}", "here-test", "here-dev", "final-test"}
+
+
+@pytest.mark.parametrize("named", [None, ["trivia/main"]])
+def test_a_target_that_is_asked_may_not_be_missing(folder, named):
+    (folder / "main" / "test.txt").unlink()
+    with pytest.raises(MissingDataError, match="no main data in"):
+        list(guarded(Trivia(), Source("benchmark", folder), named))
 
 
 def test_files_of_the_other_split_may_be_missing(folder):

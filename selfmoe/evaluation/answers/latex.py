@@ -25,7 +25,13 @@ _TEXT = re.compile(
 _UNIT = re.compile(r"(?<=[\d}])\s*\\(?:text|mathrm|mbox)\s*\{[^{}]*\}(?:\^\{?\d\}?)?$")
 _THOUSANDS = re.compile(r"-?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _SLASH = re.compile(r"(-?)(\d+)/(\d+)")
-_RATIO = re.compile(r"(-?)\\frac\{(-?[\d.]+)\}\{([\d.]+)\}")
+_RATIO = re.compile(r"((?<![\w)}\]])-)?(?<![\d^_])\\frac\{(-?[\d.]+)\}\{([\d.]+)\}(?!\d)")
+_MIXED = re.compile(
+    r"(?<![\w.^\\}])(\d+)"
+    r"(?:\s*\\[dtc]?frac\s*(?:\{\s*(\d+)\s*\}|(\d))\s*(?:\{\s*(\d+)\s*\}|(\d))"
+    r"|\s+(\d+)\s*/\s*(\d+)(?![\d/]))"
+)
+_OPEN, _CLOSED = "([{", ")]}"
 
 
 def boxed(text: str) -> str | None:
@@ -55,14 +61,14 @@ def plain_math(latex: str) -> str:
     """Return an answer in LaTeX in one form.
 
     Spacing, ``$``, degree and percent signs, units in ``\\text`` after a number, ``x =`` in front
-    and a full stop behind are dropped; shorthand is completed; numbers and ratios of numbers are
-    reduced ratios; members of a set in braces are sorted.
+    and a full stop behind are dropped; shorthand is completed; numbers, mixed ones too, and ratios
+    of numbers are reduced ratios; members of a set in braces are sorted.
     """
     text = latex.strip().removesuffix(".").strip()
     text = text.replace(r"{,}", ",").replace(r"\!", "").replace(r"\ldots", "...")
     text = _UNIT.sub("", _bare(text))
-    text = _TEXT.sub(r"\1", _DROPPED.sub("", text))
-    text = re.sub(r"\s+", "", text).replace("−", "-")
+    text = _TEXT.sub(r"\1", _DROPPED.sub(" ", text))
+    text = re.sub(r"\s+", "", _MIXED.sub(_sum, text)).replace("−", "-")
     text = _ASSIGNED.sub("", re.sub(r"\\[dtc]frac", r"\\frac", text))
     return _ratios(_sorted_set(_completed(text)))
 
@@ -100,7 +106,28 @@ def _completed(text: str) -> str:
 def _sorted_set(text: str) -> str:
     if not (text.startswith(r"\{") and text.endswith(r"\}")):
         return text
-    return r"\{" + ",".join(sorted(map(_ratios, text[2:-2].split(",")))) + r"\}"
+    return r"\{" + ",".join(sorted(map(_ratios, _members(text[2:-2])))) + r"\}"
+
+
+def _members(text: str) -> list[str]:
+    """Return what commas outside brackets separate."""
+    parts, depth = [""], 0
+    for sign in text:
+        depth += (sign in _OPEN) - (sign in _CLOSED)
+        if sign == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += sign
+    return parts
+
+
+def _sum(found: re.Match[str]) -> str:
+    """Return a mixed number such as ``2 1/2`` as one ratio."""
+    whole, top, bottom = (rational(part) for part in filter(None, found.groups()))
+    if whole is None or top is None or not bottom:
+        return found[0]
+    value = whole + top / bottom
+    return rf"\frac{{{value.numerator}}}{{{value.denominator}}}"
 
 
 def _ratios(text: str) -> str:

@@ -57,6 +57,7 @@ _UNITS = {
     "°": "degree deg", "km/h": "kph", "mph": "",
 }  # fmt: skip
 _UNIT_OF = {word: unit for unit, names in _UNITS.items() for word in (unit, *names.split())}
+_PLURAL = re.compile(r"(?<![sui])(?<!\bga)s$")  # neither grass, bus and axis nor gas
 _QUANTITY = re.compile(rf"(?P<value>{_PLAIN})\s*(?P<unit>%|°|[A-Za-z]+(?:/[A-Za-z]+)?)")
 
 
@@ -107,7 +108,7 @@ def quantity(text: str) -> str | None:
     """Return the marked or else the last number with its unit: ``1,500 metres`` is ``1500 m``.
 
     Names of a unit count as one; units are not converted, so that ``1 km`` is not ``1000 m``. Any
-    word may be a unit; its plural is dropped.
+    word may be a unit; the s of its plural is dropped.
     """
     return _marked_or_last(text, lambda part: _texts(_QUANTITY, _quantity_of, part))
 
@@ -166,7 +167,7 @@ def _money_of(match: re.Match[str]) -> str | None:
 def _quantity_of(match: re.Match[str]) -> str | None:
     value = rational(match["value"])
     unit = match["unit"].lower()
-    single = unit.removesuffix("es") if unit == "inches" else unit.removesuffix("s")
+    single = unit.removesuffix("es") if unit == "inches" else _PLURAL.sub("", unit)
     known = _UNIT_OF.get(unit) or _UNIT_OF.get(single) or single or unit
     return None if value is None else f"{_decimal(value)} {known}"
 

@@ -9,12 +9,21 @@ from datetime import date as Date
 
 from selfmoe.evaluation.answers.numbers import stated
 
-_SAID = re.compile(r"\banswer(?: is)?:?\s*\(?\*{0,2}([A-Z])\b", re.IGNORECASE)
+_SAID = re.compile(
+    r"""
+    \b(?i:answer)\b(?:(?:\s+(?i:is)\b:?|:)\s*[(*\[]*(?=[A-HJ-Z]\b(?!['’-]))  # a capital, but "I"
+    |(?:\s+(?i:is)\b)?:?\s*[(*\[]*(?=[A-Za-z](?:[)*\].:,]|\s*$)))            # or set apart
+    ([A-Za-z])
+    """,
+    re.VERBOSE | re.MULTILINE,
+)
 _LEADING = re.compile(r"[\s(*\[]*([A-Z])(?:[\s)*\].:,]*$|[)\].:]+\s)", re.MULTILINE)
 _IN_BRACKETS = re.compile(r"\(([A-Z])\)")
 
 _BOOLEANS = {"yes": "yes", "true": "yes", "no": "no", "false": "no"}
-_BOOLEAN = re.compile(rf"\b(?:{'|'.join(_BOOLEANS)})\b", re.IGNORECASE)
+_BOOLEAN = re.compile(
+    rf"(?P<denied>(?:\bnot|n['’]t)\s+)?\b(?P<word>{'|'.join(_BOOLEANS)})\b", re.IGNORECASE
+)
 
 _MONTHS = (
     "january", "february", "march", "april", "may", "june", "july", "august", "september",
@@ -31,15 +40,17 @@ _DATES = (
 
 _ARTICLE = re.compile(r"\b(?:a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation + "‘’“”")
-_BRACED = re.compile(r"\\?[{\[(]([^{}\[\]()]*?)\\?[}\])]")
-_SEPARATOR = re.compile(r"[,;]\s*(?:and\s+)?|\s+and\s+")
+_INNER = r"[^{}\[\]()]"
+_BRACED = re.compile(rf"\\?[{{\[(]((?:{_INNER}|[{{\[(]{_INNER}*[}}\])])*?)\\?[}}\])]")
+_MEMBER = re.compile(rf"\\?([{{\[(])({_INNER}*?)\\?([}}\])])")
+_SEPARATOR = re.compile(rf"(?:[,;]\s*(?:and\s+)?|\s+and\s+)(?!{_INNER}*[}}\])])")
 
 
 def letter(text: str, letters: str = "ABCD") -> str | None:
     """Return the option a completion chooses: ``B``, ``(B)``, ``B. text``, ``The answer is B``.
 
     A stated answer counts before a leading letter, a leading letter before one in brackets.
-    An article ("A dog") is no choice.
+    An article ("A dog", "The answer is a dog") is no choice, nor is "I".
     """
     for rule in (_SAID, _LEADING, _IN_BRACKETS):
         found = rule.match(text) if rule is _LEADING else rule.search(text)
@@ -52,12 +63,12 @@ def boolean(text: str) -> str | None:
     """Return ``yes`` (also for "true") or ``no`` (also for "false").
 
     A stated answer counts before the text's first word; a word elsewhere counts only if the text
-    does not say the opposite, too.
+    does not say the opposite, too. "Not true" is ``no``.
     """
     said = _BOOLEAN.search(stated(text) or "") or _BOOLEAN.match(text.strip())
     if said:
-        return _BOOLEANS[said[0].lower()]
-    found = {_BOOLEANS[word.lower()] for word in _BOOLEAN.findall(text)}
+        return _truth(said)
+    found = {_truth(match) for match in _BOOLEAN.finditer(text)}
     return found.pop() if len(found) == 1 else None
 
 
@@ -78,12 +89,12 @@ def members(text: str) -> str | None:
     """Return the members of a set or list, each as ``short``, sorted: ``{b, a}`` is ``a; b``.
 
     Taken are the stated answer, the last brackets, or the last line. Commas, semicolons and "and"
-    separate; order and repetition do not count.
+    separate; order and repetition do not count. A member may be a tuple: ``(1, 2)``.
     """
     chosen = stated(text) or text
     brackets, lines = _BRACED.findall(chosen), chosen.strip().splitlines()
     parts = _SEPARATOR.split((brackets or lines or [""])[-1])
-    found = sorted({name for part in parts if (name := short(part))})
+    found = sorted({name for part in parts if (name := _member(part))})
     return "; ".join(found) or None
 
 
@@ -96,6 +107,20 @@ def short(text: str) -> str | None:
     line = " ".join(lines[0].lower().split()) if lines else ""
     bare = " ".join(line.translate(_PUNCTUATION).split())
     return " ".join(_ARTICLE.sub(" ", bare).split()) or bare or line or None
+
+
+def _truth(found: re.Match[str]) -> str:
+    word = _BOOLEANS[found["word"].lower()]
+    return ("no" if word == "yes" else "yes") if found["denied"] else word
+
+
+def _member(text: str) -> str | None:
+    """Return a member as ``short``, or with its brackets around what they hold."""
+    held = _MEMBER.fullmatch(text.strip())
+    if held is None:
+        return short(text)
+    inside = [name for part in re.split("[,;]", held[2]) if (name := short(part))]
+    return f"{held[1]}{', '.join(inside)}{held[3]}"
 
 
 def _dates(text: str) -> Iterator[tuple[int, str]]:
