@@ -76,10 +76,15 @@ class CurateConfig(Section):
         le=1,
         description="Share of a task's answers that must agree; needs respond.samples.",
     )
-    verify: bool = Field(
-        False, description="Let the domain check answers, such as by running a task's own test."
+    verify: bool | list[str] = Field(
+        False,
+        description="Let domains (all, or those named) check answers by what the task itself says.",
     )
     min_examples: int = Field(1, ge=1, description="Fewer examples than this stop the run.")
+
+    def verifies(self, domain: str) -> bool:
+        """Return whether a domain is to check its answers."""
+        return self.verify if isinstance(self.verify, bool) else domain in self.verify
 
 
 class SpecialiseConfig(Section):

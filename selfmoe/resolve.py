@@ -13,9 +13,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from selfmoe.components import Base
-from selfmoe.config import PRESETS, RunConfig
+from selfmoe.config import PRESETS, ComposeConfig, RunConfig
 from selfmoe.errors import ConfigError, UnknownNameError, did_you_mean
-from selfmoe.registry import NAME, Kind, Registry
+from selfmoe.registry import LOCAL, NAME, Kind, Registry
 from selfmoe.settings import merge, problems, validate, without, without_empty
 
 
@@ -174,23 +174,37 @@ def _cross_problems(config: RunConfig) -> list[str]:
         found.append(f"domains: '{domain}' is named twice.")
     if len(set(config.root_seeds)) != len(config.root_seeds) or not config.root_seeds:
         found.append("seed: give one or more different seeds.")
+    for name in config.curate.verify if isinstance(config.curate.verify, list) else ():
+        if name not in names.names("domain"):
+            hint = did_you_mean(name, names.names("domain")) or "."
+            found.append(f"curate.verify: there is no domain '{name}'{hint}")
     if config.curate.agreement is not None and config.respond.samples == 0:
         found.append("curate.agreement: needs several answers; set respond.samples, such as to 4.")
     if config.out == Path():
         found.append("out: must name a folder of its own, not the current one.")
     if any(not 0 <= seed < 2**63 for seed in config.root_seeds):
         found.append("seed: must lie between 0 and 2**63 - 1.")
+    if config.plugin_dir is not None and not (config.plugin_dir / LOCAL).is_file():
+        found.append(f"plugin_dir: there is no {LOCAL} in {config.plugin_dir}.")
     for label, entry in (config.compose or {}).items():
         if (entry.router is None) == (entry.merge is None):
-            others = [name for name, other in (config.compose or {}).items() if other != entry]
-            hint = did_you_mean(label, others) or "."
-            found.append(f"compose.{label}: give either router or merge{hint}")
+            found.append(f"compose.{label}: {_no_composer(label, entry, config)}")
         if label == "base" or label.startswith(("base-", "expert-")) or not _path_safe(label):
             found.append(
-                f"compose.{label}: not a possible label; use lower-case letters, digits, - and _, "
-                "not 'base' and not 'expert-…'."
+                f"compose.{label[:80]}: not a possible label; use up to 64 lower-case letters, "
+                "digits, - and _, not 'base', 'base-…' or 'expert-…'."
             )
     return found
+
+
+def _no_composer(label: str, entry: ComposeConfig, config: RunConfig) -> str:
+    """Return what is wrong with an entry that names no composer, or two."""
+    if entry.router is not None:
+        return "give either router or merge."
+    others = [name for name, c in (config.compose or {}).items() if c.router or c.merge]
+    hint = did_you_mean(label, others) or "."
+    there = f" Its options alone change one of: {', '.join(others)}." if others else ""
+    return f"give either router or merge{hint}{there}"
 
 
 def _count(config: RunConfig, domain: str) -> int:

@@ -11,6 +11,15 @@ def last(answer: str) -> str | None:
     return answer.split()[-1] if answer.strip() else None
 
 
+@pytest.mark.parametrize("asked", range(2, 33))
+def test_the_share_asked_for_is_enough(asked):
+    for agreed in range(1, asked + 1):
+        answers = ["4"] * agreed + [""] * (asked - agreed)
+        for hundredths in range(1, 101):
+            enough = 100 * agreed >= hundredths * asked
+            assert (settle(answers, last, asked, hundredths / 100) == "4") is enough
+
+
 @pytest.mark.parametrize(
     ("answers", "share", "chosen"),
     [

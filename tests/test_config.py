@@ -15,6 +15,7 @@ from selfmoe.cli.run import parse_seeds
 from selfmoe.config import PRESETS, RunConfig
 from selfmoe.errors import ConfigError
 from selfmoe.plan import make_plans
+from selfmoe.registry import registry
 from selfmoe.resolve import resolve
 from selfmoe.settings import assign, merge
 from selfmoe.yaml_text import read_yaml, read_yaml_file
@@ -92,6 +93,7 @@ def test_an_unknown_key_names_the_nearest(raw: dict[str, Any], where: str, hint:
         ({"domains": "math"}, "domains", 'a list, as in [a, b]; got "math"'),
         ({"track": "bench"}, "track", "'mini' or 'benchmark'"),
         ({"preset": "papers"}, "preset", "only: demo, paper"),
+        ({"curate": {"verify": ["maths"]}}, "curate.verify", "did you mean 'math'?"),
         ({"seed": -1}, "seed", "between 0 and 2**63 - 1"),
         ({"seed": 2**63}, "seed", "between 0 and 2**63 - 1"),
         ({"seed": "x"}, "seed", "integer"),
@@ -254,7 +256,7 @@ def test_several_root_seeds() -> None:
     assert parse_seeds("3..3") == [3]
     assert parse_seeds("0, 3,7") == [0, 3, 7]
     for text in ("4..0", "a", "", "1,,2", "-1", "0..100000"):
-        with pytest.raises(ConfigError, match=r"0\.\.4"):
+        with pytest.raises(ConfigError, match="--seeds"):
             parse_seeds(text)
 
 
@@ -285,6 +287,19 @@ def test_layers_preset_then_advice_then_the_user() -> None:
     user = resolve({"preset": "demo", "specialise": {"options": {"lr": 0.5}}}).specialise.options
     assert demo["lr"] != paper["lr"] == 3e-4
     assert user == {**demo, "lr": 0.5}
+
+
+def test_a_base_can_have_presets_of_its_own(tiny_base_folder: Path) -> None:
+    full = resolve({"preset": "seedling-full", "compose": {"mixse": {"options": {"k": 2}}}})
+    advice = registry().get("base", "seedling").settings["seedling-full"]
+    assert full.root_seeds == advice["run"]["seed"]
+    assert list(full.compose or {}) == list(advice["run"]["compose"])
+    assert (full.compose or {})["mixse"].options["k"] == 2
+    assert (full.compose or {})["mixse"].options["lr"] == advice["options"]["topk"]["lr"]
+    own = resolve({"preset": "seedling-full", "compose": {"one": {"merge": "mean"}}})
+    assert set(own.compose or {}) == {"one"}
+    with pytest.raises(ConfigError, match="there is no 'seedling-full' for this base"):
+        resolve({"preset": "seedling-full", "base": str(tiny_base_folder)})
 
 
 def test_advice_of_a_base_is_for_that_base(tiny_base_folder: Path) -> None:

@@ -122,6 +122,52 @@ def test_an_item_in_input_or_response_is_overlap(tmp_path: Path) -> None:
     assert overlap(example("List words.", "", run_of(13))) == "benchmark overlap"
 
 
+class Worded(Items):
+    """Items that share a wording; the questions are their inputs."""
+
+    items = tuple(
+        {"id": str(n), "text": text} for n, text in enumerate([ITEM, SHORT, "Name a fruit."])
+    )
+
+    def ask(self, doc: Mapping[str, Any]) -> Instruction:
+        if doc["text"] == "Name a fruit.":
+            return Instruction(doc["text"])
+        return Instruction(WORDING, doc["text"])
+
+
+WORDING = "Complete the text that you find below with one word"
+
+
+class Asked(Free):
+    """A domain whose benchmark words its items all alike."""
+
+    def benchmarks(self, source: Any) -> list[Benchmark]:
+        return [Worded()]
+
+
+@pytest.mark.parametrize(
+    ("instruction", "text", "dropped", "touched"),
+    [
+        (WORDING, "", False, 0),
+        (WORDING, "something else entirely", False, 0),
+        (WORDING.upper(), " ".join(f"other{n}" for n in range(20)), False, 0),
+        (WORDING, run_of(7), False, 0),
+        (WORDING, run_of(8), False, 1),
+        (WORDING, run_of(13), True, 0),
+        (WORDING, ITEM, True, 0),
+        (WORDING, SHORT, True, 0),
+        ("In other words", ITEM, True, 0),
+        ("Name a fruit.", "", True, 0),
+    ],
+)
+def test_a_wording_that_items_share_is_no_overlap(
+    tmp_path: Path, instruction: str, text: str, dropped: bool, touched: int
+) -> None:
+    overlap = Overlap(Asked(), a_job(tmp_path))
+    assert overlap(example(instruction, text)) == ("benchmark overlap" if dropped else None)
+    assert len(overlap.touched) == touched
+
+
 def test_templated_tracks_know_only_the_same_text(tmp_path: Path) -> None:
     class Templated(Free):
         templated = frozenset({"mini"})
@@ -293,3 +339,22 @@ def test_a_domain_may_verify_answers(tmp_path: Path) -> None:
     job = a_job(tmp_path, [answered("5", [])], contamination=False, verify=True)
     with pytest.raises(StageError, match="1 fails its test"):
         curate(Strict(), job)
+
+
+@pytest.mark.parametrize(
+    ("asked", "checked"), [(True, True), (False, False), (["free"], True), (["other"], False)]
+)
+def test_all_domains_verify_or_those_named(tmp_path: Path, asked: Any, checked: bool) -> None:
+    class Strict(Free):
+        """Refuses everything."""
+
+        def verify(self, example: Example, source: Any) -> Rejected | None:
+            return Rejected("fails its test")
+
+    job = a_job(tmp_path, [answered("5", [])], contamination=False, verify=asked)
+    if checked:
+        with pytest.raises(StageError, match="1 fails its test"):
+            curate(Strict(), job)
+    else:
+        curate(Strict(), job)
+        assert len(read_examples(job.out)) == 1

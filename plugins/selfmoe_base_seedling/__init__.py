@@ -12,6 +12,30 @@ from selfmoe.components import Base
 SELFMOE_API = 1
 
 
+OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "lora": {"lr": 1e-3, "epochs": 4},
+    "topk": {"lr": 1e-2, "epochs": 1, "batch_size": 16},
+}
+
+FULL: Mapping[str, Any] = {
+    "seed": [0, 1, 2, 3, 4],
+    "brainstorm": {"n": 280, "batch_size": 96, "max_new_tokens": 96},
+    "respond": {"batch_size": 64, "max_new_tokens": 96, "samples": 4},
+    "curate": {"agreement": 0.6},
+    "evaluate": {"limit": 250, "batch_size": 60},
+    "compose": {
+        "mixse": {"router": "topk"},
+        "mixse-k": {"router": "topk", "options": {"train_k": "k"}},
+        "random": {"router": "random"},
+        "instance": {"merge": "instance"},
+        "mean": {"merge": "mean"},
+        "ties": {"merge": "ties"},
+        "dare": {"merge": "dare"},
+    },
+}
+"""The published comparison: five root seeds, answers that agree, and the controls."""
+
+
 class Seedling(Base):
     """A small Llama-style language model, trained on procedural text; needs no download."""
 
@@ -19,12 +43,8 @@ class Seedling(Base):
     default = True
     preset = "demo"
     settings: ClassVar[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {
-        "demo": {
-            "options": {
-                "lora": {"lr": 2e-3, "epochs": 4},
-                "topk": {"lr": 1e-2, "epochs": 1, "batch_size": 16},
-            }
-        }
+        "demo": {"options": OPTIONS},
+        "seedling-full": {"run": FULL, "options": OPTIONS},
     }
 
     def path(self) -> Path:

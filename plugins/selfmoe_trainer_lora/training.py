@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,8 @@ from peft import LoraConfig, get_peft_model
 from peft.tuners.lora import LoraLayer
 
 from selfmoe.components import TrainContext
-from selfmoe.errors import StageError
+from selfmoe.errors import StageError, did_you_mean
+from selfmoe.mixture.structure import linears
 from selfmoe.randomness import derive
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ def _wrap(base: Any, config: LoraConfig) -> Any:
     Raises:
         StageError: If the target modules are none of the base's, or the head or the embeddings.
     """
+    if isinstance(config.target_modules, (list, set)):
+        _check_names(base, config.target_modules)
     try:
         model = get_peft_model(base, config)
     except ValueError as error:
@@ -66,6 +69,19 @@ def _wrap(base: Any, config: LoraConfig) -> Any:
                 "lie outside the decoder blocks\n  Leave them out, or leave it at all-linear."
             )
     return model
+
+
+def _check_names(base: Any, wanted: Iterable[str]) -> None:
+    """Refuse names that no linear layer has; PEFT is content if one of several is right."""
+    names = linears(base)
+    for target in sorted(wanted):
+        if not any(name == target or name.endswith(f".{target}") for name in names):
+            there = sorted({name.rpartition(".")[2] for name in names})
+            raise StageError(
+                f"no linear layer is named '{target}'{did_you_mean(target, there)}\n"
+                f"  There are: {', '.join(there)}. Change specialise.options.target_modules, or "
+                "leave it at all-linear."
+            )
 
 
 def _unwrap(model: Any, base: Any) -> None:

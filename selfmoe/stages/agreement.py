@@ -29,4 +29,4 @@ def settle(
     if not counts:
         return None
     best, count = counts.most_common(1)[0]
-    return answers[results.index(best)] if count >= share * asked else None
+    return answers[results.index(best)] if count / asked >= share else None

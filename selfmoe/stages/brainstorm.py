@@ -57,6 +57,7 @@ def brainstorm(domain: Domain, job: Job) -> None:
             f"brainstorm {domain.name}: {len(collected.kept)} of {config.n} instructions after "
             f"{collected.written} texts; raise brainstorm.max_tries ({config.max_tries}) for more"
         )
+        job.remarks.append(f"{len(collected.kept)} came")
     collected.save(job.out)
 
 

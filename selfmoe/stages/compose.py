@@ -6,7 +6,7 @@ from dataclasses import asdict
 from functools import partial
 
 from selfmoe.components import ComposeContext
-from selfmoe.errors import ConfigError
+from selfmoe.errors import ConfigError, counted
 from selfmoe.files import write_json
 from selfmoe.plan import Job, Plan
 from selfmoe.records import Expert
@@ -31,7 +31,7 @@ def plan(plan: Plan) -> None:
             settings={**entry.model_dump(), "trainer": trainer.model_dump()},
             components=[entry.component, ("trainer", str(trainer.trainer))],
             inputs={**experts, **data},
-            size=f"{len(experts)} experts",
+            size=counted(len(experts), "expert"),
             version=2,
         )
 

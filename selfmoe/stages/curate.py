@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from selfmoe.components import Domain
+from selfmoe.config import RunConfig
 from selfmoe.errors import StageError
-from selfmoe.evaluation.benchmarks import files_of, guarded
+from selfmoe.evaluation.benchmarks import files_of, guarded_splits
+from selfmoe.evaluation.code import allow_unsafe
 from selfmoe.files import read_jsonl, write_json, write_jsonl
 from selfmoe.plan import Job, Plan
 from selfmoe.records import Example
@@ -32,13 +34,20 @@ def plan(plan: Plan) -> None:
     """Add one task a domain; its result is what experts are trained on."""
     source, named = plan.config.source, plan.config.evaluate.benchmarks
     for domain in plan.domains:
-        plan.add(
+        verifies = plan.config.curate.verifies(domain.name)
+        guards = list(guarded_splits(domain, source, named))
+        task = plan.add(
             "curate",
             "data",
             domain.name,
             partial(curate, domain),
             settings=plan.config.curate.model_dump()
-            | {"source": plan.sources(files_of(guarded(domain, source, named)))},
+            | {
+                "verify": verifies,
+                "source": plan.sources(files_of(benchmark for _, benchmark in guards)),
+                "clear_of": sorted([benchmark.name, split] for split, benchmark in guards),
+            },
+            version=2,
             components=[("domain", domain.name)],
             inputs={
                 "seeds": plan.of("seeds")[domain.name],
@@ -46,6 +55,23 @@ def plan(plan: Plan) -> None:
                 "responses": plan.of("respond")[domain.name],
             },
             size=f"up to {plan.config.brainstorm.n} examples",
+        )
+        if (
+            plan.config.curate.verifies(domain.name)
+            and domain.verifies_by_running
+            and task.problem()
+        ):
+            _need_sandbox(domain, plan.config)
+
+
+def _need_sandbox(domain: Domain, config: RunConfig) -> None:
+    from selfmoe.sandbox import best_tier
+
+    if best_tier() is None and not config.evaluate.unsafe_code:
+        raise StageError(
+            f"curate.verify runs the answers of domain '{domain.name}', and there is no sandbox "
+            "here\n  See why: selfmoe doctor. Leave curate.verify out, or set "
+            "evaluate.unsafe_code=true to run them all the same."
         )
 
 
@@ -55,14 +81,14 @@ def curate(domain: Domain, job: Job) -> None:
     Raises:
         StageError: If fewer than ``curate.min_examples`` are left.
     """
-    rows = read_jsonl(job.input("responses") / "responses.jsonl")
+    rows, config = read_jsonl(job.input("responses") / "responses.jsonl"), job.session.config.curate
     overlap = Overlap(domain, job)
     checks: list[Check] = [
         lambda example: None if example.response else "empty response",
         TooLong(job),
         partial(_refused, domain, job),
-        *([partial(_wrong, domain, job)] if job.session.config.curate.verify else []),
-        *([overlap] if job.session.config.curate.contamination else []),
+        *([partial(_wrong, domain, job)] if config.verifies(domain.name) else []),
+        *([overlap] if config.contamination else []),
         Duplicates(domain, job),
     ]
     agreed = partial(_agreed, domain, job)
@@ -78,9 +104,9 @@ def curate(domain: Domain, job: Job) -> None:
                 kept.append(example)
             update(number, len(rows))
     counts = _counts(job, len(rows), kept, dropped, overlap)
-    wanted = job.session.config.curate.min_examples
-    if len(kept) < wanted:
-        raise StageError(_too_few(domain.name, len(kept), len(rows), dropped, wanted))
+    job.remarks.append(f"{len(kept)} kept")
+    if len(kept) < config.min_examples:
+        raise StageError(_too_few(domain.name, len(kept), len(rows), dropped, config.min_examples))
     for role, name in (("seeds", "seeds.jsonl"), ("instructions", "instructions.jsonl")):
         shutil.copyfile(job.input(role) / name, job.out / name)
     write_jsonl(job.out / "examples.jsonl", [example.to_json() for example in kept])
@@ -156,7 +182,12 @@ def _refused(domain: Domain, job: Job, example: Example) -> str | None:
 
 
 def _wrong(domain: Domain, job: Job, example: Example) -> str | None:
-    rejected = domain.verify(example, job.session.config.source)
+    config = job.session.config
+    allow_unsafe(config.evaluate.unsafe_code)
+    try:
+        rejected = domain.verify(example, config.source)
+    finally:
+        allow_unsafe(False)
     return rejected.reason if rejected else None
 
 

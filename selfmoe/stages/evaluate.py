@@ -43,6 +43,7 @@ def _add(
             **settings,
             "shots": system.shots,
             "source": plan.sources(benchmark.files()),
+            "conditions": dict(benchmark.conditions()),
         },
         components=[("domain", domain.name)],
         inputs={"system": made_by} if made_by else {},

@@ -28,6 +28,7 @@ class Overlap:
         config = job.session.config
         source, named = config.source, config.evaluate.benchmarks
         self._exact: set[str] = set()
+        self._wordings: set[str] = set()
         self._long: set[tuple[str, ...]] = set()
         self._short: dict[tuple[str, ...], list[int]] = {}
         self._sizes: list[int] = []
@@ -45,11 +46,11 @@ class Overlap:
     def _index(self, benchmark: Benchmark) -> None:
         tasks = [benchmark.ask(doc) for doc in benchmark.items]
         # An instruction that several items share is a wording; the question is in their inputs.
-        shared = {
-            text for text, n in Counter(normalise(t.instruction) for t in tasks).items() if n > 1
-        }
+        counts = Counter(normalise(task.instruction) for task in tasks if task.input)
+        shared = {text for text, n in counts.items() if n > 1}
+        self._wordings |= shared
         for task in tasks:
-            tokens = words(f"{task.instruction} {task.input}")
+            tokens = words(_question(task, shared))
             self._exact |= self._texts(task) - (shared if task.input else set())
             if self._templated or len(tokens) < LONG:
                 continue
@@ -62,8 +63,7 @@ class Overlap:
         """Return the reason, if there is one."""
         if self._texts(example) & self._exact:
             return "benchmark overlap"
-        text = f"{example.instruction} {example.input} {example.response}"
-        tokens = words(text)
+        tokens = words(f"{_question(example, self._wordings)} {example.response}")
         if self._long & ngrams(tokens, LONG):
             return "benchmark overlap"
         hits = Counter(item for gram in ngrams(tokens, SHORT) for item in self._short.get(gram, ()))
@@ -72,3 +72,10 @@ class Overlap:
         if hits:
             self.touched.add(example.id)
         return None
+
+
+def _question(task: Instruction | Example, wordings: set[str]) -> str:
+    """Return a task's text without an instruction that is only a wording."""
+    if task.input and normalise(task.instruction) in wordings:
+        return task.input
+    return f"{task.instruction} {task.input}"

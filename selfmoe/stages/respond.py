@@ -18,13 +18,15 @@ if TYPE_CHECKING:
 
 def plan(plan: Plan) -> None:
     """Add one task a domain."""
+    config = plan.config.respond
+    unused = set() if config.samples else {"temperature"}
     for domain in plan.domains:
         plan.add(
             "respond",
             "respond",
             domain.name,
             partial(respond, domain),
-            settings=plan.config.respond.model_dump() | {"track": plan.config.track},
+            settings=config.model_dump(exclude=unused) | {"track": plan.config.track},
             components=[("domain", domain.name)],
             inputs={
                 "seeds": plan.of("seeds")[domain.name],
@@ -50,6 +52,8 @@ def respond(domain: Domain, job: Job) -> None:
             part = tasks[first : first + config.batch_size]
             rows += batch(job.work, index, partial(_answer, job, domain, seeds, part, index))
             update(len(rows), len(tasks))
+    if len(rows) < job.session.config.brainstorm.n:
+        job.remarks.append(f"{len(rows)} came")
     write_jsonl(job.out / "responses.jsonl", sorted(rows, key=lambda row: str(row["id"])))
 
 

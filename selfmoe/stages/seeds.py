@@ -6,31 +6,52 @@ import random
 import warnings
 from dataclasses import asdict, replace
 from functools import partial
+from typing import Any
 
 from selfmoe.components import Domain
 from selfmoe.errors import StageError
 from selfmoe.evaluation.benchmarks import check_items, files_of, guarded
 from selfmoe.evaluation.leaks import refuse_leaks
 from selfmoe.files import write_json, write_jsonl
-from selfmoe.plan import Job, Plan
+from selfmoe.plan import Job, Plan, Task
 
 
 def plan(plan: Plan) -> None:
     """Add one task a domain."""
-    source = plan.config.source
+    source, named = plan.config.source, plan.config.evaluate.benchmarks
     for domain in plan.domains:
-        targets = guarded(domain, source, None, targets=True)
+        targets = guarded(domain, source, named, targets=True)
         read = [*domain.files(source), *files_of(targets)]
-        plan.add(
-            "seeds",
-            "seeds",
-            domain.name,
-            partial(draw, domain),
-            settings={**plan.config.seeds.model_dump(), "source": plan.sources(read)},
-            components=[("domain", domain.name)],
-            reads_base=False,
-            size=f"{plan.config.seeds.n} seeds",
-        )
+        settings = {**plan.config.seeds.model_dump(), "source": plan.sources(read)}
+        if _add(plan, domain, settings).problem() and _unchecked(domain, source.track):
+            plan.tasks.pop()
+            _add(plan, domain, {**settings, "unchecked": "no sandbox"})
+
+
+def _add(plan: Plan, domain: Domain, settings: dict[str, Any]) -> Task:
+    return plan.add(
+        "seeds",
+        "seeds",
+        domain.name,
+        partial(draw, domain),
+        settings=settings,
+        components=[("domain", domain.name)],
+        reads_base=False,
+        size=f"{plan.config.seeds.n} seeds",
+    )
+
+
+def _unchecked(domain: Domain, track: str) -> bool:
+    """Return whether seeds would be drawn without the check in the sandbox that they call for.
+
+    They have a key of their own, and so has what is made from them: on a machine with a sandbox,
+    all of it is made again.
+    """
+    if track not in domain.checked_by_running:
+        return False
+    from selfmoe.sandbox import best_tier
+
+    return best_tier() is None
 
 
 def draw(domain: Domain, job: Job) -> None:
