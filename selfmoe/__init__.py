@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from selfmoe.hookspecs import hookimpl
-
 if TYPE_CHECKING:
     from selfmoe.api import load, run
     from selfmoe.config import RunConfig
     from selfmoe.errors import SelfmoeError
+    from selfmoe.hookspecs import hookimpl
     from selfmoe.mixture import compose
     from selfmoe.sandbox import run as run_sandboxed
 
@@ -29,6 +28,7 @@ _LAZY = {
     "RunConfig": ("selfmoe.config", "RunConfig"),
     "SelfmoeError": ("selfmoe.errors", "SelfmoeError"),
     "compose": ("selfmoe.mixture", "compose"),
+    "hookimpl": ("selfmoe.hookspecs", "hookimpl"),
     "load": ("selfmoe.api", "load"),
     "run": ("selfmoe.api", "run"),
     "run_sandboxed": ("selfmoe.sandbox", "run"),

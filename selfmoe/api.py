@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfmoe.config import RunConfig
-from selfmoe.errors import RunError, unknown_name
+from selfmoe.errors import ConfigError, RunError, SelfmoeError, unknown_name
 from selfmoe.execute import Outcome, execute
 from selfmoe.files import damage
 from selfmoe.plan import Plan, make_plans
@@ -17,7 +17,7 @@ from selfmoe.registry import LOCAL
 from selfmoe.reporting.report import write_report
 from selfmoe.reporting.results import read_results
 from selfmoe.resolve import resolve
-from selfmoe.rundir import RunDirectory
+from selfmoe.rundir import CONFIG, LOCK, RunDirectory, command_for
 from selfmoe.systems import EXPERT, System, attach
 from selfmoe.yaml_text import read_yaml_file
 
@@ -44,11 +44,15 @@ class Run:
     built: int
 
 
-def run(config: RunConfig | str | Path, *, display: Display | None = None) -> Run:
+Settings = RunConfig | Mapping[str, Any] | str | Path
+
+
+def run(config: Settings, *, display: Display | None = None) -> Run:
     """Do what the settings ask for, as far as it is not done yet, and return the run.
 
     Args:
-        config: The settings, or a path to them in YAML; what they leave out is filled in.
+        config: The settings, the same as a mapping, or a path to them in YAML; what they leave out
+            is filled in.
         display: Where progress is shown; default: standard error.
 
     Raises:
@@ -69,17 +73,33 @@ def run_plans(plans: list[Plan], display: Display) -> tuple[Run, Outcome]:
     return finished, outcome
 
 
-def complete(config: RunConfig | str | Path) -> RunConfig:
-    """Return settings with everything filled in; see ``selfmoe.resolve.resolve``."""
+def complete(config: Settings) -> RunConfig:
+    """Return settings with everything filled in; see ``selfmoe.resolve.resolve``.
+
+    Raises:
+        ConfigError: If they are wrong, or no settings at all.
+    """
     if isinstance(config, RunConfig):
         return resolve(config.model_dump(mode="json", exclude_unset=True), "RunConfig")
+    if isinstance(config, Mapping):
+        return resolve(config)
+    if not isinstance(config, str | Path):
+        raise ConfigError(
+            f"expected settings, not {type(config).__name__}: a path to a YAML file, a mapping, or "
+            "a selfmoe.RunConfig"
+        )
     path = Path(config)
     return resolve(from_yaml(path), str(path))
 
 
 def from_yaml(path: Path) -> dict[str, Any]:
-    """Return the raw settings in a YAML file; a ``selfmoe_plugin.py`` beside it is a plugin too."""
+    """Return the raw settings in a YAML file; a ``selfmoe_plugin.py`` beside it is a plugin too.
+
+    The file that a run keeps of its settings is about that run, wherever it was moved to.
+    """
     raw = read_yaml_file(path)
+    if path.name == CONFIG and (path.parent / LOCK).is_file():
+        raw["out"] = str(path.parent.absolute())
     if (path.parent / LOCAL).is_file():
         raw.setdefault("plugin_dir", str(path.parent.resolve()))
     return raw
@@ -107,7 +127,7 @@ def load(
         and to detach, where something is attached. The tokenizer pads on the left.
 
     Raises:
-        RunError: If the folder holds no finished run.
+        RunError: If the folder holds no finished run, or the system could not be made.
         UnknownNameError: If the run has no such system.
     """
     base = load_system(run, system, seed, device=device, dtype=dtype)
@@ -133,30 +153,47 @@ def load_system(
     chosen = str(config.root_seeds[0] if seed is None else seed)
     if chosen not in manifest["cells"]:
         raise unknown_name("root seed", chosen, manifest["cells"])
-    systems = {name: System(name, kind) for name, kind in manifest["systems"].items()}
-    if system not in systems:
-        raise unknown_name("system", system, systems)
+    made = _made(root, manifest, chosen)
+    if system not in made:
+        raise _not_made(system, manifest, chosen, made)
     files = find_base(config)
+    again = command_for(root / "config.yaml")
     if files.hash != manifest["base"]["hash"]:
         raise RunError(
             f"the base '{files.name}' is not the one this run was made with (hash {files.hash}, "
-            f"not {manifest['base']['hash']}); run the same command again"
+            f"not {manifest['base']['hash']})\n  This makes the run again with it: {again}"
         )
-    cell = _cell_of(systems[system], root, manifest, chosen)
+    cell = made[system]
     problem = damage(cell) if cell else None
     if problem:
-        raise RunError(f"{problem}; run the same command again")
+        raise RunError(f"cell damaged: {problem}\n  This makes it again: {again}")
     base = load_base(files, config)
-    attach(base, systems[system], cell, config.registry)
+    attach(base, System(system, manifest["systems"][system]), cell, config.registry)
     return base
 
 
-def _cell_of(system: System, root: Path, manifest: Mapping[str, Any], seed: str) -> Path | None:
-    """Return the folder of what makes a system; ``None`` for the base itself."""
-    if system.kind == "base":
-        return None
-    expert = system.kind == "expert"
-    made_by = (
-        f"specialise/{system.name.removeprefix(EXPERT)}" if expert else f"compose/{system.name}"
-    )
-    return root / str(manifest["cells"][seed][made_by]["path"])
+def _made(root: Path, manifest: Mapping[str, Any], seed: str) -> dict[str, Path | None]:
+    """Return the folder of what makes each system that there is; ``None`` for the base itself."""
+    cells = manifest["cells"][seed]
+    found: dict[str, Path | None] = {}
+    for name, kind in manifest["systems"].items():
+        if kind == "base":
+            found[name] = None
+        elif (cell := cells.get(_maker(name, kind))) is not None:
+            found[name] = root / str(cell["path"])
+    return found
+
+
+def _maker(system: str, kind: str) -> str:
+    """Return the name of the cell that makes a system."""
+    return f"specialise/{system.removeprefix(EXPERT)}" if kind == "expert" else f"compose/{system}"
+
+
+def _not_made(
+    system: str, manifest: Mapping[str, Any], seed: str, made: Mapping[str, Any]
+) -> SelfmoeError:
+    kind = manifest["systems"].get(system)
+    if kind is None:
+        return unknown_name("system", system, made)
+    why = manifest.get("missing", {}).get(seed, {}).get(_maker(system, kind), "the run lacks it")
+    return RunError(f"'{system}' was not made: {why}\n  Available: {', '.join(sorted(made))}.")

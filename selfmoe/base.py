@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from selfmoe.checkpoints import check, identity
 from selfmoe.config import RunConfig
 from selfmoe.devices import GPU_FILES, choose_device, choose_dtype
-from selfmoe.errors import CompositionError, DataError
+from selfmoe.errors import CompositionError, DataError, counted
 from selfmoe.hub import download
 from selfmoe.records import LoadedBase
 
@@ -87,14 +88,28 @@ def _read(files: BaseFiles) -> tuple[Any, Any, Iterable[str]]:
     from transformers import AutoModelForCausalLM
 
     local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-    model, told = AutoModelForCausalLM.from_pretrained(
-        files.path,
-        dtype=getattr(torch, files.dtype),
-        use_safetensors=True,
-        output_loading_info=True,
-        **local,
-    )
+    with _quiet():
+        model, told = AutoModelForCausalLM.from_pretrained(
+            files.path,
+            dtype=getattr(torch, files.dtype),
+            use_safetensors=True,
+            output_loading_info=True,
+            **local,
+        )
     return model, _read_tokenizer(files.path, local), told["missing_keys"]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep transformers from reporting on weights: what is wrong with them is said here."""
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def _read_tokenizer(path: Path, local: dict[str, Any]) -> Any:
@@ -148,10 +163,13 @@ def _check_answers(files: BaseFiles, model: Any) -> None:
     ids = torch.tensor([[5, 6, 7, 8], [5, 6, 7, 9]], device=files.device)
     with torch.inference_mode():
         logits = model(input_ids=ids, use_cache=False).logits.float()
-    if logits.isnan().any():
+    damaged = sorted(name for name, weight in model.named_parameters() if not _is_finite(weight))
+    if damaged or not logits.amax(-1).isfinite().all():
+        count = counted(len(damaged), "weight")
+        what = f"{count}, such as {damaged[0]}," if damaged else "its logits"
         raise DataError(
-            f"base '{files.name}': in {files.dtype} on {files.device} its logits are no numbers\n"
-            "  Choose another --dtype, such as float32; else the weights are damaged."
+            f"base '{files.name}': in {files.dtype} on {files.device} {what} are not all finite "
+            "numbers\n  Choose another --dtype, such as float32; else the weights are damaged."
         )
     before, after = (logits[0] - logits[1]).abs().amax(-1).split([3, 1])
     if before.max() > 0.01 * after.max():
@@ -161,9 +179,20 @@ def _check_answers(files: BaseFiles, model: Any) -> None:
         )
 
 
+def _is_finite(weight: Any) -> bool:
+    """Return whether all numbers of a tensor are finite; needs no memory of its size."""
+    if not weight.numel():
+        return True
+    low, high = weight.min(), weight.max()
+    return bool(low.isfinite() and high.isfinite())
+
+
 def _check_blocks(model: Any, config: RunConfig) -> None:
-    """Refuse, before anything is trained, a base whose tokens no router could reach."""
-    if any(entry.router for entry in (config.compose or {}).values()):
+    """Refuse, before anything is trained, a base whose tokens no router could reach.
+
+    A list of blocks that is named must be there whether a router asks for it or not.
+    """
+    if config.blocks is not None or any(entry.router for entry in (config.compose or {}).values()):
         from selfmoe.mixture.structure import find_decoder
 
         try:

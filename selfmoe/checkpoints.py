@@ -11,14 +11,18 @@ from typing import Any
 from selfmoe.errors import DataError
 from selfmoe.files import sha256
 
-TOKENIZERS = ("tokenizer*", "vocab*", "merges.txt", "*.model", "*.tiktoken")
-FILES = ("*.json", "*.safetensors", "*.txt", *TOKENIZERS)
-"""What belongs to a base: its hash covers these files."""
-
+TOKENIZERS = ("tokenizer*", "vocab*", "merges.txt", "*.model", "*.tiktoken", "bpe.codes")
 CONFIG = "config.json"
 ADAPTER = "adapter_config.json"
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+FILES = (
+    CONFIG, "generation_config.json", "*.safetensors", "*.safetensors.index.json", *TOKENIZERS,
+    "special_tokens_map.json", "added_tokens.json", "tekken.json", "emoji.json",
+    "word_pronunciation.json", "word_shape.json",
+)  # fmt: skip
+"""What a base's texts depend on: its hash covers these files, and no licence or log beside them."""
+
 OTHER_WEIGHTS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack", "*.gguf")
 WRITERS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 """How transformers ends the names of models that write text."""
@@ -39,13 +43,14 @@ def check(name: str, path: Path) -> None:
         DataError: If something is missing, or the model is of another kind; says what to do.
     """
     where = f"base '{name}'"
+    place = where if name == str(path) else f"{where}: {path}"
     if not (path / CONFIG).is_file() or (path / ADAPTER).is_file():
-        raise DataError(f"{where}: {path} {_instead(path)}")
+        raise DataError(f"{place} {_instead(path)}")
     _check_config(where, path, _read(where, path / CONFIG))
-    _check_weights(where, path)
+    _check_weights(where, place, path)
     if not any(file.is_file() for pattern in TOKENIZERS for file in path.glob(pattern)):
         raise DataError(
-            f"{where}: {path} has no tokenizer, such as tokenizer.json\n"
+            f"{place} has no tokenizer, such as tokenizer.json\n"
             "  Put the model's tokenizer there with tokenizer.save_pretrained."
         )
 
@@ -118,7 +123,7 @@ def _refuse_own_code(where: str, path: Path, model_type: str) -> None:
         )
 
 
-def _check_weights(where: str, path: Path) -> None:
+def _check_weights(where: str, place: str, path: Path) -> None:
     if (path / WEIGHTS).is_file():
         return
     if (path / INDEX).is_file():
@@ -126,14 +131,14 @@ def _check_weights(where: str, path: Path) -> None:
         return
     if found := sorted(f.name for p in OTHER_WEIGHTS for f in path.glob(p) if f.is_file()):
         raise DataError(
-            f"{where}: {path} holds its weights as {found[0]} only; selfmoe reads safetensors, "
+            f"{place} holds its weights as {found[0]} only; selfmoe reads safetensors, "
             "which cannot run code when they are read\n"
             "  If you trust the file, load it with transformers and save it again with "
             "model.save_pretrained."
         )
     others = sorted(file.name for file in path.glob("*.safetensors"))
     what = f"; it has {', '.join(others)}" if others else ""
-    raise DataError(f"{where}: {path} {NO_MODEL}; there is neither {WEIGHTS} nor {INDEX}{what}")
+    raise DataError(f"{place} {NO_MODEL}; there is neither {WEIGHTS} nor {INDEX}{what}")
 
 
 def _check_shards(where: str, path: Path) -> None:

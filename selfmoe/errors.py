@@ -62,3 +62,8 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError
     available = ", ".join(names) if names else "none"
     hint = did_you_mean(name, names) or "."
     return UnknownNameError(f"no {kind} named '{name}'{hint}\n  Available: {available}.")
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number and what it counts: ``1 expert``, ``2 experts``."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import re
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,8 +15,10 @@ from importlib_metadata import PackageNotFoundError, version
 
 from selfmoe.errors import ConfigError, DataError, RunError, SelfmoeError, StageError
 from selfmoe.files import cannot_write, write_atomic
+from selfmoe.interrupts import interrupted
 from selfmoe.plan import Job, Plan, Task
 from selfmoe.progress import Display, duration
+from selfmoe.rundir import CONFIG
 from selfmoe.session import Session
 from selfmoe.systems import systems_of
 
@@ -89,11 +93,14 @@ def _one(task: Task, session: Session, outcome: Outcome, counter: str) -> None:
     aside = task.cell.set_aside()
     if aside is not None:
         session.display.warn(f"{problem}; moved to {aside.name}, doing {task.name} again")
+    remarks: list[str] = []
     try:
         seconds = task.cell.build(
-            lambda work, out: task.run(Job(task, session, work, out)), _facts(task)
+            lambda work, out: task.run(Job(task, session, work, out, remarks)), _facts(task)
         )
     except Exception as error:
+        if interrupted():  # what it was raised through made something else of it
+            raise KeyboardInterrupt from None
         failure = _deliberate(error, task)
         task.cell.note_failure(str(failure))
         if isinstance(failure, _WHOLE_RUN):
@@ -103,21 +110,33 @@ def _one(task: Task, session: Session, outcome: Outcome, counter: str) -> None:
         session.display.say(f"{counter} {task.name} failed: {first}")
         return
     outcome.built.append(task)
-    session.display.say(f"{counter} {task.name} ({task.size}) done in {duration(seconds)}")
+    what = ", ".join([task.size, *remarks])
+    session.display.say(f"{counter} {task.name} ({what}) done in {duration(seconds)}")
 
 
 def _deliberate(error: Exception, task: Task) -> SelfmoeError:
     """Return what goes wrong in one task as an error that is written for the user."""
     if isinstance(error, SelfmoeError):
         return error
-    if isinstance(error, OSError) and error.errno in _NO_SPACE:
-        return cannot_write(task.cell.work, error)
+    if (cause := _system_error(error)).errno in _NO_SPACE:
+        return cannot_write(task.cell.work, cause)
     record = task.cell.work / "error.txt"
     write_atomic(record, "".join(traceback.format_exception(error)))
     return StageError(
         f"{type(error).__name__}: {error}\n"
         f"  That is a fault of selfmoe or of a plugin; {record} says where."
     )
+
+
+def _system_error(error: Exception) -> OSError:
+    """Return an error of the operating system, such as a full disk; an empty one for any other.
+
+    Libraries written in Rust, such as safetensors, tell its number in words only.
+    """
+    if isinstance(error, OSError):
+        return error
+    told = re.search(r"\(os error (\d+)\)", str(error))
+    return OSError(int(told[1]), os.strerror(int(told[1]))) if told else OSError()
 
 
 def _facts(task: Task) -> dict[str, Any]:
@@ -127,8 +146,9 @@ def _facts(task: Task) -> dict[str, Any]:
 
 def _write_config(plan: Plan) -> None:
     values = plan.config.model_dump(mode="json")
+    values["out"] = str(plan.directory.root.absolute())  # the file may be used from any folder
     text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
-    path = plan.directory.root / "config.yaml"
+    path = plan.directory.root / CONFIG
     if not path.exists() or path.read_text("utf-8") != text:
         write_atomic(path, text)
 

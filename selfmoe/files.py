@@ -19,8 +19,17 @@ SEAL = "cell.json"
 """Name of the file that makes a folder valid: written last, with size and sha256 of all others."""
 
 
-def write_atomic(path: Path, text: str) -> None:
+KEPT = "\n  What was finished before is kept: mend this and run the same command again."
+"""What to do when something cannot be written."""
+
+
+def write_atomic(path: Path, text: str, *, hint: str = KEPT) -> None:
     """Write a file under a temporary name, flush it to disk, then rename it into place.
+
+    Args:
+        path: The file.
+        text: What it is to hold.
+        hint: What to do when that is not possible; end of the message.
 
     Raises:
         RunError: If that is not possible, for instance because the disk is full.
@@ -34,16 +43,13 @@ def write_atomic(path: Path, text: str) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise cannot_write(path, error) from None
+        raise cannot_write(path, error, hint) from None
     _sync(path.parent)
 
 
-def cannot_write(path: Path, error: OSError) -> RunError:
+def cannot_write(path: Path, error: OSError, hint: str = KEPT) -> RunError:
     """Return the error for a file or folder that cannot be written, as on a full disk."""
-    return RunError(
-        f"cannot write {path}: {error.strerror or error}\n"
-        "  What was finished before is kept: mend this and run the same command again."
-    )
+    return RunError(f"cannot write {path}: {error.strerror or error}{hint}")
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -62,23 +68,60 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     Raises:
         DataError: If the file cannot be read or a line is no JSON object; names file and line.
     """
-    opened = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opened(path, "rt", encoding="utf-8") as file:
-            lines = file.read().split("\n")
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read {path}: {error}") from None
     rows = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
         if line.strip():
             try:
                 row = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise DataError(f"{path}, line {number}: not valid JSON: {error}") from None
             if not isinstance(row, dict):
                 raise DataError(f"{path}, line {number}: expected a JSON object with named fields")
+            if "\\u" in line:
+                check_text(row, f"{path}, line {number}")
             rows.append(row)
     return rows
+
+
+def read_text(path: Path, *, newlines: bool = True) -> str:
+    """Return the text of a file, gzipped if so named, without the mark some editors put in front.
+
+    Args:
+        path: The file.
+        newlines: Make every end of a line a plain one.
+
+    Raises:
+        DataError: If it cannot be read or is not UTF-8; names file and line.
+    """
+    opened = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opened(path, "rb") as file:
+            content: bytes = file.read()
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"cannot read {path}: {reason}") from None
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{path}, line {line}: not UTF-8 text; save it as UTF-8") from None
+    return text.replace("\r\n", "\n").replace("\r", "\n") if newlines else text
+
+
+def check_text(value: Any, where: str) -> None:
+    """Refuse a value of JSON in which a text is no text: half a character, as ``\\ud800`` is.
+
+    Raises:
+        DataError: Saying where.
+    """
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        half = f"\\u{ord(error.object[error.start]):04x}"
+        raise DataError(
+            f"{where}: holds {half}, half of a character that has two halves\n"
+            "  Remove it, or put the other half beside it."
+        ) from None
 
 
 def sha256(path: Path) -> str:
@@ -142,12 +185,13 @@ def is_intact(folder: Path) -> bool:
     return damage(folder) is None
 
 
-def damage(folder: Path, *, hashes: bool = True) -> str | None:
+def damage(folder: Path, *, hashes: bool | tuple[str, ...] = True) -> str | None:
     """Return what is wrong with a sealed folder, or ``None`` if it is intact.
 
     Args:
         folder: The folder.
-        hashes: Also read all files; without, only names and sizes are compared.
+        hashes: Also read all files, or those whose names end like this; of others, only names and
+            sizes are compared.
     """
     try:
         files = json.loads((folder / SEAL).read_text("utf-8"))["files"]
@@ -162,7 +206,8 @@ def damage(folder: Path, *, hashes: bool = True) -> str | None:
             return f"{path} is missing"
         if stat.st_size != size:
             return f"{path} has {stat.st_size} bytes instead of {size}"
-        if hashes and _sha256_at(path, stat.st_size, stat.st_mtime_ns) != digest:
+        read = hashes if isinstance(hashes, bool) else name.endswith(hashes)
+        if read and _sha256_at(path, stat.st_size, stat.st_mtime_ns) != digest:
             return f"{path} is not what was written: its sha256 differs"
     return None
 

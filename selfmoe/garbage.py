@@ -40,10 +40,11 @@ def find_garbage(run: RunDirectory) -> list[Garbage]:
     Only folders that are named like cells, in the folders of cells, are looked at; links never.
 
     Raises:
-        RunError: If the folder holds no finished run, which names its cells.
+        RunError: If the folder holds no finished run, which names its cells, or what the last
+            command needs cannot be read.
     """
     named = {cell["path"] for cells in run.manifest()["cells"].values() for cell in cells.values()}
-    planned = {cell["path"] for cell in run.plan()}
+    planned = {cell["path"] for cell in run.intact_plan()}
     found = []
     for folder in CELL_FOLDERS:
         for path in _cells(run.root, folder):

@@ -75,12 +75,14 @@ class Job:
         session: What all tasks of a run share: settings, the loaded base, the display.
         work: Folder for resumable state.
         out: Folder to fill.
+        remarks: To be added to: what came of it, where that is less than what was planned.
     """
 
     task: Task
     session: Session
     work: Path
     out: Path
+    remarks: list[str] = field(default_factory=list)
 
     def input(self, role: str) -> Path:
         """Return the folder of the task that plays a role among the inputs."""

@@ -42,7 +42,7 @@ KINDS: Mapping[Kind, tuple[str, type[Component]]] = {
 
 OWN = "selfmoe"
 LOCAL = "selfmoe_plugin.py"
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 """What components and systems may be called: safe as a folder, a key and a word on a line."""
 
 
@@ -197,7 +197,8 @@ class Registry:
         name = getattr(cls, "name", None)
         if not (isinstance(name, str) and NAME.fullmatch(name)):
             raise PluginError(
-                f"{cls.__name__}.name is {name!r}; allowed are lower-case letters, digits, - and _"
+                f"{cls.__name__}.name is {name!r}; allowed are up to 64 lower-case letters, "
+                "digits, - and _"
             )
         if inspect.isabstract(cls):
             missing = ", ".join(sorted(getattr(cls, "__abstractmethods__", ())))

@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import socket
 import time
@@ -22,15 +23,19 @@ from typing import Any
 
 from selfmoe.errors import RunError
 from selfmoe.files import commit_folder, damage, write_atomic, write_json
-
-FORMAT = 1
-"""Version of the run directory's layout."""
+from selfmoe.manifest import FORMAT, read_manifest
 
 FOLDERS = (
     "work", "seeds", "brainstorm", "respond", "data", "experts", "compositions", "evaluations",
     "report",
 )  # fmt: skip
 """Folders of a run directory; whatever else lies there is left alone."""
+
+CONFIG = "config.yaml"
+"""The complete settings of the last command."""
+
+LOCK = "run.lock"
+"""Held by whoever writes; there from the first command on."""
 
 PLAN = "work/plan.json"
 """The cells of the last command, done or not."""
@@ -131,7 +136,7 @@ class RunDirectory:
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            handle = (self.root / "run.lock").open("a+", encoding="utf-8")
+            handle = (self.root / LOCK).open("a+", encoding="utf-8")
         except OSError as error:
             raise RunError(
                 f"cannot write to {self.root}: {error.strerror or error}; choose another --out"
@@ -144,7 +149,7 @@ class RunDirectory:
     def _sweep(self) -> None:
         """Remove what a killed writer left half-done, and nothing that is not a run's own."""
         found = [p for name in FOLDERS for p in (self.root / name).rglob(".*.tmp-*")]
-        for name in ("manifest.json", "config.yaml"):
+        for name in ("manifest.json", CONFIG):
             found += self.root.glob(f".{name}.tmp-*")
         for leftover in found:
             _remove(leftover)
@@ -152,7 +157,7 @@ class RunDirectory:
     def holder(self) -> str | None:
         """Return who holds the lock, as ``process 7 on host``; ``None`` if nobody does."""
         try:
-            handle = (self.root / "run.lock").open(encoding="utf-8")
+            handle = (self.root / LOCK).open(encoding="utf-8")
         except OSError:
             return None
         with handle:
@@ -188,42 +193,59 @@ class RunDirectory:
         path = self.root / "manifest.json"
         if not path.exists():
             raise RunError(self._why_no_run())
+        return read_manifest(path, command_for(self.root / CONFIG))
+
+    def manifest_problem(self) -> str | None:
+        """Return what is wrong with the manifest; ``None`` if it is intact, or not written yet."""
+        if not (self.root / "manifest.json").exists():
+            return None
         try:
-            manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
-            if manifest["format"] != FORMAT:
-                raise RunError(
-                    f"{path} has format {manifest['format']}, this selfmoe reads {FORMAT}; "
-                    f"upgrade selfmoe, or choose another --out"
-                )
-            _ = manifest["base"]["hash"], manifest["systems"], manifest["cells"], manifest["config"]
-        except (ValueError, KeyError, TypeError) as error:
-            reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
-            raise RunError(f"{path} is damaged: {reason}\n  Run the same command again.") from None
-        return manifest
+            self.manifest()
+        except RunError as error:
+            return str(error).partition("\n")[0]
+        return None
 
     def _why_no_run(self) -> str:
         if not self.root.exists():
             return f"{self.root} does not exist; give the folder of a run"
         if not self.root.is_dir():
             return f"{self.root} is a file; give the folder of a run"
-        config = self.root / "config.yaml"
+        config = self.root / CONFIG
         if config.exists():
-            return f"{self.root} is no finished run; go on with: selfmoe run {config}"
+            return f"{self.root} is no finished run; go on with: {command_for(config)}"
+        out = shlex.quote(str(self.root))
         return (
             f"{self.root} is no finished run: it has no manifest.json\n"
-            f"  Give the folder of a run, or make one: selfmoe run --out {self.root}"
+            f"  Give the folder of a run, or make one: selfmoe run --out {out}"
         )
 
     def plan(self) -> list[dict[str, Any]]:
-        """Return the cells of the last command, in order; empty if none is on record.
+        """Return the cells of the last command, in order; empty if no readable plan is on record.
 
         Each has ``seed``, ``stage``, ``label``, ``key``, ``path`` and ``size``.
         """
+        with contextlib.suppress(RunError):
+            return self.intact_plan()
+        return []
+
+    def intact_plan(self) -> list[dict[str, Any]]:
+        """Return the same; empty if no plan is on record.
+
+        Raises:
+            RunError: If there is one that cannot be read.
+        """
+        path = self.root / PLAN
         try:
-            cells: list[dict[str, Any]] = json.loads((self.root / PLAN).read_text("utf-8"))
+            cells: list[dict[str, Any]] = json.loads(path.read_text("utf-8"))
             _ = [(cell["stage"], cell["path"], cell["size"]) for cell in cells]
-        except (OSError, ValueError, KeyError, TypeError):
+        except FileNotFoundError:
             return []
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(
+                f"{path} cannot be read: {type(error).__name__}: {error}\n"
+                "  It says which cells the last command needs. Run that command again, which "
+                "writes it anew."
+            ) from None
         return cells
 
     def write_plan(self, cells: list[dict[str, Any]]) -> None:
@@ -234,6 +256,11 @@ class RunDirectory:
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
         """Write the manifest; done last, when all its cells are."""
         write_json(self.root / "manifest.json", {"format": FORMAT, **manifest})
+
+
+def command_for(config: Path) -> str:
+    """Return the command that does what a run file says, as a shell takes it."""
+    return f"selfmoe run {shlex.quote(str(config))}"
 
 
 def _remove(path: Path) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
 import selfmoe
-from selfmoe.errors import RunError, UnknownNameError
+from selfmoe.api import complete
+from selfmoe.errors import ConfigError, RunError, UnknownNameError
 from selfmoe.mixture.storage import model_hash
 
 SYSTEMS = ["base", "expert-anything", "mixse", "instance", "ties", "dare"]
@@ -71,6 +74,32 @@ def test_load_names_what_there_is(finished, tmp_path):
         selfmoe.load(tmp_path, "mixse")
 
 
+def test_settings_may_be_a_mapping_and_nothing_else():
+    assert complete({"domains": ["math"]}).domains == ["math"]
+    with pytest.raises(ConfigError, match=r"domains: Input should be a list, as in \[a, b\]"):
+        selfmoe.run({"domains": "math"})
+    with pytest.raises(ConfigError, match="expected settings, not list"):
+        selfmoe.run(["math"])
+
+
+@pytest.mark.parametrize("system", ["mixse", "expert-anything"])
+def test_what_was_not_made_says_why(finished, cli, tmp_path, system):
+    run = Path(shutil.copytree(finished.path, tmp_path / "run"))
+    manifest = json.loads((run / "manifest.json").read_text())
+    cell = "compose/mixse" if system == "mixse" else "specialise/anything"
+    del manifest["cells"]["0"][cell]
+    manifest["missing"] = {"0": {cell: "the loss is no number"}}
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    done = cli("generate", str(run), "Hello", "--system", system)
+    assert done.exit_code == 1
+    assert f"Error: '{system}' was not made: the loss is no number\n" in done.stderr
+    with pytest.raises(UnknownNameError) as error:
+        selfmoe.load(run, "mean")
+    listed = str(error.value).partition("Available: ")[2].rstrip(".").split(", ")
+    assert system not in listed
+    assert "ties" in listed
+
+
 def test_a_run_can_be_moved(finished, tmp_path):
     moved = tmp_path / "moved with spaces"
     Path(finished.path).rename(moved)
@@ -90,6 +119,16 @@ def test_generate_traces_every_token(finished, cli):
     refused = cli("generate", str(finished.path), "x", "--system", "base", "--trace")
     assert refused.exit_code == 1
     assert "Error: --trace needs a system that routes tokens" in refused.stderr
+
+
+@pytest.mark.parametrize("raw", [(), ("--raw",)], ids=["instruction", "raw"])
+def test_a_prompt_is_taken_as_it_is(finished, cli, raw, monkeypatch):
+    seen = []
+    monkeypatch.setattr("selfmoe.cli.generate._answer", lambda base, text, most: seen.append(text))
+    cli("generate", str(finished.path), r"What is \nabla \nu?", *raw)
+    assert r"What is \nabla \nu?" in seen[0]
+    cli("generate", str(finished.path), "Solve it.\n1 + 1", *raw)
+    assert ("### Input:" in seen[1]) is (not raw)
 
 
 def test_run_sandboxed():

@@ -171,6 +171,13 @@ def test_every_file_of_a_base_counts(folder: Path, file: str) -> None:
     assert any(fnmatch(file, pattern) for pattern in hub.FILES), "not fetched from the hub"
 
 
+@pytest.mark.parametrize("file", ["LICENSE.txt", "requirements.txt", "trainer_state.json"])
+def test_what_lies_beside_a_base_does_not_count(folder: Path, file: str) -> None:
+    before = checkpoints.identity(folder)
+    (folder / file).write_text("x")
+    assert checkpoints.identity(folder) == before
+
+
 @pytest.mark.parametrize("file", ["README.md", "model.py", "pytorch_model.bin", "odd.gguf"])
 def test_what_no_base_is_made_of_does_not_count(folder: Path, file: str) -> None:
     before = checkpoints.identity(folder)
@@ -286,7 +293,16 @@ def test_weights_that_are_no_numbers(folder: Path) -> None:
     tensors = load_file(folder / WEIGHTS)
     tensors["model.norm.weight"][3] = float("nan")
     save_file(tensors, folder / WEIGHTS, {"format": "pt"})
-    refused(lambda: load(folder), "float32 on cpu its logits are no numbers", "--dtype")
+    said = "in float32 on cpu 1 weight, such as model.norm.weight, are not all finite numbers"
+    refused(lambda: load(folder), said, "--dtype")
+
+
+def test_a_number_format_that_overflows(folder: Path) -> None:
+    tensors = load_file(folder / WEIGHTS)
+    tensors["model.norm.weight"][:] = 1e30
+    tensors["lm_head.weight"][:] = 1e30
+    save_file(tensors, folder / WEIGHTS, {"format": "pt"})
+    refused(lambda: load(folder), "base '", "its logits are not all finite numbers", "--dtype")
 
 
 def test_no_tokenizer(folder: Path) -> None:
@@ -323,12 +339,12 @@ def test_an_adapter_beside_a_model_would_change_it(folder: Path, tmp_path: Path)
     refused(lambda: find(folder), "an adapter beside the model", "adapter_config.json", "Move")
 
 
-def test_blocks_that_cannot_be_told_stop_a_run_with_routers_only(folder: Path) -> None:
+def test_blocks_that_are_not_there_stop_a_run(folder: Path) -> None:
     routed = {"mixse": {"router": "topk"}}
     merged = {"ties": {"merge": "ties"}}
     assert load(folder, blocks="model.layers", compose=routed)
     refused(lambda: load(folder, blocks="model.layer", compose=routed), "'model.layers'", "base '")
-    assert load(folder, blocks="model.layer", compose=merged)
+    refused(lambda: load(folder, blocks="model.layer", compose=merged), "'model.layers'", "base '")
 
 
 # --- the hub -------------------------------------------------------------------------------------
@@ -466,7 +482,7 @@ def test_options_of_the_command_line(cli: Callable[..., Any], tiny_base_folder: 
     wrong = cli(*arguments, "--device", "cuda:99")
     assert wrong.exit_code == 1
     assert "device 'cuda:99' cannot be used" in wrong.stderr
-    assert "'auto', 'float32', 'bfloat16' or 'float16'" in cli(*arguments, "--dtype", "int8").stderr
+    assert "'auto', 'float32', 'bfloat16', 'float16'" in cli(*arguments, "--dtype", "int8").stderr
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from selfmoe.errors import ConfigError
+from selfmoe.errors import ConfigError, MissingDataError
 from selfmoe.plan import Plan, make_plans
 from selfmoe.resolve import resolve
+
+SAMPLE = Path(__file__).parents[1] / "docs" / "sample-data"
 
 
 @pytest.fixture
@@ -53,8 +56,9 @@ def test_the_base_is_scored_once_for_all_root_seeds(plan):
 
 
 @pytest.mark.parametrize("key", ["device", "out", "plugin_dir"])
-def test_where_it_runs_is_in_no_key(plan, key, tmp_path):
+def test_where_it_runs_is_in_no_key(plan, key, tmp_path, plugin_code):
     value = {"device": "cpu", "out": str(tmp_path / "elsewhere"), "plugin_dir": str(tmp_path)}
+    (tmp_path / "selfmoe_plugin.py").write_text(plugin_code)
     (one,), (other,) = plan(), plan(**{key: value[key]})
     assert changed(one, other) == set()
 
@@ -97,3 +101,53 @@ def test_scores_missing_for_want_of_a_sandbox_are_made_again(plan, monkeypatch):
     assert task.problem() is None
     monkeypatch.setattr("selfmoe.sandbox.best_tier", lambda: "bubblewrap")
     assert "there is one" in task.problem()
+
+
+def test_what_answers_are_compared_with_decides_scores_and_nothing_else(plan, monkeypatch):
+    def planned(version: str | None) -> Plan:
+        monkeypatch.setattr("selfmoe.evaluation.mathverify.installed", lambda: version)
+        (found,) = plan(track="benchmark", data_dir=str(SAMPLE), domains=["math"])
+        return found
+
+    without, one, same, other = map(planned, (None, "0.8", "0.8", "0.9"))
+    assert changed(one, same) == set()
+    for version in (without, other):
+        assert changed(one, version) == {"evaluate"}
+        before, after = keys(one), keys(version)
+        scored = {name for name in before if before[name] != after[name]}
+        assert {name.partition("/")[2] for name in scored} == {"math/math"}
+
+
+def test_naming_a_benchmark_of_the_hub_keeps_training_data_clear_of_it_too(plan):
+    def planned(*named: str) -> dict[str, str]:
+        (found,) = plan(track="benchmark", domains=["math"], evaluate={"benchmarks": named or None})
+        return keys(found)
+
+    usual, target, other = planned(), planned("math/gsm8k"), planned("math/gsm8k", "math/math")
+    for stage in ("seeds", "brainstorm", "respond"):
+        assert usual[f"{stage} math"] == other[f"{stage} math"]
+    assert usual["curate math"] == target["curate math"] != other["curate math"]
+
+
+def test_naming_a_benchmark_whose_files_are_there_changes_no_training_data(plan):
+    files = {"track": "benchmark", "data_dir": str(SAMPLE), "domains": ["math"]}
+    (usual,), (named,) = plan(**files), plan(**files, evaluate={"benchmarks": ["math/math"]})
+    for name, key in keys(usual).items():
+        assert keys(named).get(name, key) == key
+
+
+def test_a_target_that_is_not_asked_needs_no_files(plan, tmp_path):
+    for name in ("gsm8k", "mbpp"):
+        shutil.copytree(SAMPLE / name, tmp_path / "data" / name)
+    files = {"track": "benchmark", "data_dir": str(tmp_path / "data")}
+    (found,) = plan(**files, evaluate={"benchmarks": ["math/gsm8k", "coding/mbpp"]})
+    assert "coding/humaneval" in found.choices["coding"].left_out
+    with pytest.raises(MissingDataError, match="no humaneval data"):
+        plan(**files)
+
+
+def test_a_temperature_that_nothing_is_drawn_at_is_in_no_key(plan):
+    (one,), (hot,) = plan(), plan(respond={"temperature": 0.9})
+    assert changed(one, hot) == set()
+    (one,), (hot,) = (plan(respond={"samples": 2, "temperature": t}) for t in (0.7, 0.9))
+    assert "respond" in changed(one, hot)

@@ -35,7 +35,7 @@ TOUR = (
         "Settings are checked at once, names are looked up in the registry, and the stages add "
         "their tasks. Nothing here loads a model.",
         "config.py resolve.py settings.py origins.py schema.py template.py yaml_text.py "
-        "registry.py plan.py rundir.py files.py randomness.py",
+        "registry.py plan.py rundir.py manifest.py files.py randomness.py",
     ),
     Chapter(
         "3. Doing what the plan says",
@@ -73,7 +73,8 @@ TOUR = (
         "8. Reports and commands",
         "What a run found out, and the command line, one module a command.",
         "reporting/__init__.py reporting/results.py reporting/**/*.py cli/__init__.py "
-        "cli/app.py cli/run.py cli/**/*.py state.py garbage.py doctor/**/*.py",
+        "narrow.py cli/app.py cli/run.py cli/**/*.py interrupts.py state.py garbage.py "
+        "doctor/**/*.py",
     ),
     Chapter(
         "9. For authors of plugins",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from selfmoe.components import ComponentConfig, ComposeContext, Gate, Router
-from selfmoe.errors import CompositionError
+from selfmoe.errors import CompositionError, counted
 from selfmoe.hookspecs import hookimpl
 from selfmoe.records import Composition
 
@@ -34,7 +34,8 @@ class Random(Router):
         """Return that k is too large, if it is."""
         if self.options.k <= n_experts:
             return None
-        return f"k = {self.options.k} of only {n_experts} experts; choose k from 1 to {n_experts}"
+        experts = counted(n_experts, "expert")
+        return f"k = {self.options.k} of only {experts}; choose k from 1 to {n_experts}"
 
     def compose(self, ctx: ComposeContext) -> Composition:
         """Return the seed of the draw; nothing is trained.

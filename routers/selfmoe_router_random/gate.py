@@ -40,8 +40,9 @@ class RandomGate(nn.Module):
         """
         if info.input_ids is None or info.position_ids is None:
             raise NotSupportedError("router random needs token ids; give the model input_ids")
-        state = mix(torch.full_like(info.input_ids, self.seed) + where.block)
-        for part in (info.position_ids.expand_as(info.input_ids), info.input_ids):
+        tokens = info.input_ids.long()  # seed and hash need all 64 bits
+        state = mix(torch.full_like(tokens, self.seed) + where.block)
+        for part in (info.position_ids.long().expand_as(tokens), tokens):
             state = mix(state + part)
         experts = torch.arange(self.n_experts, device=state.device)
         lots = mix(state[..., None] + experts)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from selfmoe.components import ComposeContext, FitConfig, Gate, Router
-from selfmoe.errors import CompositionError
+from selfmoe.errors import CompositionError, counted
 from selfmoe.hookspecs import hookimpl
 from selfmoe.records import Composition
 
@@ -72,7 +72,8 @@ class TopK(Router):
         """Return that k is too large, if it is."""
         if self.options.k <= n_experts:
             return None
-        return f"k = {self.options.k} of only {n_experts} experts; choose k from 1 to {n_experts}"
+        experts = counted(n_experts, "expert")
+        return f"k = {self.options.k} of only {experts}; choose k from 1 to {n_experts}"
 
     def compose(self, ctx: ComposeContext) -> Composition:
         """Return the gate, trained alone on ``ctx.data``; without data, as initialised."""

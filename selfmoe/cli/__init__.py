@@ -2,6 +2,23 @@
 
 from __future__ import annotations
 
-from selfmoe.cli.app import main
+import sys
+
+from selfmoe import interrupts
 
 __all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command line; Ctrl-C is answered from here on, while the rest is imported, too."""
+    interrupts.watch()
+    try:
+        from selfmoe.cli.app import run
+
+        run()
+    except BaseException as error:
+        ended = isinstance(error, SystemExit) and error.code in (None, 0, 130)
+        if ended or not interrupts.interrupted():
+            raise
+        print(interrupts.SAID, file=sys.stderr)
+        raise SystemExit(130) from None

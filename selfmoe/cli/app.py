@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 import signal
 import sys
 import traceback
@@ -11,8 +14,9 @@ from typing import Any
 
 import click
 
-from selfmoe import __version__
-from selfmoe.errors import SelfmoeError, did_you_mean
+from selfmoe import __version__, interrupts
+from selfmoe.cli.plain import speak_plainly
+from selfmoe.errors import RunError, SelfmoeError, did_you_mean
 
 COMMANDS = {
     "doctor": "Check this machine: what works, what does not, and what to do about it.",
@@ -63,14 +67,19 @@ class LazyGroup(click.Group):
         """Run the command; deliberate errors become one message and exit code 1."""
         try:
             return super().invoke(ctx)
-        except SelfmoeError as error:
+        except (Exception, KeyboardInterrupt) as error:
+            if isinstance(error, KeyboardInterrupt) or interrupts.interrupted():
+                click.echo(interrupts.SAID, err=True)
+                ctx.exit(130)
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EIO):
+                _drop_output()
+                error = RunError(f"cannot write what there is to say: {error.strerror}")
+            if not isinstance(error, SelfmoeError):
+                raise
             if ctx.params.get("debug"):
                 _print_traceback(error)
             click.echo(f"Error: {error}", err=True)
             ctx.exit(1)
-        except KeyboardInterrupt:
-            click.echo("\nInterrupted; the same command goes on from here.", err=True)
-            ctx.exit(130)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -82,6 +91,12 @@ def cli(debug: bool) -> None:
     """Turn one base LLM into a mixture of self-specialised LoRA experts."""
 
 
+def _drop_output() -> None:
+    """Throw away what could not be written; Python would try again at the end."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _print_traceback(error: BaseException) -> None:
     """Print where an error was raised, with what it was raised from even where that is hidden."""
     inner: BaseException | None = error
@@ -91,9 +106,10 @@ def _print_traceback(error: BaseException) -> None:
     click.echo("".join(traceback.format_exception(error)), err=True)
 
 
-def main() -> None:
+def run() -> None:
     """Run the command line."""
     signal.signal(signal.SIGTERM, _terminated)
+    speak_plainly(sys.stdout, sys.stderr)
     cli(prog_name="selfmoe")
 
 

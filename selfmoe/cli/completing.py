@@ -9,6 +9,7 @@ import contextlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -37,12 +38,25 @@ def _folders(folder: Path) -> Iterator[Path]:
 
 def systems(ctx: click.Context, param: click.Parameter, text: str) -> list[CompletionItem]:
     """Return the systems of the run given before."""
+    return _matching(list(_manifest(ctx).get("systems", {})), text)
+
+
+def benchmarks(ctx: click.Context, param: click.Parameter, text: str) -> list[CompletionItem]:
+    """Return what the system given before was asked in the run given before that."""
+    start = f"evaluate/{ctx.params.get('system')}/"
+    cells = [name for named in _manifest(ctx).get("cells", {}).values() for name in named]
+    asked = [name.removeprefix(start) for name in cells if name.startswith(start)]
+    return _matching(list(dict.fromkeys(asked)), text)
+
+
+def _manifest(ctx: click.Context) -> dict[str, Any]:
+    """Return the manifest of the run given before; empty where there is none."""
     # While an option lacks its value, click leaves the arguments before it unnamed.
     run = Path(ctx.params.get("run") or next(iter(ctx.args), ""))
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+    with contextlib.suppress(OSError, ValueError):
         manifest = json.loads((run / "manifest.json").read_text("utf-8"))
-        return _matching(list(manifest["systems"]), text)
-    return []
+        return manifest if isinstance(manifest, dict) else {}
+    return {}
 
 
 def names(kind: str) -> Complete:

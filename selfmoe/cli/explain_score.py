@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from selfmoe.cli.completing import runs
+from selfmoe.cli.completing import benchmarks, runs, systems
 
 if TYPE_CHECKING:
     from selfmoe.evaluation.explain import Explanation, Verdict
@@ -21,8 +21,8 @@ _LONGEST = 2000
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path), shell_complete=runs)
-@click.argument("system")
-@click.argument("benchmark")
+@click.argument("system", shell_complete=systems)
+@click.argument("benchmark", shell_complete=benchmarks)
 @click.option("--wrong", is_flag=True, help="Only items that do not score 1.")
 @click.option("--limit", type=click.IntRange(min=1), help="Items at the most, from the front.")
 @click.option("--seed", type=int, help="Root seed of the pipeline; default: the run's first.")
@@ -71,10 +71,18 @@ def _head(found: Explanation) -> str:
     score = f"{100 * value:.2f} %" + (
         "" if lenient is None else f" (lenient {100 * lenient:.2f} %)"
     )
-    return (
-        f"{found.system} on {found.benchmark}: {score} of {found.facts['n']} items\n"
-        f"Rule: {found.rule}"
-    )
+    lines = [
+        f"{found.system} on {found.benchmark}: {score} of {found.facts['n']} items",
+        f"Rule: {found.rule}",
+    ]
+    if any(verdict.lenient is not None for verdict in found.verdicts):
+        gold = found.verdicts[0].gold.strip().splitlines() or [""]
+        lines.append(
+            f"Form that strict asks for: that of the gold answers, as in: {_shown(gold[-1])}"
+        )
+    if any(verdict.options for verdict in found.verdicts):
+        lines.append("Options: → is the one picked, ✓ is right.")
+    return "\n".join(lines)
 
 
 def _item(verdict: Verdict) -> str:
@@ -83,7 +91,8 @@ def _item(verdict: Verdict) -> str:
     for option in verdict.options:
         mark = "→" if option.picked else " "
         chance = f"{100 * option.share:6.2f} %  {option.loglikelihood:9.3f}"
-        lines.append(f"option   {mark} {chance}  {_shown(option.text)}")
+        right = "✓" if option.right else " "
+        lines.append(f"option   {mark} {chance}  {right} {_shown(option.text)}")
     if not verdict.options:
         lines.append(f"completion {_shown(verdict.completion.rstrip())}")
     lines += [
@@ -98,9 +107,12 @@ def _verdict(verdict: Verdict) -> str:
     if not verdict.fits:
         return "wrong: the prompt left no room for an answer, so it was not asked"
     strict = _word(verdict.score)
-    return (
-        strict if verdict.lenient is None else f"strict {strict}, lenient {_word(verdict.lenient)}"
-    )
+    if verdict.lenient is None:
+        return strict
+    both = f"strict {strict}, lenient {_word(verdict.lenient)}"
+    if verdict.lenient > verdict.score:
+        return f"{both}: right, but not in the form that is asked for"
+    return both
 
 
 def _word(score: float) -> str:

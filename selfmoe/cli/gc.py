@@ -59,7 +59,7 @@ def _collect(directory: RunDirectory, yes: bool) -> None:
 
     if not _show(directory):
         return
-    if not yes and not click.confirm("Delete them?"):
+    if not yes and not _confirmed():
         click.echo("Nothing was deleted.")
         return
     for item in find_garbage(directory):
@@ -68,3 +68,14 @@ def _collect(directory: RunDirectory, yes: bool) -> None:
         except OSError as error:
             raise RunError(f"cannot delete {item.path}: {error.strerror or error}") from None
     click.echo("Deleted.")
+
+
+def _confirmed() -> bool:
+    from selfmoe.errors import RunError
+
+    try:
+        return click.confirm("Delete them?")
+    except click.Abort:
+        raise RunError(
+            "nobody answered, so nothing was deleted\n  --yes deletes without asking."
+        ) from None

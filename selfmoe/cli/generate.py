@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from selfmoe.cli.completing import runs, systems, words
+from selfmoe.cli import options
+from selfmoe.cli.completing import runs, systems
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -27,16 +28,8 @@ COLOURS = ("cyan", "yellow", "green", "magenta", "blue", "red", "bright_cyan", "
     shell_complete=systems,
     help="A system of the run.",
 )
-@click.option(
-    "--device",
-    shell_complete=words("auto", "cpu", "cuda", "mps"),
-    help="Where to run; default: as the run's settings say.",
-)
-@click.option(
-    "--dtype",
-    type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
-    help="Number format of the base; default: as the run's settings say.",
-)
+@options.device("as the run's settings say")
+@options.dtype("as the run's settings say")
 @click.option("--trace", is_flag=True, help="Show which expert each token went to.")
 @click.option("--raw", is_flag=True, help="Continue the prompt as it is, without the template.")
 @click.option(
@@ -60,10 +53,12 @@ def command(
 ) -> None:
     """Let a system of a finished run answer PROMPT (an instruction; its input on further lines).
 
+    PROMPT is taken as it is; for several lines, bash and zsh write $'first\\nsecond'.
+
     \b
     Examples:
-      selfmoe generate runs/demo "Answer the question.\\nWhat is the capital of Peru?"
-      selfmoe generate runs/demo "Solve it.\\nTom has 3 pens and buys 4." --trace
+      selfmoe generate runs/demo $'Answer the question.\\nWhat is the capital of Peru?'
+      selfmoe generate runs/demo $'Solve it.\\nTom has 3 pens and buys 4.' --trace
     """
     from selfmoe.api import load_system
     from selfmoe.errors import DataError
@@ -73,7 +68,7 @@ def command(
 
     if not prompt.strip():
         raise DataError("the prompt is empty; give an instruction")
-    first, _, rest = prompt.replace("\\n", "\n").partition("\n")
+    first, _, rest = prompt.partition("\n")
     text = prompt if raw else alpaca(Instruction(first.strip(), rest.strip()))
     base = load_system(run, system, seed, device=device, dtype=dtype)
     _check(base, text, max_new_tokens)

@@ -28,5 +28,5 @@ def command(path: Path, force: bool) -> None:
         raise ConfigError(f"{path} is a folder; name a file, such as {path / 'selfmoe.yaml'}")
     if path.exists() and not force:
         raise ConfigError(f"{path} exists; choose another name, or overwrite it with --force")
-    write_atomic(path, template(str(path)))
+    write_atomic(path, template(str(path)), hint="; choose another place")
     click.echo(f"Wrote {path}. Change it, then: selfmoe run {path}")

@@ -35,7 +35,8 @@ def command(kind: str | None, as_json: bool) -> None:
         table.add_column(column, overflow="fold")
     for row in rows:
         status = "ok" if row["status"] == "ok" else f"broken: {row['reason']}"
-        values = (row["kind"], row["name"], row["summary"], row["distribution"], row["version"])
+        summary = row["summary"].replace("`", "")
+        values = (row["kind"], row["name"], summary, row["distribution"], row["version"])
         style = "" if row["status"] == "ok" else "red"
         table.add_row(*(escape(value) for value in values), escape(status), style=style)
     output().print(table)

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import click
 
+from selfmoe.cli.completing import runs
+
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=click.Path(path_type=Path), shell_complete=runs)
 @click.option("--figures/--no-figures", default=True, help="Also write PNG and PDF files.")
 @click.option("--open", "show", is_flag=True, help="Open the page in the browser.")
 def command(run: Path, figures: bool, show: bool) -> None:

@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from selfmoe.cli import options
 from selfmoe.cli.completing import keys, names, presets, words
 from selfmoe.errors import ConfigError
 
 if TYPE_CHECKING:
     from selfmoe.config import RunConfig
+
+MOST_SEEDS = 1000
+"""Root seeds that a range may stand for."""
 
 
 @click.command()
@@ -23,16 +27,8 @@ if TYPE_CHECKING:
     shell_complete=names("base"),
     help="Base plugin, model folder, or hub id: owner/model or owner/model@revision.",
 )
-@click.option(
-    "--device",
-    shell_complete=words("auto", "cpu", "cuda", "mps"),
-    help="Where to run; default: auto, the fastest there is.",
-)
-@click.option(
-    "--dtype",
-    shell_complete=words("auto", "float32", "bfloat16", "float16"),
-    help="Number format of the base; default: auto, float32 on CPU, else bfloat16.",
-)
+@options.device("auto, the fastest there is")
+@options.dtype("auto, float32 on CPU, else bfloat16")
 @click.option("--domains", shell_complete=names("domain"), help="Comma-separated domains.")
 @click.option(
     "--track",
@@ -148,8 +144,18 @@ def parse_seeds(text: str) -> list[int]:
         ConfigError: If it is neither.
     """
     span = re.fullmatch(r"(\d+)\.\.(\d+)", text.strip())
-    if span and int(span[1]) <= int(span[2]) < int(span[1]) + 1000:
-        return list(range(int(span[1]), int(span[2]) + 1))
+    if span:
+        first, last = int(span[1]), int(span[2])
+        if first > last:
+            raise ConfigError(f"--seeds {text}: counts down; write {last}..{first}")
+        if last - first >= MOST_SEEDS:
+            raise ConfigError(
+                f"--seeds {text}: {last - first + 1} root seeds; at the most {MOST_SEEDS} at a time"
+            )
+        return list(range(first, last + 1))
     if re.fullmatch(r"\d+(\s*,\s*\d+)*", text.strip()):
         return [int(part) for part in text.split(",")]
-    raise ConfigError(f"--seeds {text}: expected a range such as 0..4 or a list such as 0,3,7")
+    raise ConfigError(
+        f"--seeds {text}: expected a range such as 0..4 or a list such as 0,3,7, of whole numbers "
+        "from 0"
+    )

@@ -38,38 +38,46 @@ def command(run: Path, verify: bool, as_json: bool) -> None:
 
     directory = RunDirectory(run)
     cells = cell_states(directory, verify=verify)
-    holder, size = directory.holder(), size_of(run)
+    holder, size, problem = directory.holder(), size_of(run), directory.manifest_problem()
     if as_json:
-        facts = {"run": str(run), "writing": holder, "bytes": size}
+        facts = {"run": str(run), "writing": holder, "bytes": size, "manifest": problem}
         click.echo(json.dumps({**facts, "cells": [asdict(cell) for cell in cells]}, indent=1))
         return
-    _print(run, cells, holder, size)
+    _print(run, cells, holder, size, problem)
 
 
-def _print(run: Path, cells: list[CellState], holder: str | None, size: int) -> None:
+def _print(
+    run: Path, cells: list[CellState], holder: str | None, size: int, problem: str | None
+) -> None:
     from rich.table import Table
 
+    from selfmoe.narrow import print_table
     from selfmoe.progress import output
     from selfmoe.state import bytes_text
 
     console = output()
     table = Table(title=f"Run {run}", title_justify="left")
-    table.add_column("stage")
+    table.add_column("stage", no_wrap=True)
     for state in STATES:
-        table.add_column(state, justify="right")
+        table.add_column(state, justify="right", no_wrap=True)
     for stage in dict.fromkeys(cell.stage for cell in cells):
         counts = Counter(cell.state for cell in cells if cell.stage == stage)
         table.add_row(stage, *(str(counts[state] or "–") for state in STATES))
-    console.print(table)
+    print_table(table, console)
     for cell in cells:
         if cell.state != "done" and cell.detail:
             line = f"{cell.state}: {cell.stage} {cell.label}: {cell.detail}"
             console.print(line, markup=False, soft_wrap=True)
+    if problem:
+        console.print(f"damaged: {problem}", markup=False, soft_wrap=True)
     done = sum(cell.state == "done" for cell in cells)
     console.print(f"{done} of {len(cells)} cells are done; {bytes_text(size)} on disk.")
     writer = f"Being written by {holder}." if holder else "Nobody is writing."
-    console.print(writer if done == len(cells) or holder else f"{writer} {_next(run)}")
+    whole = done == len(cells) and not problem
+    console.print(writer if whole or holder else f"{writer} {_next(run)}", markup=False)
 
 
 def _next(run: Path) -> str:
-    return f"To go on: selfmoe run {run / 'config.yaml'}"
+    from selfmoe.rundir import command_for
+
+    return f"To go on: {command_for(run / 'config.yaml')}"

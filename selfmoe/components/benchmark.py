@@ -60,6 +60,13 @@ class Benchmark(ABC):
         """
         return ()
 
+    def conditions(self) -> Mapping[str, Any]:
+        """Return what else its verdicts depend on, such as whether a library is installed.
+
+        When that changes, it is evaluated again. Nothing may be read for it: planning asks.
+        """
+        return {}
+
     @abstractmethod
     def ask(self, doc: Mapping[str, Any]) -> Instruction:
         """Return the item as an instruction, for the ``alpaca`` template."""

@@ -31,12 +31,17 @@ class Domain(Component):
         near_duplicate: ROUGE-L F1 above which two instructions count as one.
         templated: Tracks whose texts come from templates and are all alike: there, only exact
             copies count as duplicates of each other or of benchmark items.
+        checked_by_running: Tracks whose seeds are programs that are run before they are used. Seeds
+            drawn where there is no sandbox are not those drawn where there is one.
+        verifies_by_running: Whether ``verify`` runs answers, so that there must be a sandbox.
         description: A few words for prompts, such as ``"grade-school mathematics"``.
     """
 
     tracks: ClassVar[tuple[str, ...]] = ("mini",)
     near_duplicate: ClassVar[float] = 0.7
     templated: ClassVar[frozenset[str]] = frozenset({"mini"})
+    checked_by_running: ClassVar[frozenset[str]] = frozenset()
+    verifies_by_running: ClassVar[bool] = False
     description: ClassVar[str] = ""
 
     def prompts(self, source: Source) -> Prompts:

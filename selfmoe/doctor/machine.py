@@ -11,6 +11,7 @@ from pathlib import Path
 
 from selfmoe.base import GPU_FILES
 from selfmoe.doctor.finding import Finding
+from selfmoe.errors import counted
 from selfmoe.state import bytes_text
 
 GB = 10**9
@@ -88,7 +89,7 @@ def _no_accelerator() -> Finding:
 
 def _threads(threads: int) -> Finding:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    found = f"{threads} threads for {cores} cores"
+    found = f"{counted(threads, 'thread')} for {counted(cores or 1, 'core')}"
     if cores and threads < cores and "OMP_NUM_THREADS" in os.environ:
         return Finding("threads", found, "note", "Unset OMP_NUM_THREADS to use all cores.")
     return Finding("threads", found)

@@ -7,13 +7,14 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from torch import nn
 
 from selfmoe.components import ComposeContext, Composer, FitConfig
-from selfmoe.errors import CompositionError
+from selfmoe.errors import CompositionError, DataError
 from selfmoe.mixture.runtime import HANDLE, attach
 from selfmoe.mixture.structure import text_config
 from selfmoe.records import Example, Expert, LoadedBase
@@ -27,7 +28,7 @@ def compose(
     router: str | None = None,
     merge: str | None = None,
     options: Mapping[str, Any] | None = None,
-    data: Sequence[Example] | None = None,
+    data: Sequence[Example | Mapping[str, Any]] | None = None,
     tokenizer: Any = None,
     seed: int = 0,
     in_place: bool = False,
@@ -41,8 +42,8 @@ def compose(
         router: Name of a router; exactly one of ``router`` and ``merge`` is given.
         merge: Name of a merge.
         options: Options of that composer.
-        data: What a trainable composer learns from. Without it a router is returned as
-            initialised, with a warning.
+        data: What a trainable composer learns from: examples, or rows of an ``examples.jsonl``.
+            Without it a router is returned as initialised, with a warning.
         tokenizer: Needed with ``data``.
         seed: Decides initialisation, dropped weights and the order of the data.
         blocks: Name of the list of decoder blocks, for models where it cannot be told.
@@ -54,16 +55,18 @@ def compose(
 
     Raises:
         CompositionError: If the experts do not fit the model, or data is missing.
+        DataError: If something in ``data`` is no example.
         UnknownNameError: If nobody provides the router or merge.
         ConfigError: If an option is unknown or out of range.
     """
     composer = _composer(router, merge, options or {})
-    _check(base_model, experts, composer, data, tokenizer)
+    examples = [_example(row, place) for place, row in enumerate(data or ())]
+    _check(base_model, experts, composer, examples, tokenizer)
     model = base_model if in_place else copy.deepcopy(base_model)
     known = {name: Expert(name, Path(path)) for name, path in experts.items()}
     work = tempfile.TemporaryDirectory(prefix="selfmoe-")
     with _frozen(model):
-        context = _context(model, known, data or (), tokenizer, seed, Path(work.name), blocks)
+        context = _context(model, known, examples, tokenizer, seed, Path(work.name), blocks)
         composition = composer.compose(context)
     mixture = attach(model, composer, composition, known, blocks=blocks)
     mixture.keep_alive = work
@@ -78,14 +81,34 @@ def _composer(router: str | None, merge: str | None, options: Mapping[str, Any])
     return composer
 
 
+def _example(row: Any, place: int) -> Example:
+    """Return an example, or what a row of ``examples.jsonl`` says of one."""
+    if isinstance(row, Example):
+        return row
+    named = fields(Example)
+    required = [field.name for field in named if field.default is MISSING]
+    whole = isinstance(row, Mapping) and all(isinstance(row.get(key), str) for key in required)
+    if not whole or set(row) - {field.name for field in named}:
+        raise DataError(
+            f"data[{place}] is no example: expected selfmoe.records.Example, or a mapping with the "
+            f"texts {', '.join(required)} and, if you like, seeds"
+        )
+    return Example.from_json(row)
+
+
 def _check(
     model: nn.Module,
     experts: Mapping[str, str | Path],
     composer: Composer,
-    data: Sequence[Example] | None,
+    data: Sequence[Example],
     tokenizer: Any,
 ) -> None:
     what = f"{composer.kind} '{composer.name}'"
+    if not isinstance(experts, Mapping):
+        raise CompositionError(
+            f"experts must be named, as in experts={{'math': 'adapters/math'}}; got "
+            f"{type(experts).__name__}"
+        )
     if not experts:
         raise CompositionError("give at least one expert: experts={'name': 'adapter folder'}")
     if hasattr(model, HANDLE):

@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from selfmoe.errors import DataError
-from selfmoe.files import SEAL
-from selfmoe.rundir import RunDirectory
+from selfmoe.errors import DataError, RunError
+from selfmoe.files import SEAL, damage
+from selfmoe.rundir import RunDirectory, command_for
 from selfmoe.systems import System
 
 Json = dict[str, Any]
+
+READ = (".json", ".samples.jsonl", ".traces.jsonl")
+"""How the names of the files end that a report is made of."""
 
 
 class Cells:
@@ -58,6 +61,35 @@ class Cells:
         left_out: dict[str, str] = self.manifest.get("left_out", {})
         return left_out
 
+    def check(self) -> None:
+        """Stop unless all that a report is made of is as it was written.
+
+        Raises:
+            RunError: If it is not; says how it is made again.
+        """
+        again = command_for(self.root / "config.yaml")
+        found = {**self.manifest, **self.config}
+        report = found.get("report")
+        level = report.get("confidence") if isinstance(report, dict) else None
+        if not {"versions", "track", "preset", "seed"} <= set(found) or not isinstance(
+            level, float
+        ):
+            path = self.root / "manifest.json"
+            raise RunError(f"{path} is damaged: its settings are not whole; make it again: {again}")
+        folders = [self.root / path for path in self._stages()]
+        problems = [problem for folder in folders if (problem := _damage(folder))]
+        if problems:
+            more = f" (and {len(problems) - 1} more cells are damaged)" if problems[1:] else ""
+            raise RunError(f"cell damaged: {problems[0]}{more}\n  This makes it again: {again}")
+
+    def _stages(self) -> dict[str, str]:
+        """Return the stage of every cell by its path; several root seeds may share one."""
+        return {
+            facts["path"]: name.partition("/")[0]
+            for cells in self.manifest["cells"].values()
+            for name, facts in cells.items()
+        }
+
     def of(self, seed: str, stage: str) -> Iterator[tuple[str, Path]]:
         """Yield label and folder of every finished cell of a stage."""
         for name, facts in self.manifest["cells"][seed].items():
@@ -68,12 +100,7 @@ class Cells:
 
     def seals(self) -> Iterator[tuple[str, Json]]:
         """Yield stage and seal of every cell, those that several root seeds share once."""
-        seen = {
-            facts["path"]: name.partition("/")[0]
-            for cells in self.manifest["cells"].values()
-            for name, facts in cells.items()
-        }
-        for path, stage in seen.items():
+        for path, stage in self._stages().items():
             if (self.root / path).exists():
                 yield stage, read_json(self.root / path / SEAL)
 
@@ -82,6 +109,17 @@ class Cells:
         """Return the keys of all cells, in order."""
         cells = self.manifest["cells"].values()
         return [facts["key"] for named in cells for facts in named.values()]
+
+
+def _damage(folder: Path) -> str | None:
+    """Return what is wrong with the files of a cell that a report reads, or with its seal."""
+    problem = damage(folder, hashes=READ)
+    if problem is None:
+        seal = read_json(folder / SEAL)
+        seconds, finished = seal.get("seconds", 0.0), seal.get("finished", "")
+        if not isinstance(seconds, int | float) or not isinstance(finished, str):
+            problem = f"{folder / SEAL} is not what was written"
+    return problem
 
 
 def read_json(path: Path) -> Any:
@@ -93,4 +131,6 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(f"cannot read {path}: {error}; run the same command again") from None
+        raise DataError(
+            f"cannot read {path}: {error}\n  `selfmoe run` on the run's config.yaml makes it again."
+        ) from None

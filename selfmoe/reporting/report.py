@@ -25,8 +25,9 @@ def write_report(run: Path, *, again: bool = False) -> Path:
         The page.
 
     Raises:
-        SelfmoeError: If the folder holds no run, or cannot be read or written.
+        SelfmoeError: If the folder holds no run, a damaged one, or cannot be read or written.
     """
+    Cells(run).check()
     write_results(run)
     page, state = run / "report" / PAGE, _state(run)
     if again or not _is_current(page, state):
@@ -42,11 +43,12 @@ def write_figures(run: Path) -> list[Path]:
     """Write the page's figures as PNG and PDF to ``report/figures/`` and return their paths.
 
     Raises:
-        SelfmoeError: If the folder holds no run, or cannot be read or written.
+        SelfmoeError: If the folder holds no run, a damaged one, or cannot be read or written.
     """
     from selfmoe.reporting.details import collect_details
     from selfmoe.reporting.figures import save_figures
 
+    Cells(run).check()
     write_results(run)
     return save_figures(read_results(run), collect_details(Cells(run)), run / "report" / "figures")
 

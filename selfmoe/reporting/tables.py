@@ -5,26 +5,36 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from selfmoe.narrow import fits, print_table
 from selfmoe.progress import duration
 
 Json = Mapping[str, Any]
 
+_NOT_RUN = "not run: "
+
 
 def print_results(results: Json, console: Console) -> None:
-    """Print scores, routing, data yield and times."""
+    """Print scores, routing, data yield and times, as wide as the console is."""
     if any(system["scores"] for system in results["systems"]):
         for role in ("target", "non-target"):
             if benchmarks_of_role(results, role):
-                console.print(scores_table(results, role))
-        console.print(legend(results) + "\n", style="dim", markup=False)
-    for table in (routing_table(results), yield_table(results), times_table(results)):
-        if table is not None:
-            console.print(table)
+                table = scores_table(results, role)
+                if not fits(table, console):
+                    table = scores_table(results, role, narrow=True)
+                print_table(table, console)
+                console.print()
+        console.print(legend(results), style="dim", markup=False)
+    for found, keys in ((routing_table(results), 2), (yield_table(results), 1)):
+        if found is not None:
+            console.print()
+            print_table(found, console, keys)
+    console.print()
+    print_table(times_table(results), console, keys=0)
 
 
 def benchmarks_of_role(results: Json, role: str) -> list[str]:
@@ -33,32 +43,51 @@ def benchmarks_of_role(results: Json, role: str) -> list[str]:
     return list(dict.fromkeys(b for b, score in scores if score.get("role", "target") == role))
 
 
-def scores_table(results: Json, role: str = "target") -> Table:
+def scores_table(results: Json, role: str = "target", *, narrow: bool = False) -> Table:
     """Return systems by benchmarks: strict score in percent, lenient in brackets.
 
     Other than target benchmarks have no part in the averages, so their table shows none.
+
+    Args:
+        results: What ``results.json`` holds.
+        role: ``target`` or ``non-target``.
+        narrow: Break the benchmarks' names at ``/``, and show last of what kind a system is.
     """
     target = role == "target"
     title = "Scores in %" if target else "Other benchmarks, in %"
     table = Table(title=title, title_justify="left")
     table.add_column("system", no_wrap=True)
-    table.add_column("kind", style="dim")
-    benchmarks = benchmarks_of_role(results, role)
-    for name in [*map(escape, benchmarks), *(("average", "gain") if target else ())]:
-        table.add_column(name, justify="right")
-    base = results["systems"][0]
-    best = best_system(results["systems"])
-    previous = None
-    for system in results["systems"]:
+    names = benchmarks_of_role(results, role)
+    columns = [*names, *(("average", "gain") if target else ())]
+    kind = len(columns) if narrow else 0
+    columns.insert(kind, "kind")
+    rows = [_numbers(system, names, results["systems"][0], target) for system in results["systems"]]
+    for system, row in zip(results["systems"], rows, strict=True):
+        row.insert(kind, system["kind"])
+    for place, name in enumerate(columns):
+        heading = escape(name.replace("/", "/\n") if narrow else name)
+        long = any(row[place].startswith(_NOT_RUN) for row in rows)
+        justify: JustifyMethod = "left" if place == kind else "right"
+        style = "dim" if place == kind else None
+        table.add_column(heading, justify=justify, style=style, no_wrap=not long)
+    _add_rows(table, results["systems"], rows)
+    return table
+
+
+def _add_rows(table: Table, systems: Sequence[Json], rows: Sequence[Sequence[str]]) -> None:
+    """Add one row a system, in sections by kind, the best one in bold."""
+    best, previous = best_system(systems), None
+    for system, row in zip(systems, rows, strict=True):
         if previous not in (None, system["kind"]):
             table.add_section()
         previous = system["kind"]
-        cells = [_score(system["scores"].get(name)) for name in benchmarks]
         style = "bold" if system["name"] == best else ""
-        if target:
-            cells += [_average(system), _gain(system, base)]
-        table.add_row(system["name"], system["kind"], *cells, style=style)
-    return table
+        table.add_row(system["name"], *map(escape, row), style=style)
+
+
+def _numbers(system: Json, benchmarks: Sequence[str], base: Json, target: bool) -> list[str]:
+    scores = [_score(system["scores"].get(name)) for name in benchmarks]
+    return [*scores, *((_average(system), _gain(system, base)) if target else ())]
 
 
 def _average(system: Json) -> str:
@@ -80,7 +109,7 @@ def _score(score: Json | None) -> str:
     if score is None:
         return "–"
     if score["value"] is None:
-        return f"not run: {score['not_run']}"
+        return f"{_NOT_RUN}{score['not_run']}"
     half = (score["high"] - score["low"]) / 2
     return _percent(score["value"], score["lenient"], half)
 
@@ -157,11 +186,11 @@ def routing_table(results: Json) -> Table | None:
         return None
     part = "answer tokens" if results["routing_response"] else "tokens"
     table = Table(title=f"Routing: share of {part} in %", title_justify="left")
-    table.add_column("system")
-    table.add_column("benchmark")
+    table.add_column("system", no_wrap=True)
+    table.add_column("benchmark", no_wrap=True)
     experts = list(next(iter(next(iter(routing.values())).values())))
     for expert in experts:
-        table.add_column(expert, justify="right")
+        table.add_column(escape(expert), justify="right", no_wrap=True)
     for system, benchmarks in routing.items():
         for name, shares in benchmarks.items():
             top = max(shares.values())
@@ -179,7 +208,8 @@ def yield_table(results: Json) -> Table | None:
         return None
     table = Table(title="Self-generated data", title_justify="left")
     for column in ("domain", "written", "instructions", "kept"):
-        table.add_column(column, justify="left" if column == "domain" else "right")
+        justify: JustifyMethod = "left" if column == "domain" else "right"
+        table.add_column(column, justify=justify, no_wrap=True)
     table.add_column("dropped, by reason")
     for seed, domains in results["data"].items():
         for domain, counts in domains.items():
@@ -195,8 +225,8 @@ def times_table(results: Json) -> Table:
     """Return how long every stage took when its cells were made."""
     table = Table(title="Time", title_justify="left")
     for stage in results["seconds"]:
-        table.add_column(stage, justify="right")
-    table.add_column("sum", justify="right")
+        table.add_column(stage, justify="right", no_wrap=True)
+    table.add_column("sum", justify="right", no_wrap=True)
     times = list(results["seconds"].values())
     table.add_row(*(duration(seconds) for seconds in [*times, sum(times)]))
     return table

@@ -74,7 +74,11 @@ def test_every_item_is_shown_with_its_verdict(cli, run, mini):
     assert str(mini.items[0]["id"]) in first
     assert "verdict    strict right, lenient right" in first
     assert "Q: 0\n           A:" in first
-    assert "verdict    strict wrong, lenient right" in second
+    assert (
+        "verdict    strict wrong, lenient right: right, but not in the form that is asked for"
+        in second
+    )
+    assert f"gold answers, as in: {mini.gold(mini.items[0]).splitlines()[-1]}\n" in shown.stdout
     assert "it was not asked" in third
     assert "prompt   … Header" in first
     assert shown.stdout.endswith("3 of 3 items, 3 items in all.\n")
@@ -113,8 +117,10 @@ def test_options_are_shown_with_their_chances(cli, tmp_path):
     run = make_run(tmp_path / "run", config, scores)
     shown = cli("explain-score", str(run), "base", "truthfulqa")
     assert shown.exit_code == 0, shown.stderr
-    assert "option      30.00 %     -1.204  Yes" in shown.stdout
-    assert "option   →  60.00 %     -0.511  No" in shown.stdout
+    assert "option      30.00 %     -1.204  ✓ Yes" in shown.stdout
+    assert "option      10.00 %     -2.303  ✓ Quite" in shown.stdout
+    assert "option   →  60.00 %     -0.511    No" in shown.stdout
+    assert "Options: → is the one picked, ✓ is right." in shown.stdout
     assert "verdict    0.4000" in shown.stdout
     assert "share of the options' probability" in shown.stdout
 
@@ -142,6 +148,7 @@ def test_what_failed_or_was_not_run_says_why(cli, tmp_path, mini):
         done = cli("explain-score", str(run), system, "math/mini")
         assert done.exit_code == 1
         assert message in done.stderr
+        assert "was not asked" not in done.stderr
 
 
 def test_no_run_damage_and_other_data_are_clear_errors(cli, run, tmp_path):
@@ -162,6 +169,35 @@ def test_items_that_are_no_longer_there_are_named(cli, tmp_path, mini):
     run = make_run(tmp_path / "run", {"domains": ["math"]}, {"math/mini": (FACTS, rows)})
     done = cli("explain-score", str(run), "base", "math/mini")
     assert "no item 'gone' any more" in done.stderr
+
+
+def test_an_item_with_another_answer_is_not_the_one_that_was_asked(cli, tmp_path, mini):
+    rows = [{**row(mini, 0, "x"), "gold": mini.gold(mini.items[1])}]
+    run = make_run(tmp_path / "run", {"domains": ["math"]}, {"math/mini": (FACTS, rows)})
+    done = cli("explain-score", str(run), "base", "math/mini")
+    assert done.exit_code == 1
+    assert f"has no item '{rows[0]['id']}' any more as it was asked" in done.stderr
+
+
+def test_an_item_with_another_number_of_options_is_not_the_one_that_was_asked(cli, tmp_path):
+    file = tmp_path / "TruthfulQA.csv"
+    file.write_text(CSV)
+    benchmark = TruthfulQA(Source("benchmark", tmp_path))
+    asked = row(benchmark, 0, "No", loglikelihoods=[-1.0, -2.0, -3.0])
+    config = {"domains": ["knowledge"], "track": "benchmark", "data_dir": str(tmp_path)}
+    run = make_run(tmp_path / "run", config, {"knowledge/truthfulqa": (FACTS, [asked])})
+    file.write_text(CSV.replace("Yes; Quite", "Yes"))
+    done = cli("explain-score", str(run), "base", "truthfulqa")
+    assert done.exit_code == 1
+    assert "any more as it was asked: its data is not that of the run" in done.stderr
+
+
+def test_a_name_that_several_benchmarks_have_is_said(cli, tmp_path, mini):
+    config = {"domains": ["math", "coding"]}
+    run = make_run(tmp_path / "run", config, {"math/mini": (FACTS, [row(mini, 0, "x")])})
+    done = cli("explain-score", str(run), "base", "mini")
+    assert done.exit_code == 1
+    assert "Error: 2 benchmarks are named 'mini': math/mini, coding/mini" in done.stderr
 
 
 def test_a_run_of_the_whole_pipeline(cli, finished):

@@ -57,6 +57,7 @@ def test_nothing_goes_without_a_yes(finished, monkeypatch, tmp_path):
         result = CliRunner().invoke(group, ["gc", "runs/demo"], input=answer)
         assert old.exists() is exists, result.output
         assert result.exit_code == (1 if answer == "" else 0)
+        assert ("--yes deletes without asking" in result.stderr) is (answer == "")
 
 
 def test_left_over_work_goes_and_work_under_way_stays(finished):
@@ -74,6 +75,33 @@ def test_left_over_work_goes_and_work_under_way_stays(finished):
         done: "left-over work",
         old: "left-over work",
     }
+
+
+def test_what_only_the_last_command_names_stays(finished):
+    run = RunDirectory(finished)
+    manifest = run.manifest()
+    manifest["cells"]["0"] = {}  # as if that command had not come to its end
+    run.write_manifest(manifest)
+    assert find_garbage(run) == []
+    (finished / "work" / "plan.json").unlink()
+    assert {item.path.relative_to(finished).as_posix() for item in find_garbage(run)} == cells(
+        finished
+    )
+
+
+@pytest.mark.parametrize("text", ['[{"stage": 1', "[{}]", "{}x", "7", b"\xff"])
+def test_nothing_goes_while_it_is_unknown_what_the_last_command_needs(cli, finished, text):
+    plan = finished / "work" / "plan.json"
+    old = finished / "experts" / "old@0123456789"
+    old.mkdir()
+    plan.write_bytes(text if isinstance(text, bytes) else text.encode())
+    for option in ("--dry-run", "--yes"):
+        done = cli("gc", "runs/demo", option)
+        assert done.exit_code == 1
+        assert "work/plan.json cannot be read" in done.stderr
+        assert "Run that command again" in done.stderr
+    assert old.exists()
+    assert "11 of 11 cells are done" in cli("status", "runs/demo").stdout
 
 
 def test_nothing_but_cells_is_touched(cli, finished, tmp_path):

@@ -119,6 +119,10 @@ def test_nothing_heavy_is_imported_for_a_look(words, finished, tmp_path, environ
         ("selfmoe status ru", ["runs/demo"]),
         ("selfmoe generate runs/demo --system expert", ["expert-anything"]),
         ("selfmoe generate absent --system e", []),
+        ("selfmoe report ru", ["runs/demo"]),
+        ("selfmoe explain-score runs/demo m", ["mixse"]),
+        ("selfmoe explain-score runs/demo mixse any", ["anything/mini"]),
+        ("selfmoe explain-score runs/demo nobody any", []),
     ],
 )
 def test_the_tab_key(words, expected, finished, tmp_path, environment):

@@ -23,6 +23,7 @@ import pytest
 from selfmoe.cli.app import COMMANDS
 from selfmoe.config import BrainstormConfig, RunConfig, SeedsConfig
 from selfmoe.registry import registry
+from selfmoe.resolve import known_presets
 from selfmoe.rundir import RunDirectory
 
 Files = dict[str, str | bytes]
@@ -75,6 +76,7 @@ GOOD = json.dumps({"question": "What is 1 + 1?", "answer": "1 + 1 = 2\n#### 2"})
 KNOWLEDGE = "run --track benchmark --domains knowledge --data-dir data --out run"
 MATH = "run --track benchmark --domains math --data-dir data --out run"
 TOPK = registry().get("router", "topk").Config
+PRESETS = ", ".join(known_presets(registry().get("base", "seedling")))
 LORA = registry().get("trainer", "lora").Config
 MARKED = "from selfmoe import hookimpl\nSELFMOE_API = 1\n"
 TWICE = (
@@ -126,6 +128,9 @@ USAGE = [
     Mistake("generate runs/demo", "Missing argument 'PROMPT'.", code=2),
     Mistake("generate runs/demo Hello --max-new-tokens 0",
         "Invalid value for '--max-new-tokens': 0 is not in the range x>=1.", code=2),
+    *(Mistake(f"{command} --dtype float8",
+        "Invalid value for '--dtype': 'float8' is not one of 'auto', 'float32', 'bfloat16', "
+        "'float16'.", code=2) for command in ("run", "generate runs/demo Hello")),
     Mistake("completion powershell",
         "Invalid value for 'SHELL': 'powershell' is not one of 'bash', 'zsh', 'fish'.", code=2),
     Mistake("gc", "Missing argument 'RUN'.", code=2),
@@ -150,7 +155,7 @@ SETTINGS = [
     Mistake("run --track bench",
         one("track: Input should be 'mini' or 'benchmark'; got \"bench\".")),
     Mistake("run --preset papers",
-        one("preset: there is no 'papers' for this base, only: demo, paper; "
+        one(f"preset: there is no 'papers' for this base, only: {PRESETS}; "
             "did you mean 'paper'?")),
     Mistake("run --set specialise.trainer=lara",
         one("specialise.trainer: no trainer named 'lara'; did you mean 'lora'? "
@@ -161,19 +166,25 @@ SETTINGS = [
     Mistake("run --set compose.mine.merge=topk",
         one(f"compose.mine.merge: no merge named 'topk'. {available('merge')}")),
     Mistake("run --set compose.mixs.options.k=2",
-        one("compose.mixs: give either router or merge; did you mean 'mixse'?")),
+        one("compose.mixs: give either router or merge; did you mean 'mixse'? Its options alone "
+            "change one of: mixse, dare, instance, ties.")),
+    Mistake(f"run --set compose.{'x' * 300}.router=topk",
+        one(f"compose.{'x' * 80}: not a possible label; use up to 64 lower-case letters, digits, "
+            "- and _, not 'base', 'base-…' or 'expert-…'.")),
+    Mistake("run --set plugin_dir=/nope",
+        one("plugin_dir: there is no selfmoe_plugin.py in /nope.")),
     Mistake("run x.yaml",
         one("compose.a: give either router or merge.", "x.yaml"),
         yaml('compose: {a: {router: topk, merge: ties}}')),
     Mistake("run x.yaml",
-        one("compose.base: not a possible label; use lower-case letters, digits, - and _, "
-            "not 'base' and not 'expert-…'.", "x.yaml"),
+        one("compose.base: not a possible label; use up to 64 lower-case letters, digits, - and _, "
+            "not 'base', 'base-…' or 'expert-…'.", "x.yaml"),
         yaml('compose: {base: {router: topk}}')),
     Mistake("run x.yaml",
         one("compose: Input should be a section with keys of its own; got [\"topk\"].", "x.yaml"),
         yaml('compose: [topk]')),
     Mistake("run --domains math --set compose.mixse.options.k=2",
-        "compose.mixse: k = 2 of only 1 experts; choose k from 1 to 1"),
+        "compose.mixse: k = 2 of only 1 expert; choose k from 1 to 1"),
     Mistake("run --set compose.mixse.options.renormalise=true",
         one("compose.mixse.options: renormalise needs k of 2 or more: a single weight would "
             "always be 1, and the router could not learn.")),
@@ -200,16 +211,21 @@ SETTINGS = [
         one("domains: Input should be a list, as in [a, b]; got \"math\".")),
     Mistake("run --set dtype=fp16",
         one("dtype: Input should be 'auto', 'float32', 'bfloat16' or 'float16'; got \"fp16\".")),
-    Mistake("run --seeds 4..0",
-        "--seeds 4..0: expected a range such as 0..4 or a list such as 0,3,7"),
+    Mistake("run --seeds 4..0", "--seeds 4..0: counts down; write 0..4"),
+    Mistake("run --seeds 0..5000",
+        "--seeds 0..5000: 5001 root seeds; at the most 1000 at a time"),
     Mistake("run --seeds 1-4",
-        "--seeds 1-4: expected a range such as 0..4 or a list such as 0,3,7"),
+        "--seeds 1-4: expected a range such as 0..4 or a list such as 0,3,7, of whole numbers "
+        "from 0"),
+    Mistake("run --seeds=-1..3",
+        "--seeds -1..3: expected a range such as 0..4 or a list such as 0,3,7, of whole numbers "
+        "from 0"),
     Mistake("run --seeds 0,0", one("seed: give one or more different seeds.")),
     Mistake("run --seed 1 --seeds 0..4", "give --seed or --seeds, not both"),
     Mistake("run --seed=-1", one("seed: must lie between 0 and 2**63 - 1.")),
     Mistake("run --out .", one("out: must name a folder of its own, not the current one.")),
     Mistake("config show --preset tiny",
-        one("preset: there is no 'tiny' for this base, only: demo, paper.")),
+        one(f"preset: there is no 'tiny' for this base, only: {PRESETS}.")),
 ]
 
 YAML = [
@@ -251,6 +267,8 @@ YAML = [
         {"selfmoe.yaml": "precious"}),
     Mistake("init configs",
         "configs is a folder; name a file, such as configs/selfmoe.yaml", {"configs/x": ""}),
+    Mistake("init /proc/selfmoe.yaml",
+        "cannot write /proc/selfmoe.yaml: No such file or directory; choose another place"),
     Mistake("config show run.txt",
         "run.txt must hold a mapping of settings, not str", {"run.txt": "math"}),
 ]
@@ -298,8 +316,18 @@ DATA = [
         {"data/mmlu/dev/x_dev.csv": "Question,A,B\n",
          "data/mmlu/test/x_test.csv": "Why?,a,b,c,d,A\n"}, writes=True),
     Mistake("run --track benchmark --domains math --set evaluate.benchmarks=[math/gsm]",
-        "no benchmark named 'math/gsm'; did you mean 'math/gsm8k'?\n"
+        "evaluate.benchmarks: 'math/gsm': track 'benchmark' has no such benchmark; did you mean "
+        "'math/gsm8k'?\n"
         "  Available: math/gsm8k, math/math."),
+    Mistake("run --domains math --set evaluate.benchmarks=[math/gsm8k]",
+        "evaluate.benchmarks: 'math/gsm8k': track 'mini' has no such benchmark; did you mean "
+        "'math/mini'?\n"
+        "  Available: math/mini."),
+    Mistake("run --domains math --set evaluate.benchmarks=[coding/mini]",
+        "evaluate.benchmarks: 'coding/mini': domain 'coding' is not among domains (math)\n"
+        "  Available: math/mini."),
+    Mistake("run --domains math --set evaluate.benchmarks=[math/mini,math/mini]",
+        "evaluate.benchmarks: 'math/mini' is named twice"),
 ]
 
 BASES = [
@@ -316,26 +344,26 @@ BASES = [
         "  Go online, or fetch it where there is a network: hf download nobody/nothing\n"
         "  Give a folder, a hub id <owner>/<model>, or one of: seedling."),
     Mistake("run --base file",
-        "base 'TMP/file': TMP/file holds no model; expected config.json, *.safetensors "
+        "base 'TMP/file' holds no model; expected config.json, *.safetensors "
         "and a tokenizer, as save_pretrained writes them",
         {"file": "x"}),
     Mistake("run --base empty",
-        "base 'TMP/empty': TMP/empty holds no model; expected config.json, *.safetensors "
+        "base 'TMP/empty' holds no model; expected config.json, *.safetensors "
         "and a tokenizer, as save_pretrained writes them; there is neither "
         "model.safetensors nor model.safetensors.index.json",
         {"empty/config.json": "{}"}),
     Mistake("run --base bin",
-        "base 'TMP/bin': TMP/bin holds its weights as pytorch_model.bin only; selfmoe "
+        "base 'TMP/bin' holds its weights as pytorch_model.bin only; selfmoe "
         "reads safetensors, which cannot run code when they are read\n"
         "  If you trust the file, load it with transformers and save it again with "
         "model.save_pretrained.",
         {"bin/config.json": "{}", "bin/pytorch_model.bin": "x"}),
     Mistake("run --base lora",
-        "base 'TMP/lora': TMP/lora holds an adapter, not a model\n"
+        "base 'TMP/lora' holds an adapter, not a model\n"
         "  Give the model it was trained on; experts are not a base.",
         {"lora/adapter_config.json": "{}", "lora/adapter_model.safetensors": ""}),
     Mistake("run --base bare",
-        "base 'TMP/bare': TMP/bare has no tokenizer, such as tokenizer.json\n"
+        "base 'TMP/bare' has no tokenizer, such as tokenizer.json\n"
         "  Put the model's tokenizer there with tokenizer.save_pretrained.",
         {"bare/config.json": "{}", "bare/model.safetensors": "x"}),
     Mistake("run --base bert",
@@ -347,8 +375,6 @@ BASES = [
     Mistake("run --device tpu9",
         "device 'tpu9' cannot be used: torch knows no device of that name\n"
         "  There is: DEVICES. Give one of them, or auto."),
-    Mistake("run --dtype float8",
-        one("dtype: Input should be 'auto', 'float32', 'bfloat16' or 'float16'; got \"float8\".")),
 ]
 
 OUTPUT = [
@@ -389,12 +415,17 @@ RUNS = [
     Mistake("generate run Hello",
         "run/manifest.json is damaged: Expecting property name enclosed in double "
         "quotes: line 1 column 2 (char 1)\n"
-        "  Run the same command again.",
+        "  This makes it again: selfmoe run run/config.yaml",
         {"run/manifest.json": "{"}),
     Mistake("generate run Hello",
         "run/manifest.json is damaged: it lacks 'format'\n"
-        "  Run the same command again.",
+        "  This makes it again: selfmoe run run/config.yaml",
         {"run/manifest.json": "{}"}),
+    Mistake("report run",
+        "run/manifest.json is damaged: it is not what was written\n"
+        "  This makes it again: selfmoe run run/config.yaml",
+        {"run/manifest.json": json.dumps({"format": 1, "base": {"hash": ""}, "systems": [],
+                                          "cells": {"0": {}}, "config": {}})}),
     Mistake("generate run Hello",
         "run/manifest.json has format 99, this selfmoe reads 1; upgrade selfmoe, or "
         "choose another --out",
@@ -425,12 +456,13 @@ RUNS = [
     Mistake("generate runs/demo Hello --system ties --trace",
         "--trace needs a system that routes tokens, such as a router's", scene="a finished run"),
     Mistake("generate runs/demo Hello",
-        "runs/demo/compositions/mixse@KEY/composition.json has 0 bytes instead of N; run "
-        "the same command again",
+        "cell damaged: runs/demo/compositions/mixse@KEY/composition.json has 0 bytes instead of N\n"
+        "  This makes it again: selfmoe run runs/demo/config.yaml",
         scene="damaged cells"),
     Mistake("generate runs/demo Hello",
         "the base 'BASE' is not the one this run was made with (hash KEY, not "
-        "0123456789); run the same command again",
+        "0123456789)\n"
+        "  This makes the run again with it: selfmoe run runs/demo/config.yaml",
         scene="another base"),
 ]
 
@@ -624,6 +656,15 @@ TOO_LITTLE = (
     "brainstorm.max_new_tokens, brainstorm.shots or brainstorm.max_tries, or take another base.\n"
     "  Not done because of that: 8 cells."
 )
+
+
+def test_fewer_than_planned_is_said_when_it_is_done(cli, configure):
+    few = {"n": 60, "batch_size": 60, "max_new_tokens": 1, "shots": 1, "max_tries": 1}
+    done = cli("run", str(configure(brainstorm=few)))
+    (count,) = re.findall(r"brainstorm anything \(60 instructions, (\d+) came\)", done.stderr)
+    assert 0 < int(count) < 60
+    assert f"respond anything (up to 60 responses, {count} came) done" in done.stderr
+    assert re.search(r"curate anything \(up to 60 examples, \d+ kept\) done", done.stderr)
 
 
 def test_garbage_is_no_instruction(cli, tiny_base_folder):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import selfmoe
-from selfmoe.errors import SelfmoeError
+from selfmoe.errors import RunError, SelfmoeError
 from selfmoe.rundir import RunDirectory
 from selfmoe.state import bytes_text, cell_states, size_of
 
@@ -82,6 +83,41 @@ def test_what_is_missing_or_damaged_is_said(cli, finished):
     assert "To go on: selfmoe run runs/demo/config.yaml" in text
 
 
+def test_a_run_goes_on_from_any_folder(cli, configure, tmp_path, monkeypatch):
+    name = "runs/my demo"
+    selfmoe.run(configure(out=name))
+    shutil.rmtree(next((tmp_path / name).glob("compositions/mixse@*")))
+    (line,) = [x for x in cli("status", name).stdout.splitlines() if "To go on: " in x]
+    command = shlex.split(line.partition("To go on: ")[2])
+    assert command == ["selfmoe", "run", f"{name}/config.yaml"]
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    done = cli("run", f"../{name}/config.yaml")
+    assert done.exit_code == 0, done.stderr
+    assert "11 of 11 cells are done" in cli("status", f"../{name}").stdout
+    assert not list(Path().iterdir())
+
+
+def test_a_run_that_was_moved_goes_on_where_it_is(cli, configure, tmp_path):
+    selfmoe.run(configure())
+    (tmp_path / "runs" / "demo").rename(tmp_path / "runs" / "other")
+    shutil.rmtree(next((tmp_path / "runs" / "other").glob("compositions/ties@*")))
+    done = cli("run", "runs/other/config.yaml")
+    assert done.exit_code == 0, done.stderr
+    assert not (tmp_path / "runs" / "demo").exists()
+    assert "11 of 11 cells are done" in cli("status", "runs/other").stdout
+
+
+def test_an_unfinished_run_in_a_folder_with_a_blank_is_named_for_the_shell(tmp_path):
+    run = tmp_path / "my run"
+    run.mkdir()
+    for hint in (f"selfmoe run --out '{run}'", f"selfmoe run '{run}/config.yaml'"):
+        with pytest.raises(RunError) as caught:
+            RunDirectory(run).manifest()
+        assert str(caught.value).endswith(hint)
+        (run / "config.yaml").write_text("{}")
+
+
 def size_said(cell: dict) -> str:
     seal = json.loads(Path("runs/demo", cell["path"], "cell.json").read_text())
     return str(seal["files"]["training.json"]["size"])
@@ -93,6 +129,16 @@ def test_verify_reads_what_the_sizes_do_not_show(cli, finished):
     assert counts(status(cli)) == {"done": 11}
     result = cli("status", "runs/demo", "--verify", "--json")
     assert counts(json.loads(result.stdout)) == {"done": 10, "damaged": 1}
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"format": 1, "cells": 3}'])
+def test_a_damaged_manifest_is_said_to_be_one(cli, finished, text):
+    assert status(cli)["manifest"] is None
+    (finished / "manifest.json").write_text(text)
+    assert status(cli)["manifest"].startswith("runs/demo/manifest.json is damaged: ")
+    shown = cli("status", "runs/demo", "--verify").stdout
+    assert "damaged: runs/demo/manifest.json is damaged: " in shown
+    assert "To go on: selfmoe run runs/demo/config.yaml" in shown
 
 
 def test_who_writes_is_named(cli, held):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import selfmoe
-from selfmoe.errors import CompositionError, SelfmoeError, UnknownNameError
+from selfmoe.errors import CompositionError, DataError, SelfmoeError, UnknownNameError
 from selfmoe.mixture import save
 from selfmoe.mixture.storage import model_hash
 from selfmoe.testing.models import random_adapter, tiny_examples, tiny_llama, tiny_tokenizer
@@ -91,6 +91,26 @@ def test_instance_can_be_kept(model, adapters, tmp_path):
 def test_bad_calls(model, adapters, arguments, error, says):
     with pytest.raises(error, match=says):
         selfmoe.compose(model, adapters, **arguments)
+
+
+def test_experts_without_names(model, adapters):
+    with pytest.raises(CompositionError, match=r"experts must be named.*got list"):
+        selfmoe.compose(model, list(adapters.values()), merge="ties")
+
+
+def test_rows_of_a_file_are_examples_too(model, adapters):
+    tokenizer = tiny_tokenizer()
+    options = {"max_steps": 2}
+    made = [
+        selfmoe.compose(
+            model, adapters, router="topk", options=options, data=data, tokenizer=tokenizer
+        ).mixture.composition.tensors
+        for data in (tiny_examples(4), [example.to_json() for example in tiny_examples(4)])
+    ]
+    assert all(torch.equal(tensor, made[1][name]) for name, tensor in made[0].items())
+    for row in ({"prompt": "x"}, {**tiny_examples(1)[0].to_json(), "more": 1}, "x"):
+        with pytest.raises(DataError, match=r"data\[0\] is no example: expected .*instruction"):
+            selfmoe.compose(model, adapters, router="topk", data=[row], tokenizer=tokenizer)
 
 
 def test_no_experts(model):

@@ -51,6 +51,13 @@ def test_a_token_is_routed_by_itself():
     assert torch.equal(alpha(info=part), alpha()[3:4, 20:30])
 
 
+@pytest.mark.parametrize("seed", [5, 2**62])
+def test_the_type_of_token_ids_does_not_matter(seed):
+    for ids, positions in ((IDS.int(), INFO.position_ids), (IDS.int(), INFO.position_ids.int())):
+        narrow = alpha(info=INFO._replace(input_ids=ids, position_ids=positions), seed=seed)
+        assert torch.equal(narrow, alpha(seed=seed))
+
+
 def test_the_hash_is_splitmix64():
     # the generator's first outputs for seed 1234567, by its published definition in plain Python
     def step(state):

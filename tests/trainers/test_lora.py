@@ -13,6 +13,7 @@ from peft import PeftModel
 from safetensors.torch import load_file
 
 from selfmoe.components import TrainContext
+from selfmoe.errors import StageError
 from selfmoe.fit import Fit
 from selfmoe.records import LoadedBase
 from selfmoe.registry import registry
@@ -121,6 +122,12 @@ def test_targets_are_sorted_and_never_the_head(tmp_path: Path) -> None:
     assert {"q_proj", "down_proj"} <= set(targets)
     assert "lm_head" not in targets
     assert config["base_model_name_or_path"] == "tiny"
+
+
+def test_a_target_that_is_nowhere_is_refused_before_training(tmp_path: Path) -> None:
+    with pytest.raises(StageError, match="no linear layer is named 'k_proi'; did you mean") as said:
+        train(tiny_base(), tmp_path, target_modules=["q_proj", "k_proi"])
+    assert "There are: down_proj, gate_proj, k_proj" in str(said.value)
 
 
 def test_targets_can_be_chosen(tmp_path: Path) -> None:

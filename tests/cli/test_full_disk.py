@@ -1,0 +1,28 @@
+"""A full disk is said to be one, whoever was writing."""
+
+from __future__ import annotations
+
+import resource
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+
+from selfmoe.errors import RunError
+from selfmoe.execute import _deliberate
+from selfmoe.plan import make_plans
+from selfmoe.resolve import resolve
+
+
+def test_while_tensors_are_written(tmp_path):
+    task = make_plans(resolve({"out": str(tmp_path / "run")}))[0].tasks[0]
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, hard))
+    try:
+        save_file({"a": torch.zeros(5000)}, tmp_path / "a.safetensors")
+    except SafetensorError as error:
+        failure = _deliberate(error, task)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert isinstance(failure, RunError)
+    assert str(failure).startswith(f"cannot write {task.cell.work}: File too large\n")
