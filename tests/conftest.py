@@ -47,7 +47,7 @@ def command(tmp_path: Path) -> Command:
             cwd=cwd,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=280,
         )
 
     return run

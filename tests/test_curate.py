@@ -81,7 +81,11 @@ def a_job(
     )
     task = SimpleNamespace(name="curate free", label="free")
     return SimpleNamespace(
-        session=session, task=task, input=lambda role: folder / role, out=folder / "out"
+        session=session,
+        task=task,
+        input=lambda role: folder / role,
+        out=folder / "out",
+        remarks=[],
     )
 
 
