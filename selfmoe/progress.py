@@ -79,17 +79,18 @@ class Display:
             yield update
 
     def _lines(self, title: str) -> Update:
-        start = last = time.monotonic()
-        before: int | None = None  # what was done already when a resumed piece of work began
+        last = time.monotonic()
+        first: tuple[float, int] | None = None  # a part may have been done in an earlier run
 
         def update(done: int, total: int, text: str = "") -> None:
-            nonlocal last, before
+            nonlocal last, first
             now = time.monotonic()
-            before = done - 1 if before is None else before
+            start, before = first = first or (now, done)
             if now - last >= self._interval and 0 < done < total:
                 last = now
-                left = (now - start) * (total - done) / max(1, done - before)
-                self.say(f"  {title}: {done}/{total}, {_clock(left)} left {text}".rstrip())
+                left = (now - start) * (total - done) / (done - before) if done > before else None
+                shown = "" if left is None else f", {_clock(left)} left"
+                self.say(f"  {title}: {done}/{total}{shown} {text}".rstrip())
 
         return update
 
