@@ -14,6 +14,7 @@ import pytest
 from selfmoe.components import Benchmark, Domain
 from selfmoe.config import CurateConfig, RunConfig
 from selfmoe.errors import StageError
+from selfmoe.evaluation.code import passes
 from selfmoe.files import write_json, write_jsonl
 from selfmoe.progress import Display
 from selfmoe.records import Example, Instruction, Rejected, Seed
@@ -331,6 +332,36 @@ def test_samples_rescue_an_answer_that_never_ended(tmp_path: Path) -> None:
     row = answered("5 5 5 5", ["4", "4"], "unfinished response")
     (kept,) = curated(tmp_path, row, 2, agreement=0.6)
     assert kept.response == "4"
+
+
+def test_answers_that_never_ended_count_among_those_asked_for(tmp_path: Path) -> None:
+    row = answered("4", ["4"])  # the third and fourth never ended
+    with pytest.raises(StageError, match="1 no agreement"):
+        curated(tmp_path, row, 3, agreement=0.75)
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_answers_are_verified_without_a_sandbox_only_if_that_is_allowed(
+    tmp_path: Path, allowed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Runs(Free):
+        """Runs answers."""
+
+        def verify(self, example: Example, source: Any) -> Rejected | None:
+            return None if passes(example.response) else Rejected("fails")
+
+    monkeypatch.setattr("selfmoe.sandbox.best_tier", lambda: None)
+    job = a_job(tmp_path, [answered("x = 4", [])], contamination=False, verify=True)
+    evaluate = job.session.config.evaluate.model_copy(update={"unsafe_code": allowed})
+    job.session.config = job.session.config.model_copy(update={"evaluate": evaluate})
+    if allowed:
+        curate(Runs(), job)
+        assert len(read_examples(job.out)) == 1
+    else:
+        with pytest.raises(StageError, match="no sandbox"):
+            curate(Runs(), job)
+    with pytest.raises(StageError, match="no sandbox"):
+        passes("x = 4")
 
 
 def test_a_domain_may_verify_answers(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from selfmoe.errors import ConfigError, MissingDataError
+from selfmoe.errors import ConfigError, MissingDataError, StageError
 from selfmoe.plan import Plan, make_plans
 from selfmoe.resolve import resolve
 
@@ -151,3 +151,30 @@ def test_a_temperature_that_nothing_is_drawn_at_is_in_no_key(plan):
     assert changed(one, hot) == set()
     (one,), (hot,) = (plan(respond={"samples": 2, "temperature": t}) for t in (0.7, 0.9))
     assert "respond" in changed(one, hot)
+
+
+def test_seeds_drawn_without_a_sandbox_are_not_those_drawn_with_one(plan, monkeypatch):
+    def planned(tier: str | None, **settings: Any) -> Plan:
+        monkeypatch.setattr("selfmoe.sandbox.best_tier", lambda: tier)
+        (found,) = plan(data_dir=str(SAMPLE), **settings)
+        return found
+
+    checked, unchecked = (planned(tier, track="benchmark") for tier in ("bubblewrap", None))
+    before, after = keys(checked), keys(unchecked)
+    made = ("seeds", "brainstorm", "respond", "curate", "specialise")
+    for stage in made:
+        assert before[f"{stage} coding"] != after[f"{stage} coding"]
+        assert before[f"{stage} math"] == after[f"{stage} math"]
+    assert changed(planned("bubblewrap"), planned(None)) == set()
+    checked.of("seeds")["coding"].cell.build(lambda work, out: None, {})
+    assert keys(planned(None, track="benchmark")) == before
+
+
+def test_verifying_by_running_needs_a_sandbox_before_any_work(plan, monkeypatch):
+    monkeypatch.setattr("selfmoe.sandbox.best_tier", lambda: None)
+    with pytest.raises(StageError, match=r"curate\.verify runs the answers of domain 'coding'"):
+        plan(curate={"verify": True})
+    plan(curate={"verify": True}, domains=["math"])
+    (one,) = plan(curate={"verify": True}, evaluate={"unsafe_code": True})
+    one.of("curate")["coding"].cell.build(lambda work, out: None, {})
+    plan(curate={"verify": True})

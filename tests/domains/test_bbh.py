@@ -12,6 +12,7 @@ from selfmoe.records import Source
 from selfmoe.text import normalise
 from selfmoe_domain_reasoning import bbh
 from selfmoe_domain_reasoning.bbh import BBH
+from selfmoe_domain_reasoning.bbh_answers import one_form
 from selfmoe_domain_reasoning.bbh_files import CUE, TASKS
 
 REAL = Path(__file__).parents[3] / "shared" / "data"
@@ -163,6 +164,10 @@ def test_the_hub_gives_the_same_items(files, monkeypatch):
         ("ant bee it&t", "So the answer is Ant, bee, it&t.", 0, 1),
         ("ant bee it&t", "So the answer is bee ant it&t.", 0, 0),
         ("ant bee it&t", "", 0, 0),
+        ("ant bee", "The answer is ant bee. So my answer is ant bee.", 0, 1),
+        ("] ) >", "The answer is ] ) >. The answer is ] ) >.", 0, 1),
+        ("(A)", "The answer is a shade of sky, blue.", 0, 0),
+        ("(R)", "To find the answer I need (R)", 0, 1),
         ("dearth, wind, & fire", "So the answer is dearth, wind, & fire.", 1, 1),
     ],
 )
@@ -171,6 +176,28 @@ def test_strict_is_to_the_letter_and_lenient_in_any_form(
 ):
     doc = {"input": "Which?\nOptions:\n(A) first\n(B) second", "target": target}
     assert benchmark.score(doc, completion) == {"score": strict, "lenient": lenient}
+
+
+@pytest.mark.parametrize(
+    ("completion", "form"),
+    [
+        ("So the answer is (B).", "b"),
+        ("Steps.\n(B)", "b"),
+        ("The answer is 12.0.", "12"),
+        ("The answer is 1,200.", "1200"),
+        ("The answer is ] ).", "])"),
+        ("I see.\n])", "])"),
+        ("The answer is Ant, bee. So the answer is ant bee.", "ant bee"),
+        (" \n", None),
+    ],
+)
+def test_equal_answers_have_one_form(completion, form):
+    assert one_form(completion) == form
+
+
+def test_only_the_harness_template_stops_at_a_blank_line(benchmark):
+    assert "\n\n" in benchmark.stops("plain")
+    assert benchmark.stops("alpaca") == ()
 
 
 def test_what_is_extracted_is_what_counts(benchmark):

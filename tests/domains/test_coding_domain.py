@@ -65,6 +65,14 @@ def twice(x):
     """'''
 
 
+TYPED = '''from typing import List
+def total(xs: List[int]) -> int:
+    """Add up.
+    >>> total([1, 2])
+    3
+    """'''
+
+
 def test_examples_that_a_task_shows():
     assert shown_examples(SHOWN) == [("twice(2)", "4"), (r'twice("a\n")', r"'a\na\n'")]
     assert shown_examples("Write f(x): double. Example: f(2) == 4") == [("f(2)", "4")]
@@ -79,6 +87,8 @@ def test_examples_that_a_task_shows():
         (SHOWN, "def twice(x):\n    return x * 2", None),
         (SHOWN, "def twice(x):\n    return x + 2", "fails its own example"),
         (SHOWN, "not Python", "fails its own example"),
+        (TYPED, "def total(xs: List[int]) -> int:\n    return sum(xs)", None),
+        (TYPED, "def total(xs: List[int]) -> int:\n    return len(xs)", "fails its own example"),
         ("Write f(x). Example: f(2) == 4", "def f(x):\n    return x ** 3", "fails its own example"),
         ("Write f(x).", "def f(x):\n    return x ** 3", None),
     ],
@@ -99,3 +109,8 @@ def test_programs_agree_whatever_their_layout():
     assert Coding().answer("no program", track) is None
     assert Coding().answer("", track) is None
     assert Coding().answer(one, Source()) == one
+
+
+def test_a_program_too_deep_to_be_written_out_agrees_with_nothing():
+    deep = "def f(x):\n    return " + " + ".join(["x"] * 2000)
+    assert Coding().answer(deep, Source("benchmark")) is None

@@ -39,6 +39,18 @@ ROWS = [
         ],
         "source_id": "wikihow~1",
     },
+    {
+        "ind": 10,
+        "activity_label": "Health",
+        "ctx_a": "[header] How to wash hands [title] Take soap. [step]",
+        "ctx_b": "",
+        "ctx": "[header] How to wash hands [title] Take soap. [step]",
+        "split": "val",
+        "split_type": "zeroshot",
+        "label": 1,
+        "endings": ["Eat it.", "Rub it between them.", "Paint it.", "Sell it."],
+        "source_id": "wikihow~2",
+    },
 ]
 
 
@@ -55,10 +67,11 @@ def files(tmp_path: Path) -> Path:
 
 
 def test_marks_are_removed(files):
-    first, second = HellaSwag(Source("benchmark", files)).items
+    first, second, third = HellaSwag(Source("benchmark", files)).items
     assert first["query"] == "Baking bread: A woman stands in a kitchen. She"
     assert "[" not in second["query"] + second["choices"][0] + second["choices"][1]
     assert second["choices"][0] == " Pour it slowly.. Wait a day."
+    assert third["query"] == "Health: How to wash hands. Take soap. "
 
 
 def test_gold_scores_one_and_wrong_zero(files):
@@ -117,6 +130,8 @@ def test_prompts_and_scores_equal_those_of_lm_eval(files):
     from lm_eval.api.task import ConfigurableTask
     from lm_eval.tasks._yaml_loader import load_yaml
 
+    from selfmoe.evaluation.harness import _after
+
     benchmark = HellaSwag(Source("benchmark", files))
     stock = load_yaml(Path(lm_eval.__file__).parent / "tasks" / "hellaswag" / "hellaswag.yaml")
     for key in ("tag", "dataset_path", "dataset_name", "training_split"):
@@ -127,6 +142,10 @@ def test_prompts_and_scores_equal_those_of_lm_eval(files):
     for doc, theirs in zip(benchmark.items, task.validation_docs(), strict=True):
         assert render(benchmark, doc, [], "plain") == task.fewshot_context(theirs, 0)
         assert list(benchmark.choices(doc)) == task.doc_to_choice(theirs)
+        prompt = task.fewshot_context(theirs, 0)
+        asked = task.construct_requests(theirs, prompt, metadata=("", 0, 1))
+        ours = [(prompt, _after(prompt, choice)) for choice in benchmark.choices(doc)]
+        assert ours == [request.args for request in asked]
         for _ in range(20):
             chances = [-rng.uniform(1, 40) for _ in range(4)]
             found = task.process_results(theirs, [(chance, False) for chance in chances])

@@ -53,6 +53,10 @@ PASSING = {
     "the prompt again": PROMPT + "    return math.sqrt(x)\n",
     "fenced": "```python\ndef root(x):\n    return math.sqrt(x)\n```",
     "words, then fenced": "Sure:\n```\ndef root(x):\n    return math.sqrt(x)\n```\nDone.",
+    "a word, then fenced": "Solution\n```python\ndef root(x):\n    return math.sqrt(x)\n```",
+    "a word, then a fenced body": "Solution\n```python\n    return math.sqrt(x)\n```",
+    "a label, then fenced": "Answer: code\n```\ndef root(x):\n    return math.sqrt(x)\n```",
+    "body, fence, a word": "    return math.sqrt(x)\n```\nDone",
     "a fenced body": "```python\n    return math.sqrt(x)\n```",
     "a fence left open": "```python\ndef root(x):\n    return math.sqrt(x)\n",
 }

@@ -115,6 +115,12 @@ def test_dev_questions_that_are_items_are_no_seeds(files):
         Knowledge().seeds(source, 30, random.Random(0))
 
 
+def test_answers_agree_by_the_letter_chosen():
+    track = Source("benchmark")
+    assert {Knowledge().answer(form, track) for form in ("B", "(B)", "B. two", "So: (B)")} == {"B"}
+    assert Knowledge().answer("Well.\nA dog", track) == "A dog"
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [

@@ -3,10 +3,11 @@
 import json
 import random
 import warnings
+from collections import Counter
 
 import pytest
 
-from selfmoe.errors import DataError, MissingDataError
+from selfmoe.errors import DataError, MissingDataError, StageError
 from selfmoe.evaluation.prompting import choose_shots
 from selfmoe.records import Source
 from selfmoe.testing.domains import DomainContract
@@ -133,16 +134,44 @@ def test_without_a_sandbox_no_solution_is_run_and_that_is_said(source, monkeypat
     def refuse(*_, **__):
         raise AssertionError("ran a program")
 
-    training._faults.cache_clear()
     monkeypatch.setattr(sandbox, "best_tier", lambda: None)
     monkeypatch.setattr(sandbox, "run_many", refuse)
-    with pytest.warns(UserWarning, match="without being run"):
-        made = seeds(source, 5, random.Random(0))
-    training._faults.cache_clear()
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="without being run"):
+            made = seeds(source, 5, random.Random(0))
     monkeypatch.undo()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert seeds(source, 5, random.Random(0)) == made
+
+
+@pytest.mark.parametrize("tries", [1, 2])
+def test_a_solution_that_takes_too_long_is_run_again_before_anything_is_said(
+    source, monkeypatch, tries
+):
+    from selfmoe import sandbox
+
+    slow = Counter()
+
+    def run_many(programs, timeout_s=5.0, *, workers=None):
+        for program in programs:
+            slow[program] += "add_601" in program
+        return [
+            sandbox.Verdict("timeout" if 0 < slow[p] <= tries else "passed", "any", "")
+            for p in programs
+        ]
+
+    training._faults.cache_clear()
+    monkeypatch.setattr(sandbox, "best_tier", lambda: "any")
+    monkeypatch.setattr(sandbox, "run_many", run_many)
+    try:
+        if tries == 1:
+            assert "mbpp-601" in {seed.id for seed in seeds(source, 30, random.Random(0))}
+        else:
+            with pytest.raises(StageError, match="says nothing about the seed"):
+                seeds(source, 30, random.Random(0))
+    finally:
+        training._faults.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -151,6 +180,10 @@ def test_without_a_sandbox_no_solution_is_run_and_that_is_said(source, monkeypat
         ("def add_11(x):\n    return x + 11\n[DONE]\ndef add_11(x): pass", 1.0),
         ("```python\ndef add_11(x):\n    return x + 11\n```\nThat is all.", 1.0),
         ("Here it is:\n```\ndef add_11(x):\n    return x + 11", 1.0),
+        ("Solution\n```python\ndef add_11(x):\n    return x + 11\n```", 1.0),
+        ("Answer: code\n```\ndef add_11(x):\n    return x + 11\n```", 1.0),
+        ("def add_11(x):\n    return x + 11\n```\nDone", 1.0),
+        ("def add_11(x):\n    return x\n```\nOr:\n```\ndef add_11(x):\n    return x + 11", 0.0),
         ("add_11 = (11).__add__", 1.0),
         ("def add_11(x):\n    return x + 12", 0.0),
         ("def add_11(x):\n    return x + 11\nThat is all.", 0.0),

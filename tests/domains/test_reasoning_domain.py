@@ -110,3 +110,10 @@ def test_more_seeds_than_there_are_is_a_clear_error(files):
         Reasoning().seeds(Source(), 100_000, random.Random(0))
     with pytest.raises(DataError, match="13 worked examples and reserved items"):
         Reasoning().seeds(Source("benchmark", files), 14, random.Random(0))
+
+
+def test_answers_agree_by_what_is_stated():
+    track = Source("benchmark")
+    forms = ["Steps.\nSo the answer is (B).", "The answer is (B).", "(B)"]
+    assert {Reasoning().answer(form, track) for form in forms} == {"b"}
+    assert Reasoning().answer("", track) is None
