@@ -56,11 +56,7 @@ def plan(plan: Plan) -> None:
             },
             size=f"up to {plan.config.brainstorm.n} examples",
         )
-        if (
-            plan.config.curate.verifies(domain.name)
-            and domain.verifies_by_running
-            and task.problem()
-        ):
+        if verifies and domain.verifies_by_running and task.problem():
             _need_sandbox(domain, plan.config)
 
 
