@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from _generate import benchmarks, commands, failures, plugins, results, settings, tour
+from _generate import benchmarks, commands, failures, plugins, results, seedling, settings, tour
 
 ROOT = Path(__file__).parents[2]
 CARD = "plugins/selfmoe_base_seedling/weights/README.md"
@@ -29,6 +29,13 @@ BLOCKS: dict[tuple[str, str], Callable[[], str]] = {
     ("docs/cli.md", "commands"): commands.reference,
     ("docs/plugins.md", "installed"): plugins.installed,
     ("docs/plugins.md", "hooks"): plugins.hooks,
+    ("docs/seedling.md", "sizes"): seedling.sizes,
+    ("docs/seedling.md", "scores"): seedling.scores,
+    ("docs/seedling.md", "comparison"): seedling.comparison,
+    ("docs/seedling.md", "experts"): seedling.experts,
+    ("docs/seedling.md", "routing"): seedling.routing,
+    ("docs/seedling.md", "labels"): seedling.labels,
+    ("docs/seedling.md", "curation"): seedling.curation,
     ("docs/errors.md", "catalogue"): failures.catalogue,
     ("docs/reading-order.md", "tour"): tour.table_of_modules,
 }

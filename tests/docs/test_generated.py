@@ -9,7 +9,7 @@ import click
 import pytest
 from pydantic import Field, create_model
 
-from _generate import benchmarks, blocks, commands, failures, plugins, settings, tour
+from _generate import benchmarks, blocks, commands, failures, pictures, plugins, settings, tour
 from _generate.markdown import block, code, plain, table
 from selfmoe import errors, hookspecs
 from selfmoe.components import Benchmark, ComponentConfig, Merge
@@ -21,6 +21,11 @@ from selfmoe.registry import OWN, Registry
 def test_every_block_is_up_to_date(file):
     text = (blocks.ROOT / file).read_text("utf-8")
     assert blocks.updated(file) == text, "run: python docs/update.py"
+
+
+@pytest.mark.parametrize("name", pictures.DRAWN)
+def test_every_figure_is_up_to_date(name):
+    assert pictures.mark(name) in pictures.path(name).read_text("utf-8"), "python docs/update.py"
 
 
 def test_a_block_that_is_not_up_to_date_is_noticed(monkeypatch):
