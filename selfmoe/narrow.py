@@ -21,9 +21,8 @@ def print_table(table: Table, console: Console, keys: int = 1) -> None:
         console: Where to.
         keys: How many of the first columns every part repeats.
     """
-    title, table.title = table.title, None
-    if title:  # by itself, or it would be filled up with blanks
-        console.print(Text(str(title), style="italic"), soft_wrap=True)
+    if table.title:  # by itself, or it would be filled up with blanks
+        console.print(Text(str(table.title), style="italic"), soft_wrap=True)
     for part in parts(table, console, keys):
         console.print(part)
 
@@ -56,7 +55,7 @@ def _needed(column: Column, console: Console) -> int:
 
 
 def _some(table: Table, taken: Sequence[int], *, folded: bool) -> Table:
-    """Return some columns of a table; ``folded``: broken anywhere rather than cut."""
+    """Return some columns of a table, untitled; ``folded``: broken anywhere rather than cut."""
     part = Table()
     columns = [table.columns[index] for index in taken]
     for column in columns:

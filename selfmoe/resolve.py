@@ -6,7 +6,7 @@ default domains, trainer and composers that the installed plugins offer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -157,44 +157,53 @@ class _Filler:
 
 def _cross_problems(config: RunConfig) -> list[str]:
     """Return what is wrong with names and combinations that single values cannot show."""
-    found = []
+    return [*_domain_problems(config), *_value_problems(config), *_composition_problems(config)]
+
+
+def _domain_problems(config: RunConfig) -> Iterator[str]:
     names = config.registry
     for domain in config.domains or []:
         if domain not in names.names("domain"):
             try:
                 names.entry("domain", domain)
             except UnknownNameError as error:
-                found.append("domains: " + " ".join(str(error).split()))
+                yield "domains: " + " ".join(str(error).split())
         elif config.track not in names.get("domain", domain).tracks:
             tracks = ", ".join(names.get("domain", domain).tracks)
-            found.append(f"track: domain '{domain}' has no track '{config.track}', only: {tracks}.")
+            yield f"track: domain '{domain}' has no track '{config.track}', only: {tracks}."
     if not config.domains:
-        found.append("domains: give at least one.")
+        yield "domains: give at least one."
     for domain in sorted({name for name in config.domains or [] if _count(config, name) > 1}):
-        found.append(f"domains: '{domain}' is named twice.")
+        yield f"domains: '{domain}' is named twice."
+
+
+def _value_problems(config: RunConfig) -> Iterator[str]:
     if len(set(config.root_seeds)) != len(config.root_seeds) or not config.root_seeds:
-        found.append("seed: give one or more different seeds.")
+        yield "seed: give one or more different seeds."
+    known = config.registry.names("domain")
     for name in config.curate.verify if isinstance(config.curate.verify, list) else ():
-        if name not in names.names("domain"):
-            hint = did_you_mean(name, names.names("domain")) or "."
-            found.append(f"curate.verify: there is no domain '{name}'{hint}")
+        if name not in known:
+            hint = did_you_mean(name, known) or "."
+            yield f"curate.verify: there is no domain '{name}'{hint}"
     if config.curate.agreement is not None and config.respond.samples == 0:
-        found.append("curate.agreement: needs several answers; set respond.samples, such as to 4.")
+        yield "curate.agreement: needs several answers; set respond.samples, such as to 4."
     if config.out == Path():
-        found.append("out: must name a folder of its own, not the current one.")
+        yield "out: must name a folder of its own, not the current one."
     if any(not 0 <= seed < 2**63 for seed in config.root_seeds):
-        found.append("seed: must lie between 0 and 2**63 - 1.")
+        yield "seed: must lie between 0 and 2**63 - 1."
     if config.plugin_dir is not None and not (config.plugin_dir / LOCAL).is_file():
-        found.append(f"plugin_dir: there is no {LOCAL} in {config.plugin_dir}.")
+        yield f"plugin_dir: there is no {LOCAL} in {config.plugin_dir}."
+
+
+def _composition_problems(config: RunConfig) -> Iterator[str]:
     for label, entry in (config.compose or {}).items():
         if (entry.router is None) == (entry.merge is None):
-            found.append(f"compose.{label}: {_no_composer(label, entry, config)}")
+            yield f"compose.{label}: {_no_composer(label, entry, config)}"
         if label == "base" or label.startswith(("base-", "expert-")) or not _path_safe(label):
-            found.append(
+            yield (
                 f"compose.{label[:80]}: not a possible label; use up to 64 lower-case letters, "
                 "digits, - and _, not 'base', 'base-…' or 'expert-…'."
             )
-    return found
 
 
 def _no_composer(label: str, entry: ComposeConfig, config: RunConfig) -> str:
