@@ -18,7 +18,6 @@ from selfmoe.hookspecs import hookimpl
 from selfmoe.records import Composition
 
 if TYPE_CHECKING:
-    from selfmoe.fit import FitReport
     from selfmoe_router_topk.gate import TopKGate
 
 SELFMOE_API = 1
@@ -77,6 +76,7 @@ class TopK(Router):
 
     def compose(self, ctx: ComposeContext) -> Composition:
         """Return the gate, trained alone on ``ctx.data``; without data, as initialised."""
+        from selfmoe.mixture.learning import learn
         from selfmoe.mixture.storage import references
         from selfmoe_router_topk.gate import initial_tensors
 
@@ -92,7 +92,7 @@ class TopK(Router):
         size = float(sum(tensor.numel() for tensor in composition.tensors.values()))
         facts = {"added_parameters": size, "trained_parameters": size if learns else 0.0}
         composition = replace(composition, report=facts)
-        return self._train(ctx, composition) if learns else composition
+        return learn(ctx, self, composition, prepare=self._as_it_learns) if learns else composition
 
     def gate(self, composition: Composition) -> Gate:
         """Return the gate of a composition."""
@@ -101,40 +101,9 @@ class TopK(Router):
         options: Any = self.Config.model_validate(composition.options)
         return TopKGate(options, composition.tensors)
 
-    def _train(self, ctx: ComposeContext, start: Composition) -> Composition:
-        from selfmoe.mixture import attach
-        from selfmoe.mixture.checkpointing import checkpointing
-        from selfmoe_router_topk.gate import check_trained
-
-        saving = self.options.gradient_checkpointing
-        with (
-            attach(ctx.base.model, self, start, ctx.experts, blocks=ctx.base.blocks) as mixture,
-            checkpointing(ctx.base.model, saving),
-        ):
-            gate: TopKGate = mixture.gate.requires_grad_(True)
-            gate.k = len(start.experts) if self.options.train_k == "all" else self.options.k
-            fitted = ctx.fit(
-                ctx.base.model,
-                dict(gate.named_parameters()),
-                ctx.data,
-                ctx.base,
-                self.options,
-                seed=ctx.seed,
-                work=ctx.work,
-                label=f"router {self.name}",
-            )
-        tensors = {name: tensor.cpu().clone() for name, tensor in gate.state_dict().items()}
-        check_trained(start.tensors, tensors)
-        return replace(start, tensors=tensors, report={**start.report, **_told(fitted)})
-
-
-def _told(fitted: FitReport) -> dict[str, float]:
-    return {
-        "first_loss": fitted.losses[0],
-        "last_loss": fitted.losses[-1],
-        "steps": float(fitted.steps),
-        "tokens": float(fitted.tokens),
-    }
+    def _as_it_learns(self, gate: TopKGate) -> None:
+        if self.options.train_k == "all":
+            gate.k = gate.n_experts
 
 
 @hookimpl

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from selfmoe.components import ComposeContext, Site, TokenInfo
-from selfmoe.errors import StageError
 from selfmoe.mixture.structure import text_config
 from selfmoe.randomness import derive
 
@@ -37,6 +36,7 @@ class TopKGate(nn.Module):
         self.site = SITES[options.inputs]
         self.reads: Reads = "embedding" if options.inputs == "embedding" else "hidden"
         self.causal = True
+        self.n_experts = len(next(iter(tensors.values())))
         self.k: int = options.k
         self.renormalise: bool = options.renormalise
         self.temperature: float = options.temperature
@@ -90,16 +90,3 @@ def initial_tensors(ctx: ComposeContext, options: Any) -> dict[str, Tensor]:
 
 def _generator(seed: int, name: str) -> torch.Generator:
     return torch.Generator().manual_seed(derive(seed, "topk", name))
-
-
-def check_trained(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> None:
-    """Refuse a router that training did not reach.
-
-    Raises:
-        StageError: If no θ has changed.
-    """
-    if all(torch.equal(before[name], after[name]) for name in before):
-        raise StageError(
-            "router topk: training left θ exactly as it was; no gradient reached it "
-            "(are the experts' B matrices all zero?)"
-        )

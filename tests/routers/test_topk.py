@@ -123,7 +123,7 @@ class TestCompose(ComposerContract):
 
             return FitReport([1.0], 1, 1)
 
-        with pytest.raises(StageError, match="left θ exactly"):
+        with pytest.raises(StageError, match="left the gate exactly"):
             composer.compose(context._replace(fit=idle))
 
     def test_used_with_top_k_after_training_with_all(self, composer, context):

@@ -1,0 +1,91 @@
+"""Training a gate by the language-model loss, with base and experts as they are.
+
+Routers that learn share this: attach what they start from, fit the gate's parameters on the
+responses, and take the composition off again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from selfmoe.components import ComposeContext, Composer
+from selfmoe.errors import StageError
+from selfmoe.mixture.checkpointing import checkpointing
+from selfmoe.mixture.runtime import attach
+from selfmoe.records import Composition, Example
+
+if TYPE_CHECKING:
+    from selfmoe.fit import FitReport
+
+
+def learn(
+    ctx: ComposeContext,
+    composer: Composer,
+    start: Composition,
+    *,
+    data: Sequence[Example] | None = None,
+    prepare: Callable[[Any], None] | None = None,
+) -> Composition:
+    """Return a composition with its gate trained; nothing else changes.
+
+    Args:
+        ctx: Base, experts, the fitting loop, seed and folder.
+        composer: Makes the gate of ``start``; its options say how to fit (``FitConfig``).
+        start: The composition with the gate as initialised.
+        data: What to learn from; default: ``ctx.data``.
+        prepare: Given the gate before training, to make it behave as it shall while it learns, or
+            to freeze some of its parameters; all are free to learn otherwise.
+
+    Returns:
+        ``start`` with the tensors of the trained gate and a report of first and last loss, steps
+        and tokens added to its own.
+
+    Raises:
+        StageError: If a loss is not finite, or training changes nothing.
+    """
+    options, model = composer.options, ctx.base.model
+    with (
+        attach(model, composer, start, ctx.experts, blocks=ctx.base.blocks) as mixture,
+        checkpointing(model, options.gradient_checkpointing),
+    ):
+        gate = mixture.gate.requires_grad_(True)
+        if prepare is not None:
+            prepare(gate)
+        fitted = ctx.fit(
+            model,
+            {name: p for name, p in gate.named_parameters() if p.requires_grad},
+            ctx.data if data is None else data,
+            ctx.base,
+            options,
+            seed=ctx.seed,
+            work=ctx.work,
+            label=f"{composer.kind} {composer.name}",
+        )
+    tensors = {name: tensor.cpu().clone() for name, tensor in gate.state_dict().items()}
+    _check_reached(composer, start.tensors, tensors)
+    return replace(start, tensors=tensors, report={**start.report, **told(fitted)})
+
+
+def told(fitted: FitReport) -> dict[str, float]:
+    """Return what the report of a composition says of a fit."""
+    return {
+        "first_loss": fitted.losses[0],
+        "last_loss": fitted.losses[-1],
+        "steps": float(fitted.steps),
+        "tokens": float(fitted.tokens),
+    }
+
+
+def _check_reached(
+    composer: Composer, before: Mapping[str, Tensor], after: Mapping[str, Tensor]
+) -> None:
+    if all(name in before and torch.equal(before[name], after[name]) for name in after):
+        raise StageError(
+            f"{composer.kind} {composer.name}: training left the gate exactly as it was; no "
+            "gradient reached it (are the experts' B matrices all zero?)"
+        )
