@@ -103,12 +103,13 @@ class Fit:
         save_seconds: Time between checkpoints, in seconds; what a kill can cost at the most.
 
     Attributes:
+        progress: For composers that do long work of another kind than fitting.
         history: Label and report of every fit that was finished, in order.
     """
 
     def __init__(self, progress: Progress | None = None, save_seconds: float = 20.0) -> None:
         self.history: list[tuple[str, FitReport]] = []
-        self._progress = progress or (lambda step, steps, text: None)
+        self.progress = progress or (lambda step, steps, text: None)
         self._save_seconds = save_seconds
 
     def __call__(
@@ -123,6 +124,7 @@ class Fit:
         work: Path,
         label: str,
         forward: Callable[[Batch], Tensor] | None = None,
+        rates: Mapping[str, float] | None = None,
     ) -> FitReport:
         """Fit ``parameters`` in place and return what happened.
 
@@ -136,14 +138,15 @@ class Fit:
             work: Folder for checkpoints.
             label: What is fitted, for messages.
             forward: Returns the logits of a batch, shape ``(batch, time, vocabulary)``.
+            rates: Peak learning rates of parameters that have one of their own, by name.
 
         Raises:
             StageError: If there are no examples or a loss is not finite.
         """
-        job = _Job(model, parameters, examples, base, config, seed, work, label)
+        job = _Job(model, parameters, examples, base, config, seed, work, label, rates or {})
         if forward is not None:
             job.forward = forward
-        report = job.run(self._progress, self._save_seconds)
+        report = job.run(self.progress, self._save_seconds)
         self.history.append((label, report))
         return report
 
@@ -161,6 +164,7 @@ class _Job:
         seed: int,
         work: Path,
         label: str,
+        rates: Mapping[str, float],
     ) -> None:
         if not examples:
             raise StageError(f"{label}: there are no examples to train on")
@@ -174,7 +178,7 @@ class _Job:
         self.per_epoch = math.ceil(len(self.rows) / config.batch_size)
         self.steps = min(self.per_epoch * config.epochs, config.max_steps or 2**62)
         self.optimizer = torch.optim.AdamW(
-            list(self.parameters.values()), lr=config.lr, weight_decay=config.weight_decay
+            _groups(self.parameters, config.lr, rates), weight_decay=config.weight_decay
         )
         self.forward: Callable[[Batch], Tensor] = self._forward
         self.losses: list[float] = []
@@ -234,7 +238,7 @@ class _Job:
 
     def _update(self, step: int, loss: float) -> None:
         for group in self.optimizer.param_groups:
-            group["lr"] = self.config.lr * self._rate(step)
+            group["lr"] = group["peak"] * self._rate(step)
         norm = nn.utils.clip_grad_norm_(list(self.parameters.values()), self.config.clip)
         if not (math.isfinite(loss) and math.isfinite(norm.item())):
             raise StageError(
@@ -290,3 +294,13 @@ class _Job:
                     "exp_avg_sq": tensors[f"{name}/exp_avg_sq"].to(self.device),
                 }
             return
+
+
+def _groups(
+    parameters: Mapping[str, nn.Parameter], lr: float, rates: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    """Return the parameters by their peak learning rate, as optimizers take them."""
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in parameters.items():
+        groups.setdefault(rates.get(name, lr), []).append(parameter)
+    return [{"params": group, "lr": peak, "peak": peak} for peak, group in groups.items()]

@@ -239,3 +239,17 @@ def test_the_rate_rises_then_follows_its_schedule(
     assert rates[3] == 0.01
     assert all(0 < rate <= 0.01 for rate in rates)
     assert (rates[-1] == 0.01) == (schedule == "constant")
+
+
+def test_a_parameter_can_have_a_rate_of_its_own(tmp_path: Path) -> None:
+    name = "model.norm.weight"
+    one = CONFIG.model_copy(update={"max_steps": 1})
+    _, usual = fit(tmp_path / "usual", one)
+    _, slow = fit(tmp_path / "slow", one, rates={name: CONFIG.lr / 10})
+    start = {n: p.detach().clone() for n, p in ready()[1].items()}
+    moved = {n: float((usual[n] - start[n]).abs().max()) for n in start}
+    assert float((slow[name] - start[name]).abs().max()) == pytest.approx(
+        moved[name] / 10, rel=0.01
+    )
+    other = next(n for n in start if n != name)
+    assert torch.equal(slow[other], usual[other])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from selfmoe.components import ComponentConfig, ComposeContext, Gate, Router
-from selfmoe.errors import CompositionError, counted
+from selfmoe.components import ComponentConfig, ComposeContext, Gate, Router, check_k
+from selfmoe.errors import CompositionError
 from selfmoe.hookspecs import hookimpl
 from selfmoe.records import Composition
 
@@ -32,10 +32,7 @@ class Random(Router):
 
     def check(self, n_experts: int) -> str | None:
         """Return that k is too large, if it is."""
-        if self.options.k <= n_experts:
-            return None
-        experts = counted(n_experts, "expert")
-        return f"k = {self.options.k} of only {experts}; choose k from 1 to {n_experts}"
+        return check_k(self.options.k, n_experts)
 
     def compose(self, ctx: ComposeContext) -> Composition:
         """Return the seed of the draw; nothing is trained.

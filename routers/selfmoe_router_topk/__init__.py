@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from selfmoe.components import ComposeContext, FitConfig, Gate, Router
-from selfmoe.errors import CompositionError, counted
+from selfmoe.components import ComposeContext, FitConfig, Gate, Router, check_k
+from selfmoe.errors import CompositionError
 from selfmoe.hookspecs import hookimpl
 from selfmoe.records import Composition
 
@@ -69,10 +69,7 @@ class TopK(Router):
 
     def check(self, n_experts: int) -> str | None:
         """Return that k is too large, if it is."""
-        if self.options.k <= n_experts:
-            return None
-        experts = counted(n_experts, "expert")
-        return f"k = {self.options.k} of only {experts}; choose k from 1 to {n_experts}"
+        return check_k(self.options.k, n_experts)
 
     def compose(self, ctx: ComposeContext) -> Composition:
         """Return the gate, trained alone on ``ctx.data``; without data, as initialised."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from selfmoe.components import ComposeContext, Site, TokenInfo
+from selfmoe.mixture.gating import at_unit_mean_square, keep_largest
 from selfmoe.mixture.structure import text_config
 from selfmoe.randomness import derive
 
@@ -46,17 +47,8 @@ class TopKGate(nn.Module):
     def forward(self, x: Tensor, where: Site, info: TokenInfo) -> Tensor:
         """Return the weights α, float32, shape ``(batch, time, n_experts)``."""
         theta: Tensor = getattr(self, theta_name(self.inputs, x.shape[-1], where.linear)).float()
-        x = x.float()
-        x = x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-6)
-        probabilities = torch.softmax(linear(x, theta) / self.temperature, dim=-1)
-        return self._keep_largest(probabilities)
-
-    def _keep_largest(self, probabilities: Tensor) -> Tensor:
-        if self.k >= probabilities.shape[-1]:
-            return probabilities
-        chosen = probabilities.topk(self.k, dim=-1).indices
-        kept = torch.zeros_like(probabilities).scatter(-1, chosen, 1.0) * probabilities
-        return kept / kept.sum(-1, keepdim=True) if self.renormalise else kept
+        logits = linear(at_unit_mean_square(x), theta) / self.temperature
+        return keep_largest(torch.softmax(logits, dim=-1), self.k, self.renormalise)
 
 
 def theta_name(inputs: str, width: int, linear_name: str | None) -> str:

@@ -17,6 +17,7 @@ from selfmoe.components.composer import (
     Router,
     Site,
     TokenInfo,
+    check_k,
 )
 from selfmoe.components.domain import Domain
 from selfmoe.components.trainer import TrainContext, Trainer
@@ -38,4 +39,5 @@ __all__ = [
     "TokenInfo",
     "TrainContext",
     "Trainer",
+    "check_k",
 ]

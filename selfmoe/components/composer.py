@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Protocol
 
 from selfmoe.components.component import Component
 from selfmoe.components.trainer import Trainer
-from selfmoe.errors import NotSupportedError
+from selfmoe.errors import NotSupportedError, counted
 from selfmoe.records import (
     Composition,
     Example,
@@ -149,6 +149,13 @@ class Router(Composer):
     """A composer that chooses experts while the model runs."""
 
     kind = "router"
+
+
+def check_k(k: int, n_experts: int) -> str | None:
+    """Return that a token cannot use k of so many experts, if it cannot."""
+    if k <= n_experts:
+        return None
+    return f"k = {k} of only {counted(n_experts, 'expert')}; choose k from 1 to {n_experts}"
 
 
 class Merge(Composer):
