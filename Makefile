@@ -7,12 +7,14 @@ BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 STAMP := $(VENV)/installed-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
+BIOMED := plugins/selfmoe-domain-biomed
+
 .PHONY: demo test docs install clean
 
 demo: install
 	$(BIN)/selfmoe run --preset demo --out runs/demo
 
-test: install
+test: install $(VENV)/biomed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -33,5 +35,10 @@ $(STAMP): pyproject.toml constraints.txt
 	rm -f $(VENV)/installed-*
 	touch $(STAMP)
 
+# The example of a third party's plugin is tested as one: installed from its own distribution.
+$(VENV)/biomed: $(STAMP) $(BIOMED)/pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e $(BIOMED)
+	touch $@
+
 clean:
-	rm -rf $(VENV) build dist docs/_build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) build dist docs/_build *.egg-info plugins/*/build plugins/*/*.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,9 +1,9 @@
 """What every domain must hold, as a test class to subclass.
 
-    class TestBiomed(DomainContract):
+    class TestLaw(DomainContract):
         @pytest.fixture
         def domain(self):
-            return Biomed()
+            return Law()
 
 A second subclass with another ``source`` checks another track.
 """
