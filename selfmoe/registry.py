@@ -8,52 +8,53 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.util
-import inspect
 import io
-import os
-import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Literal
+from typing import Any
 
-import pluggy
-from importlib_metadata import EntryPoint, distributions
 from pydantic import ValidationError
 
-import selfmoe.hookspecs as hookspecs
-from selfmoe.components import Base, Component, Domain, Merge, Router, Trainer
-from selfmoe.errors import ConfigError, PluginError, did_you_mean, unknown_name
+from selfmoe.components import Component
+from selfmoe.discovery import LOCAL, OWN, import_file, installed, wanted
+from selfmoe.errors import ConfigError, PluginError, counted, unknown_name
+from selfmoe.inspection import KINDS, NAME, Inspected, Kind, describe, inspect_plugin
 
-Kind = Literal["base", "domain", "trainer", "router", "merge"]
-
-KINDS: Mapping[Kind, tuple[str, type[Component]]] = {
-    "base": ("register_bases", Base),
-    "domain": ("register_domains", Domain),
-    "trainer": ("register_trainers", Trainer),
-    "router": ("register_routers", Router),
-    "merge": ("register_merges", Merge),
-}
-"""Kind of component -> the hook that registers it and the class it must extend."""
-
-OWN = "selfmoe"
-LOCAL = "selfmoe_plugin.py"
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-"""What components and systems may be called: safe as a folder, a key and a word on a line."""
+__all__ = [
+    "KINDS",
+    "LOCAL",
+    "NAME",
+    "OWN",
+    "Entry",
+    "Kind",
+    "Plugin",
+    "Registry",
+    "code_hash",
+    "registry",
+]
 
 
 @dataclass(frozen=True)
 class Plugin:
-    """One entry point and what became of it; ``reason`` is empty when it is ok."""
+    """One entry point and what became of it.
+
+    Attributes:
+        name: Of the entry point.
+        distribution: Who brought it.
+        version: Of the distribution.
+        reason: Why it cannot be used; empty when it is ok.
+        seconds: What importing it and asking its hooks took.
+    """
 
     name: str
     distribution: str
     version: str
     reason: str = ""
+    seconds: float = field(default=0.0, compare=False)
 
     @property
     def ok(self) -> bool:
@@ -79,8 +80,6 @@ class Registry:
     def __init__(self) -> None:
         self.plugins: list[Plugin] = []
         self._entries: dict[tuple[str, str], Entry] = {}
-        self._manager = pluggy.PluginManager("selfmoe")
-        self._manager.add_hookspecs(hookspecs)
 
     # --- asking ---------------------------------------------------------------------------------
 
@@ -149,88 +148,36 @@ class Registry:
 
     # --- loading --------------------------------------------------------------------------------
 
-    def load(self, name: str, distribution: str, version: str, load: Any) -> None:
+    def load(self, name: str, distribution: str, version: str, load: Callable[[], Any]) -> None:
         """Load one plugin by calling ``load``; whatever goes wrong ends up in its ``reason``."""
-        plugin = Plugin(name, distribution, version)
+        start = time.perf_counter()
+        found = self._inspected(load)
+        reason = ""
+        if found.problems:
+            first, more = found.problems[0], len(found.problems) - 1
+            see = f" (and {counted(more, 'problem')} more, see: selfmoe check-plugin {name})"
+            reason = " ".join(first.split()) + (see if more else "")
+        seconds = time.perf_counter() - start
+        plugin = Plugin(name, distribution, version, reason, seconds)
+        self.plugins.append(plugin)
+        if plugin.ok:
+            for kind, cls in found.components:
+                self._entries[kind, cls.name] = Entry(kind, cls, plugin)
+
+    def _inspected(self, load: Callable[[], Any]) -> Inspected:
         try:
             with contextlib.redirect_stdout(io.StringIO()):
-                entries = self._collect(plugin, load())
-        except (Exception, SystemExit) as error:
-            reason = str(error) if isinstance(error, PluginError) else _describe(error)
-            plugin = Plugin(name, distribution, version, " ".join(reason.split()))
-            if self._manager.has_plugin(_unique(plugin)):
-                self._manager.unregister(name=_unique(plugin))
-            entries = []
-        self.plugins.append(plugin)
-        self._entries |= {(entry.kind, entry.cls.name): entry for entry in entries}
+                return inspect_plugin(load(), self._provider)
+        except KeyboardInterrupt:
+            raise
+        except PluginError as error:
+            return Inspected(problems=[str(error)])
+        except BaseException as error:  # whatever it raises, the other plugins go on
+            return Inspected(problems=[describe(error)])
 
-    def _collect(self, plugin: Plugin, module: ModuleType) -> list[Entry]:
-        api = getattr(module, "SELFMOE_API", None)
-        if api != hookspecs.API:
-            raise PluginError(_api_problem(api))
-        self._manager.register(module, _unique(plugin))
-        self._check_hooks(module)
-        entries: dict[tuple[str, str], Entry] = {}
-        for kind, (hook, base) in KINDS.items():
-            for impl in getattr(self._manager.hook, hook).get_hookimpls():
-                if impl.plugin is module:
-                    for cls in _listed(hook, impl.function()):
-                        self._check_component(kind, base, cls, entries)
-                        entries[kind, cls.name] = Entry(kind, cls, plugin)
-        if not entries:
-            raise PluginError("registers nothing: no function is marked with selfmoe.hookimpl")
-        return list(entries.values())
-
-    def _check_hooks(self, module: ModuleType) -> None:
-        known = [hook for hook, _ in KINDS.values()]
-        for caller in self._manager.get_hookcallers(module) or []:
-            if not caller.has_spec():
-                hint = did_you_mean(caller.name, known)
-                raise PluginError(f"implements unknown hook '{caller.name}'{hint}")
-
-    def _check_component(
-        self, kind: Kind, base: type, cls: Any, siblings: Mapping[tuple[str, str], Entry]
-    ) -> None:
-        hook = KINDS[kind][0]
-        if not (isinstance(cls, type) and issubclass(cls, base)):
-            raise PluginError(f"{hook} returned {cls!r}, which is no subclass of {base.__name__}")
-        name = getattr(cls, "name", None)
-        if not (isinstance(name, str) and NAME.fullmatch(name)):
-            raise PluginError(
-                f"{cls.__name__}.name is {name!r}; allowed are up to 64 lower-case letters, "
-                "digits, - and _"
-            )
-        if inspect.isabstract(cls):
-            missing = ", ".join(sorted(getattr(cls, "__abstractmethods__", ())))
-            raise PluginError(f"{kind} '{name}' ({cls.__name__}) does not implement {missing}")
-        taken = self._entries.get((kind, name))
-        if taken or (kind, name) in siblings:
-            other = taken.plugin if taken else "the same plugin"
-            raise PluginError(f"{kind} '{name}' is already provided by {other}")
-
-
-def _unique(plugin: Plugin) -> str:
-    """Return a name that no plugin of another distribution has."""
-    return f"{plugin.distribution}:{plugin.name}"
-
-
-def _listed(hook: str, classes: Any) -> Iterable[type[Component]]:
-    if not isinstance(classes, Iterable):
-        raise PluginError(f"{hook} returned {classes!r}; it must return a list of classes")
-    return classes
-
-
-def _describe(error: BaseException) -> str:
-    if isinstance(error, SystemExit):
-        return f"called sys.exit({error.code!r}) while loading"
-    return f"{type(error).__name__}: {error}"
-
-
-def _api_problem(api: Any) -> str:
-    if not isinstance(api, int):
-        return f"does not state SELFMOE_API = {hookspecs.API}"
-    older = "the plugin" if api < hookspecs.API else "selfmoe"
-    return f"was written for plugin API {api}, this selfmoe has {hookspecs.API}; upgrade {older}"
+    def _provider(self, kind: Kind, name: str) -> str | None:
+        entry = self._entries.get((kind, name))
+        return str(entry.plugin) if entry else None
 
 
 @cache
@@ -247,49 +194,6 @@ def code_hash(module: str) -> str:
     return digest.hexdigest()[:10]
 
 
-def _installed() -> Iterator[tuple[EntryPoint, str, str]]:
-    """Yield the entry points to load, each with distribution and version: ours, then by name."""
-    names = _wanted()
-    found: dict[str, tuple[str, list[EntryPoint]]] = {}
-    for distribution in distributions():
-        # Anything that is installed may be damaged, and most of it is no plugin.
-        with contextlib.suppress(Exception):
-            points = list(distribution.entry_points.select(group="selfmoe"))
-            if points:
-                name, version = _provenance(distribution)
-                found.setdefault(name, (version, points))
-    everything = [
-        (point, name, version) for name, (version, points) in found.items() for point in points
-    ]
-    for point, name, version in sorted(everything, key=lambda p: (p[1] != OWN, p[0].name, p[1])):
-        if names is None or point.name in names:
-            yield point, name, version
-
-
-def _wanted() -> set[str] | None:
-    """Return the plugins that ``SELFMOE_PLUGINS`` names; ``None`` if it is not set."""
-    text = os.environ.get("SELFMOE_PLUGINS")
-    return None if text is None else {part.strip() for part in text.split(",") if part.strip()}
-
-
-def _provenance(distribution: Any) -> tuple[str, str]:
-    try:
-        return distribution.name, distribution.version
-    except Exception:  # importlib_metadata raises several types when METADATA is missing
-        return "unknown", "?"
-
-
-def _import_file(path: Path) -> ModuleType:
-    # Run files in two folders may each have one: modules and code hashes are kept by name.
-    name = f"{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 @cache
 def registry(local: Path | None = None) -> Registry:
     """Return the registry of all installed plugins.
@@ -298,12 +202,12 @@ def registry(local: Path | None = None) -> Registry:
         local: A folder whose ``selfmoe_plugin.py``, if there is one, is a plugin too.
     """
     found = Registry()
-    for point, distribution, version in _installed():
-        found.load(point.name, distribution, version, point.load)
+    for point in installed():
+        found.load(point.name, point.distribution, point.version, point.load)
     known = {plugin.name for plugin in found.plugins}
-    for name in sorted((_wanted() or set()) - known):
+    for name in sorted((wanted() or set()) - known):
         reason = "SELFMOE_PLUGINS names it, but it is not installed"
         found.plugins.append(Plugin(name, "unknown", "?", reason))
     if local is not None and (local / LOCAL).is_file():
-        found.load(LOCAL, LOCAL, "local", lambda: _import_file(local / LOCAL))
+        found.load(LOCAL, LOCAL, "local", lambda: import_file(local / LOCAL))
     return found

@@ -35,7 +35,8 @@ TOUR = (
         "Settings are checked at once, names are looked up in the registry, and the stages add "
         "their tasks. Nothing here loads a model.",
         "config.py resolve.py settings.py origins.py schema.py template.py yaml_text.py "
-        "registry.py plan.py rundir.py manifest.py files.py randomness.py",
+        "registry.py discovery.py inspection.py "
+        "plan.py rundir.py manifest.py files.py randomness.py",
     ),
     Chapter(
         "3. Doing what the plan says",

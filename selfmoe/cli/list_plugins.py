@@ -9,6 +9,9 @@ import click
 
 from selfmoe.registry import KINDS, registry
 
+SLOW_S = 1.0
+"""Seconds of importing above which a plugin's time is shown: all commands wait for it."""
+
 
 @click.command()
 @click.option("--kind", type=click.Choice(list(KINDS)), help="Only components of this kind.")
@@ -35,6 +38,8 @@ def command(kind: str | None, as_json: bool) -> None:
         table.add_column(column, overflow="fold")
     for row in rows:
         status = "ok" if row["status"] == "ok" else f"broken: {row['reason']}"
+        if row["seconds"] > SLOW_S:
+            status += f" (takes {row['seconds']:.1f} s to import)"
         summary = row["summary"].replace("`", "")
         values = (row["kind"], row["name"], summary, row["distribution"], row["version"])
         style = "" if row["status"] == "ok" else "red"
@@ -56,6 +61,7 @@ def rows_of() -> list[dict[str, Any]]:
             "plugin": entry.plugin.name,
             "status": "ok",
             "reason": "",
+            "seconds": round(entry.plugin.seconds, 3),
         }
         for entry in found.entries()
     ]
@@ -70,6 +76,7 @@ def rows_of() -> list[dict[str, Any]]:
             "plugin": plugin.name,
             "status": "broken",
             "reason": plugin.reason,
+            "seconds": round(plugin.seconds, 3),
         }
         for plugin in found.plugins
         if not plugin.ok
