@@ -5,9 +5,21 @@ from __future__ import annotations
 import pytest
 
 from selfmoe.registry import registry
-from selfmoe.testing import ComposerContract, DomainContract
+from selfmoe.testing import BaseContract, ComposerContract, DomainContract, TrainerContract
 
 COMPOSERS = [(kind, name) for kind in ("router", "merge") for name in registry().names(kind)]
+
+
+class TestBases(BaseContract):
+    @pytest.fixture(params=registry().names("base"))
+    def base(self, request):
+        return registry().configure("base", request.param)
+
+
+class TestTrainers(TrainerContract):
+    @pytest.fixture(params=registry().names("trainer"))
+    def trainer(self, request):
+        return registry().configure("trainer", request.param)
 
 
 class TestDomains(DomainContract):

@@ -1,4 +1,4 @@
-"""For authors of plugins: the contracts their components must hold, and small models to test on.
+"""For authors of plugins: the contracts their components must hold, and fakes to test on.
 
     from selfmoe.testing import ComposerContract, DomainContract
 
@@ -7,34 +7,58 @@ Subclass a contract in a test file, give the fixture it asks for, and pytest run
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+_HOMES = {
+    "BaseContract": "bases",
+    "BenchmarkContract": "benchmarks",
+    "ComponentContract": "components",
+    "ComposerContract": "composers",
+    "DomainContract": "domains",
+    "ToyDomain": "fakes",
+    "ToyMerge": "fakes",
+    "ToyRouter": "fakes",
+    "ToyTrainer": "fakes",
+    "TrainerContract": "trainers",
+    "registry_of": "registries",
+}
+"""Public name -> the module here that has it."""
+
+# so that a check that fails shows what it compared
 pytest.register_assert_rewrite(
-    "selfmoe.testing.benchmarks", "selfmoe.testing.composers", "selfmoe.testing.domains"
+    "selfmoe.testing.compare", *sorted({f"selfmoe.testing.{home}" for home in _HOMES.values()})
 )
 
 if TYPE_CHECKING:
+    from selfmoe.testing.bases import BaseContract
     from selfmoe.testing.benchmarks import BenchmarkContract
+    from selfmoe.testing.components import ComponentContract
     from selfmoe.testing.composers import ComposerContract
     from selfmoe.testing.domains import DomainContract
+    from selfmoe.testing.fakes import ToyDomain, ToyMerge, ToyRouter, ToyTrainer
+    from selfmoe.testing.registries import registry_of
+    from selfmoe.testing.trainers import TrainerContract
 
-__all__ = ["BenchmarkContract", "ComposerContract", "DomainContract"]
+__all__ = [
+    "BaseContract",
+    "BenchmarkContract",
+    "ComponentContract",
+    "ComposerContract",
+    "DomainContract",
+    "ToyDomain",
+    "ToyMerge",
+    "ToyRouter",
+    "ToyTrainer",
+    "TrainerContract",
+    "registry_of",
+]
 
 
 def __getattr__(name: str) -> Any:
-    """Import a contract when it is asked for; only that of composers needs torch."""
-    if name == "BenchmarkContract":
-        from selfmoe.testing.benchmarks import BenchmarkContract
-
-        return BenchmarkContract
-    if name == "ComposerContract":
-        from selfmoe.testing.composers import ComposerContract
-
-        return ComposerContract
-    if name == "DomainContract":
-        from selfmoe.testing.domains import DomainContract
-
-        return DomainContract
-    raise AttributeError(f"module 'selfmoe.testing' has no attribute '{name}'")
+    """Import a name when it is asked for; those for models need torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'selfmoe.testing' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"selfmoe.testing.{_HOMES[name]}"), name)

@@ -62,6 +62,27 @@ class Imposed(nn.Module):
         return self._weights.pop(0)
 
 
+class Constant(nn.Module):
+    """A gate that gives every token the same weights.
+
+    Args:
+        weights: Shape ``(n_experts,)``.
+    """
+
+    site: Literal["token", "block", "linear"] = "block"
+    reads: Literal["hidden", "base_final_hidden", "embedding", "nothing"] = "hidden"
+    causal = True
+
+    def __init__(self, weights: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("weights", weights.detach().clone())
+
+    def forward(self, x: Tensor, where: Site, info: TokenInfo) -> Tensor:
+        """Return the weights for each token of ``x``."""
+        weights: Tensor = self.get_buffer("weights")
+        return weights.expand(*x.shape[:2], -1)
+
+
 def tokens(batch: int = 2, time: int = 11, seed: int = 3) -> Tensor:
     """Return random bytes as token ids, shape ``(batch, time)``."""
     return torch.randint(0, 256, (batch, time), generator=torch.Generator().manual_seed(seed))

@@ -67,4 +67,4 @@ def test_a_heavy_entry_point_is_found(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     heavy = type("Heavy", (Math,), {"__module__": "heavy_domain"})
     with pytest.raises(AssertionError, match="torch"):
-        CONTRACT.test_entry_point_is_light(heavy())
+        CONTRACT.test_entry_point_module_is_light(heavy())

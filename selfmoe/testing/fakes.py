@@ -1,0 +1,136 @@
+"""Small components that really work, to test others with and to copy from.
+
+``ToyDomain`` takes whatever a base writes, so that even a random one can be led through a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from selfmoe.components import (
+    ComposeContext,
+    FitConfig,
+    Gate,
+    Merge,
+    Router,
+    TrainContext,
+    Trainer,
+)
+from selfmoe.mini import MiniDomain
+from selfmoe.procedural import Family, Problem
+from selfmoe.prompts import Prompts, parse_instruction
+from selfmoe.records import Composition, Instruction, Rejected, Source
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def _add(rng: Random) -> Problem:
+    a, b = rng.randint(2, 99), rng.randint(2, 99)
+    return Problem("add", f"What is {a} + {b}?", f"{a + b}", "", f"print({a} + {b})")
+
+
+def _double(rng: Random) -> Problem:
+    a = rng.randint(2, 9999)
+    return Problem("double", f"What is twice {a}?", f"{2 * a}", "", f"print(2 * {a})")
+
+
+class ToyDomain(MiniDomain):
+    """Sums and doubles; a text that states no task is a task to say it."""
+
+    name = "toy"
+    description = "sums and doubles"
+    families = (Family("add", _add), Family("double", _double))
+    style = "marked"
+
+    def prompts(self, source: Source) -> Prompts:
+        """Return prompts with a header that is short for a small context."""
+        return Prompts(brainstorm_header="Tasks.")
+
+    def parse(self, text: str) -> Instruction | Rejected:
+        """Return the task a text states, or that of saying the text."""
+        found = parse_instruction(text)
+        return Instruction(f"Say {text!r}.") if isinstance(found, Rejected) else found
+
+
+class ToyTrainer(Trainer):
+    """Two quick steps of a LoRA of rank 2 on the query projections."""
+
+    name = "toy"
+
+    class Config(FitConfig):
+        """Options of the toy trainer."""
+
+        lr: float = Field(0.05, gt=0, description="Peak learning rate of AdamW.")
+        max_steps: int | None = Field(2, ge=1, description="Optimizer steps at the most.")
+        batch_size: int = Field(4, ge=1, description="Examples an optimizer step.")
+
+    def train(self, ctx: TrainContext) -> Mapping[str, Any]:
+        """Train on a copy of the base, which is thereby left alone."""
+        import copy
+
+        import torch
+        from peft import LoraConfig, get_peft_model
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(ctx.seed)
+            config = LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM")
+            model: Any = get_peft_model(copy.deepcopy(ctx.base.model), config)
+        learned = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        fitted = ctx.fit(
+            model, learned, ctx.data, ctx.base, self.options,
+            seed=ctx.seed, work=ctx.work, label="toy expert",
+        )  # fmt: skip
+        model.save_pretrained(str(ctx.out))
+        return {
+            "losses": fitted.losses,
+            "tokens": fitted.tokens,
+            "trained_parameters": sum(parameter.numel() for parameter in learned.values()),
+        }
+
+
+class ToyRouter(Router):
+    """Every token takes an equal share of every expert."""
+
+    name = "toy"
+
+    def compose(self, ctx: ComposeContext) -> Composition:
+        """Return the share of each expert; nothing is trained."""
+        import torch
+
+        from selfmoe.mixture.storage import references
+
+        n = len(ctx.experts)
+        report = {"added_parameters": float(n), "trained_parameters": 0.0}
+        shares = {"shares": torch.full((n,), 1 / n)}
+        return Composition(self.name, {}, references(ctx.experts), shares, report=report)
+
+    def gate(self, composition: Composition) -> Gate:
+        """Return the gate of a composition."""
+        from selfmoe.testing.routing import Constant
+
+        return Constant(composition.tensors["shares"])
+
+
+class ToyMerge(Merge):
+    """The mean of the experts' deltas."""
+
+    name = "toy"
+
+    def compose(self, ctx: ComposeContext) -> Composition:
+        """Return the mean delta of every layer."""
+        from selfmoe.mixture.deltas import merge_deltas
+        from selfmoe.mixture.storage import references
+
+        n = len(ctx.experts)
+
+        def merge(site: str, deltas: Mapping[str, Tensor]) -> Tensor:
+            total: Tensor = sum(deltas.values())  # type: ignore[assignment]
+            return total / n
+
+        tensors, report = merge_deltas(ctx, merge)
+        return Composition(self.name, {}, references(ctx.experts), tensors, report=report)
