@@ -15,6 +15,7 @@ from torch import nn
 
 from selfmoe.components import ComposeContext, Composer, FitConfig
 from selfmoe.errors import CompositionError, DataError
+from selfmoe.mixture.kernels import AUTO, check_kernel
 from selfmoe.mixture.runtime import HANDLE, attach
 from selfmoe.mixture.structure import text_config
 from selfmoe.records import Example, Expert, LoadedBase
@@ -33,6 +34,7 @@ def compose(
     seed: int = 0,
     in_place: bool = False,
     blocks: str | None = None,
+    kernel: str = AUTO,
 ) -> nn.Module:
     """Return one model made of a base model and several LoRA experts.
 
@@ -47,6 +49,7 @@ def compose(
         tokenizer: Needed with ``data``.
         seed: Decides initialisation, dropped weights and the order of the data.
         blocks: Name of the list of decoder blocks, for models where it cannot be told.
+        kernel: How routed layers compute, see ``selfmoe.mixture.kernels``; ``auto`` goes by shape.
         in_place: Change ``base_model`` instead of a copy; ``model.mixture.detach()`` undoes it.
 
     Returns:
@@ -56,9 +59,10 @@ def compose(
     Raises:
         CompositionError: If the experts do not fit the model, or data is missing.
         DataError: If something in ``data`` is no example.
-        UnknownNameError: If nobody provides the router or merge.
+        UnknownNameError: If nobody provides the router or merge, or there is no such kernel.
         ConfigError: If an option is unknown or out of range.
     """
+    check_kernel(kernel)
     composer = _composer(router, merge, options or {})
     examples = [_example(row, place) for place, row in enumerate(data or ())]
     _check(base_model, experts, composer, examples, tokenizer)
@@ -68,7 +72,7 @@ def compose(
     with _frozen(model):
         context = _context(model, known, examples, tokenizer, seed, Path(work.name), blocks)
         composition = composer.compose(context)
-    mixture = attach(model, composer, composition, known, blocks=blocks)
+    mixture = attach(model, composer, composition, known, blocks=blocks, kernel=kernel)
     mixture.keep_alive = work
     return model
 

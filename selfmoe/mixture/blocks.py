@@ -8,16 +8,23 @@ gate.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from selfmoe.components import Gate, Site, TokenInfo
 from selfmoe.errors import CompositionError
+from selfmoe.mixture.kernels import AUTO
+from selfmoe.mixture.kernels.weights import Weights
 from selfmoe.mixture.scope import Scope
+from selfmoe.mixture.sharing import Group, share
+
+if TYPE_CHECKING:
+    from selfmoe.mixture.layers import RoutedDelta
 
 STATE = "selfmoe_state"
 
@@ -29,12 +36,17 @@ class Block:
         index: Its number.
         gate: The gate of the mixture.
         current: Returns the scope of the forward that is running, if any.
+        kernel: The kernel that is asked for.
     """
 
-    def __init__(self, index: int, gate: Gate, current: Callable[[], Scope | None]) -> None:
-        self.index, self.gate, self.current = index, gate, current
+    def __init__(
+        self, index: int, gate: Gate, current: Callable[[], Scope | None], kernel: str = AUTO
+    ) -> None:
+        self.index, self.gate, self.current, self.kernel = index, gate, current, kernel
         self._scope: Scope | None = None
-        self._alpha: Tensor | None = None
+        self._weights: Weights | None = None
+        self._groups: tuple[Group, ...] = ()
+        self._seen: list[tuple[RoutedDelta, Tensor]] | None = None
 
     def enter(self, hidden: Tensor) -> Scope:
         """Return the scope of the forward this block is called in."""
@@ -46,42 +58,62 @@ class Block:
     def begin(self, hidden: Tensor, scope: Scope) -> None:
         """Compute what the linears of this block need, unless they ask for themselves."""
         self._scope = scope
+        if self._seen is not None:
+            return
         if self.gate.site == "token":
-            self._alpha = self._once(hidden, scope)
+            self._weights = self._once(hidden, scope)
         elif self.gate.site == "block":
-            self._alpha = self._ask(hidden, None, scope)
+            self._weights = self._ask(hidden, None, scope)
 
     def end(self) -> None:
         """Forget the forward."""
-        self._scope = self._alpha = None
+        self._scope = self._weights = None
+        for group in self._groups:
+            group.clear()
 
-    def weigh(self, x: Tensor, linear: str) -> Tensor:
-        """Return the weights α for the input of one of this block's linears."""
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Let linears that read the same input in the forward within share work from then on.
+
+        That forward is one of the base alone.
+        """
+        self._seen = []
+        try:
+            yield
+            self._groups = share(self._seen)
+        finally:
+            self._seen = None
+
+    def weigh(self, x: Tensor, part: RoutedDelta) -> Weights | None:
+        """Return the weights for the input of one of this block's linears; ``None``: no expert."""
         if self._scope is None:
-            raise CompositionError(f"{linear} was run outside its decoder block")
-        if self._alpha is not None:
-            return self._alpha
-        return self._ask(x, linear, self._scope)
+            raise CompositionError(f"{part.name} was run outside its decoder block")
+        if self._seen is not None:
+            self._seen.append((part, x))
+            return None
+        if self._weights is None:
+            return self._ask(x, part.name, self._scope)
+        return self._weights
 
-    def _once(self, hidden: Tensor, scope: Scope) -> Tensor:
+    def _once(self, hidden: Tensor, scope: Scope) -> Weights:
         # With autograd every block computes it anew: reentrant checkpointing frees shared graphs.
-        if torch.is_grad_enabled() or scope.alpha is None:
-            alpha = self._ask(hidden, None, scope)
+        if torch.is_grad_enabled() or scope.weights is None:
+            weights = self._ask(hidden, None, scope)
             if torch.is_grad_enabled():
-                return alpha
-            scope.alpha = alpha
+                return weights
+            scope.weights = weights
         elif scope.record is not None and scope.running:
-            scope.record.add(self.index, scope.alpha, scope.info)
-        return scope.alpha
+            scope.record.add(self.index, scope.weights.given, scope.info)
+        return scope.weights
 
-    def _ask(self, x: Tensor, linear: str | None, scope: Scope) -> Tensor:
+    def _ask(self, x: Tensor, linear: str | None, scope: Scope) -> Weights:
         if self.gate.reads == "embedding":
             assert scope.entry is not None
             x = scope.entry
         alpha = self.gate(x, Site(self.index, linear), scope.info)
         if scope.record is not None and scope.running:
             scope.record.add(self.index, alpha, scope.info)
-        return alpha
+        return Weights(alpha)
 
 
 @cache

@@ -1,72 +1,108 @@
 """The routed linear layer: ``h = W0 x + sum_i alpha_i s_i B_i A_i x``.
 
 The adapters of all experts lie side by side, so that one matrix product computes every ``A_i x``
-and one more every ``B_i (...)``. Further kernels belong here, beside ``stacked``.
+and one more every ``B_i (...)``. How it is done in the end is the kernels' business.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from selfmoe.mixture.adapters import Factors
+from selfmoe.mixture.kernels import AUTO, stacked
+from selfmoe.mixture.kernels.weights import Layout
+from selfmoe.mixture.sharing import Group
 
-Weigh = Callable[[Tensor], Tensor | None]
-"""Returns the expert weights for a layer's input, or ``None`` where all experts count fully."""
-
-
-def stacked(base: Tensor, x: Tensor, a: Tensor, b: Tensor, weights: Tensor | None) -> Tensor:
-    """Return ``base + ((x A^T) * weights) B^T`` for the stacked factors of all experts.
-
-    Args:
-        base: ``W0 x``, shape ``(..., out)``.
-        x: Input, shape ``(..., in)``.
-        a: All A below each other, shape ``(R, in)``, R the sum of all ranks.
-        b: All ``s_i B_i`` side by side, shape ``(out, R)``.
-        weights: Weight of every rank-one part, broadcastable to ``(..., R)``; ``None``: all 1.
-    """
-    z = linear(x, a)
-    if weights is not None:
-        z = z * weights.to(z.dtype)
-    flat = torch.addmm(base.flatten(0, -2), z.flatten(0, -2), b.t())
-    return flat.view_as(base)
+if TYPE_CHECKING:
+    from selfmoe.mixture.blocks import Block
 
 
 class RoutedDelta(nn.Module):
     """What several experts add to one linear layer; lives below that layer.
 
     Its tensors are non-persistent buffers: they move with the model and stay out of its state.
+    Where ``a`` or ``b`` is made to require a gradient, it gets one.
 
     Args:
         factors: The experts that change this layer, by index in gate order.
         like: A tensor of the device and dtype to compute in.
-        weigh: Asked for the weights α of shape ``(..., n_experts)`` in every forward.
+        plain: The layer's own forward.
+        name: Of the layer.
+        block: Says how the experts are weighed; ``None``: each counts fully.
+
+    Attributes:
+        a: All A below each other, shape ``(R, in)``, R the sum of all ranks.
+        b: All ``s_i B_i`` side by side, shape ``(out, R)``; an expert's columns lie in one piece.
+        owner: The expert of each of the R ranks.
+        spans: The ranks of every expert there is.
     """
 
     a: Tensor
     b: Tensor
     owner: Tensor
+    group: Group
+    place: int
 
-    def __init__(self, factors: Mapping[int, Factors], like: Tensor, weigh: Weigh) -> None:
+    def __init__(
+        self,
+        factors: Mapping[int, Factors],
+        like: Tensor,
+        plain: Callable[..., Tensor],
+        name: str,
+        block: Block | None = None,
+    ) -> None:
         super().__init__()
         parts = list(factors.values())
         a = torch.cat([f.a for f in parts])
         b = torch.cat([f.b.double() * f.scale for f in parts], dim=1)
         owner = torch.cat([torch.full((f.rank,), i) for i, f in factors.items()])
         self.register_buffer("a", a.to(like), persistent=False)
-        self.register_buffer("b", b.to(like), persistent=False)
+        self.register_buffer("b", b.to(like).t().contiguous().t(), persistent=False)
         self.register_buffer("owner", owner.to(like.device), persistent=False)
-        self.weigh = weigh
+        self.layout: Layout = tuple((i, f.rank) for i, f in factors.items())
+        self.rank, self.widths = a.shape[0], (a.shape[1], b.shape[0])
+        self.spans = _spans(self.layout)
+        self.kernel = AUTO if block is None else block.kernel
+        self.name, self._plain, self._block = name, plain, block
+        self.forget()
+        Group([self])
 
-    def hook(self, module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        """Return the layer's output with the experts' part added; a forward hook of the layer."""
-        x = args[0]
-        alpha = self.weigh(x)
-        if alpha is not None:
-            alpha = alpha.index_select(-1, self.owner)
-            if alpha.dim() != x.dim():  # blocks that flatten (batch, time) for their linears
-                alpha = alpha.reshape(*x.shape[:-1], -1)
-        return stacked(output, x, self.a.to(x.dtype), self.b.to(x.dtype), alpha)
+    def routed(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Return the layer's output with the experts' part added; takes its forward's place."""
+        base = self._plain(*args, **kwargs)
+        x: Tensor = args[0]
+        if self._block is None:
+            a = self.a.to(x.dtype)
+            return stacked.add(base, linear(x.reshape(-1, x.shape[-1]), a), self)
+        weights = self._block.weigh(x, self)
+        return base if weights is None else self.group.add(self, x, base, weights)
+
+    def learns(self) -> bool:
+        """Return whether the experts themselves are being trained."""
+        return self.a.requires_grad or self.b.requires_grad
+
+    def forget(self) -> None:
+        """Drop the views of a and b; to be called when their memory changes."""
+        self._views: tuple[Tensor, Tensor, dict[int, tuple[Tensor, Tensor]]] | None = None
+
+    def factors(self, expert: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Return an expert's A, shape ``(r, in)``, and ``s B``, shape ``(out, r)``."""
+        a, b = self.a, self.b
+        if self._views is None or self._views[0] is not a or self._views[1] is not b:
+            cut = {i: (a[span], b[:, span]) for i, span in self.spans.items()}
+            self._views = a, b, cut
+        a, b = self._views[2][expert]
+        return a.to(dtype), b.to(dtype)
+
+
+def _spans(layout: Layout) -> dict[int, slice]:
+    spans, start = {}, 0
+    for expert, rank in layout:
+        spans[expert] = slice(start, start + rank)
+        start += rank
+    return spans

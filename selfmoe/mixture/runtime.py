@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from selfmoe.components import Composer, Gate
 from selfmoe.errors import CompositionError, NotSupportedError, did_you_mean
 from selfmoe.mixture.adapters import Factors
 from selfmoe.mixture.blocks import Block
+from selfmoe.mixture.kernels import AUTO, check_kernel
 from selfmoe.mixture.scope import Annotation, Record, Scope, describe
 from selfmoe.mixture.structure import Decoder, find_decoder
 from selfmoe.mixture.surgery import Surgery
@@ -99,7 +101,13 @@ class Mixture:
 
     # --- putting it on --------------------------------------------------------------------------
 
-    def route(self, gate: Gate, factors: Sequence[Mapping[str, Factors]], decoder: Decoder) -> None:
+    def route(
+        self,
+        gate: Gate,
+        factors: Sequence[Mapping[str, Factors]],
+        decoder: Decoder,
+        kernel: str = AUTO,
+    ) -> None:
         """Let ``gate`` weigh the experts in every layer that one of them changes."""
         if gate.reads == "base_final_hidden":
             raise NotSupportedError("gates that read the base's final hidden state have no runtime")
@@ -109,7 +117,7 @@ class Mixture:
         device = next(decoder.stack.parameters()).device
         self._surgery.attribute(self._model, _GATE, gate.to(device).requires_grad_(False))
         self._watch(decoder.stack)
-        states = [Block(i, gate, self._current) for i in range(self._blocks)]
+        states = [Block(i, gate, self._current, kernel) for i in range(self._blocks)]
         for block, state in zip(decoder.blocks, states, strict=True):
             self._surgery.block(block, state)
         for site, parts in by_site(factors).items():
@@ -120,34 +128,45 @@ class Mixture:
                     f"expert {names} changes {site}, which lies outside the decoder blocks "
                     f"({decoder.path}); a router cannot weigh it"
                 )
-            weigh = partial(states[int(number)].weigh, linear=site)
-            self._surgery.experts(site, parts, weigh, self.experts)
+            self._surgery.experts(site, parts, self.experts, states[int(number)])
+        if gate.site != "linear":  # weights that differ by linear leave nothing to share
+            self._find_shared_inputs(decoder.stack, states, device)
 
     def add_adapters(self, factors: Sequence[Mapping[str, Factors]]) -> None:
         """Add adapters with a constant weight of 1."""
         for site, parts in by_site(factors).items():
-            self._surgery.experts(site, parts, _fully, self.experts)
+            self._surgery.experts(site, parts, self.experts)
 
     def add_deltas(self, deltas: Mapping[str, Tensor]) -> None:
         """Put ``W0 + delta`` in the place of weights."""
         for site in deltas:
             self._surgery.weight(site, deltas[site])
 
+    def _find_shared_inputs(
+        self, stack: nn.Module, states: Sequence[Block], device: torch.device
+    ) -> None:
+        token = torch.zeros(1, 1, dtype=torch.long, device=device)
+        random = [device] if device.type == "cuda" else []
+        with ExitStack() as watching, torch.no_grad(), torch.random.fork_rng(devices=random):
+            for state in states:
+                watching.enter_context(state.watched())
+            stack(input_ids=token, use_cache=False)
+
     # --- following the forwards -----------------------------------------------------------------
 
     def _watch(self, stack: nn.Module) -> None:
         """Open a scope for every forward of the stack."""
-        opens = partial(self._open, inspect.signature(stack.forward))
+        opens = partial(self._open, tuple(inspect.signature(stack.forward).parameters))
         before = stack.register_forward_pre_hook(opens, with_kwargs=True)
         after = stack.register_forward_hook(self._close, always_call=True)
         self._surgery.on_undo(before.remove)
         self._surgery.on_undo(after.remove)
 
     def _open(
-        self, says: inspect.Signature, stack: nn.Module, args: Any, kwargs: dict[str, Any]
+        self, names: Sequence[str], stack: nn.Module, args: Any, kwargs: dict[str, Any]
     ) -> None:
-        given = says.bind_partial(*args, **kwargs)
-        self._scope = Scope(describe(given.arguments, self._said), self._record)
+        given = dict(zip(names, args, strict=False)) | kwargs
+        self._scope = Scope(describe(given, self._said), self._record)
 
     def _close(self, stack: nn.Module, args: Any, output: Any) -> None:
         if self._scope is not None:
@@ -167,6 +186,7 @@ def attach(
     experts: Mapping[str, Expert],
     *,
     blocks: str | None = None,
+    kernel: str = AUTO,
 ) -> Mixture:
     """Put a composition to work on a model, in place.
 
@@ -177,13 +197,16 @@ def attach(
         composition: What to attach.
         experts: At least the experts that a routed composition names.
         blocks: Name of the list of decoder blocks, for models where it cannot be told.
+        kernel: How routed layers compute, see ``selfmoe.mixture.kernels``; ``auto`` goes by shape.
 
     Returns:
         The handle to record with and to detach; also ``model.mixture``.
 
     Raises:
         CompositionError: If composition, experts and model do not fit; the model is as before.
+        UnknownNameError: If there is no such kernel.
     """
+    check_kernel(kernel)
     if hasattr(model, HANDLE):
         raise CompositionError("the model carries a mixture already; detach it first")
     gate = composer.gate(composition)
@@ -194,7 +217,7 @@ def attach(
         deltas = composer.deltas(composition) if gate is None else {}
         factors = {} if deltas else {n: Expert(n, path).factors() for n, path in paths.items()}
         if gate is not None:
-            mixture.route(gate, list(factors.values()), find_decoder(model, blocks))
+            mixture.route(gate, list(factors.values()), find_decoder(model, blocks), kernel)
         elif factors:
             mixture.add_adapters(list(factors.values()))
         elif deltas:
@@ -225,7 +248,3 @@ def _path(name: str, experts: Mapping[str, Expert]) -> Any:
             f"the composition needs expert '{name}'{did_you_mean(name, experts)}; given: {known}"
         )
     return experts[name].path
-
-
-def _fully(x: Tensor) -> None:
-    return None

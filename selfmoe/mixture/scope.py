@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from selfmoe.components import TokenInfo
+from selfmoe.mixture.kernels.weights import Weights
 
 
 @dataclass
@@ -26,14 +27,14 @@ class Scope:
         record: Where routing is written down, if anywhere.
         running: False once the forward is over; what runs then is a recomputation.
         entry: Hidden states that enter the first block, shape ``(batch, time, width)``.
-        alpha: Weights of a gate that is asked once a forward; kept only without autograd.
+        weights: Of a gate that is asked once a forward; kept only without autograd.
     """
 
     info: TokenInfo
     record: Record | None = None
     running: bool = True
     entry: Tensor | None = None
-    alpha: Tensor | None = None
+    weights: Weights | None = None
 
 
 class Annotation(NamedTuple):

@@ -1,0 +1,97 @@
+"""Ways to compute what the experts of a linear layer add, chosen by shape.
+
+With T tokens in a forward (batch × time), n experts of rank r, a of them with a weight above zero
+for some token, and a layer from k to d features:
+
+| kernel | how | chosen when |
+|---|---|---|
+| `stacked` | one product for the A side of all experts, shared by the layers that read the same \
+input; α spread over the ranks; one product for the B side, added in place | no other is; always \
+with gradients, off the CPU, and under `torch.compile` |
+| `single` | two matrix-vector products for each expert with a weight, nothing for the others | \
+T = 1 and a ≤ max(1, n / 4) |
+| `grouped` | tokens sorted by expert once a block and gathered once an input; two products for \
+each expert | n r (k + d) / (k d) > 0.25, T ≥ 16 n, and the tokens use at most a quarter of the \
+experts, 16 tokens an expert or more |
+
+`attach(…, kernel="grouped")` and `compose(…, kernel="grouped")` force one; where that one cannot
+work (gradients; `single` with T > 1), `stacked` does. All are equal up to rounding.
+
+A kernel is a module with four functions: ``fits`` says whether it can do the work, ``pays``
+whether it is the one for this shape, ``down`` does the A side for a group of layers that read the
+same input, ``up`` adds the B side to the output of one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch import Tensor
+
+from selfmoe.errors import unknown_name
+from selfmoe.mixture.kernels import grouped, single, stacked
+from selfmoe.mixture.kernels.weights import Weights
+
+if TYPE_CHECKING:
+    from selfmoe.mixture.layers import RoutedDelta
+    from selfmoe.mixture.sharing import Group
+
+AUTO = "auto"
+
+
+class Kernel(Protocol):
+    """What the modules of kernels offer."""
+
+    def fits(self, group: Group, x: Tensor, weights: Weights) -> bool:
+        """Return whether it can do this."""
+
+    def pays(self, group: Group, x: Tensor, weights: Weights) -> bool:
+        """Return whether it is the one to choose for this, provided it fits."""
+
+    def down(self, group: Group, x: Tensor, weights: Weights) -> Sequence[Any]:
+        """Return what ``up`` needs for each layer of the group.
+
+        Args:
+            group: Layers that read ``x``.
+            x: Their input, shape ``(tokens, in)``.
+            weights: The weights of the experts.
+        """
+
+    def up(self, part: RoutedDelta, piece: Any, base: Tensor, weights: Weights) -> Tensor:
+        """Return a layer's output with the experts' part added, in place where that is allowed."""
+
+
+KERNELS: Mapping[str, Kernel] = {"single": single, "grouped": grouped, "stacked": stacked}
+"""The kernels by name, in the order in which they are considered."""
+
+
+def check_kernel(name: str) -> str:
+    """Return the name of a kernel, or ``auto``.
+
+    Raises:
+        UnknownNameError: If there is no such kernel.
+    """
+    if name != AUTO and name not in KERNELS:
+        raise unknown_name("kernel", name, (AUTO, *KERNELS))
+    return name
+
+
+def choose(name: str, group: Group, x: Tensor, weights: Weights) -> Kernel:
+    """Return the kernel for a group of layers and their input.
+
+    Args:
+        name: The kernel that is asked for, or ``auto``.
+        group: Layers that read ``x``.
+        x: Their input, shape ``(tokens, in)``.
+        weights: The weights of the experts.
+    """
+    if torch.compiler.is_compiling():
+        return stacked
+    if name != AUTO:
+        return KERNELS[name] if KERNELS[name].fits(group, x, weights) else stacked
+    for kernel in KERNELS.values():
+        if kernel.pays(group, x, weights) and kernel.fits(group, x, weights):
+            return kernel
+    return stacked

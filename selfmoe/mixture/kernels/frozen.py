@@ -1,0 +1,106 @@
+"""Gradients past frozen experts: only the layer's input and the weights α receive any.
+
+For ``z = (x A^T) * w`` and ``y = base + z B^T``, w being α spread over the ranks, with A and B
+constant: ``dz = dy B``, ``dα_i = sum over the ranks of i of (dz * x A^T)``, ``dx = (dz * w) A``.
+Plain autograd would do, but pays for a copy of every output and of every slice of z.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import Function, once_differentiable
+from torch.nn.functional import linear, one_hot
+
+
+def down(
+    x: Tensor, alpha: Tensor, a: Tensor, rows: Tensor, owner: Tensor, ranks: Sequence[int]
+) -> tuple[Tensor, ...]:
+    """Return the A side of a group of layers, ``(x A^T) * w``, one tensor ``(tokens, R)`` a layer.
+
+    Args:
+        x: Shape ``(tokens, in)``.
+        alpha: Shape ``(tokens, n_experts)``.
+        a: Shape ``(sum of ranks, in)``.
+        rows: ``alpha`` spread over the ranks: of all layers, or of one if they are alike.
+        owner: The expert of each of these ranks.
+        ranks: R of each layer.
+    """
+    pieces: tuple[Tensor, ...] = Down.apply(x, alpha, a, rows, owner, list(ranks))  # type: ignore[no-untyped-call]
+    return pieces
+
+
+def up(base: Tensor, z: Tensor, b: Tensor) -> Tensor:
+    """Return ``base + z B^T``.
+
+    Args:
+        base: Shape ``(..., out)``; overwritten unless it is a view, whose gradient would have to
+            be copied.
+        z: Shape ``(tokens, R)``.
+        b: Shape ``(out, R)``.
+    """
+    out: Tensor = Up.apply(base, z, b)  # type: ignore[no-untyped-call]
+    return out
+
+
+class Down(Function):
+    """What ``down`` does, with its gradient."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        alpha: Tensor,
+        a: Tensor,
+        rows: Tensor,
+        owner: Tensor,
+        ranks: list[int],
+    ) -> tuple[Tensor, ...]:
+        """Return one tensor a layer."""
+        z = linear(x, a)
+        ctx.save_for_backward(z, rows, a, owner)
+        ctx.experts, ctx.alpha_dtype = alpha.shape[1], alpha.dtype
+        weighted = z.view(len(z), -1, rows.shape[1]) * rows.unsqueeze(1)
+        return torch.split(weighted.flatten(1), ranks, 1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients of x and α."""
+        z, rows, a, owner = ctx.saved_tensors
+        grad = grads[0] if len(grads) == 1 else torch.cat(grads, 1)
+        parts = grad.view(len(z), -1, rows.shape[1])
+        dx = dalpha = None
+        if ctx.needs_input_grad[0]:
+            dx = (parts * rows.unsqueeze(1)).flatten(1) @ a
+        if ctx.needs_input_grad[1]:
+            exact = torch.promote_types(z.dtype, ctx.alpha_dtype)
+            share = (parts.to(exact) * z.view_as(parts)).sum(1)
+            dalpha = (share @ one_hot(owner, ctx.experts).to(exact)).to(ctx.alpha_dtype)
+        return dx, dalpha, None, None, None, None
+
+
+class Up(Function):
+    """What ``up`` does, with its gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, base: Tensor, z: Tensor, b: Tensor) -> Tensor:
+        """Return the sum."""
+        ctx.save_for_backward(b)
+        flat = base.view(-1, base.shape[-1])
+        if base._is_view():
+            return torch.addmm(flat, z, b.t()).view_as(base)
+        ctx.mark_dirty(base)
+        flat.addmm_(z, b.t())
+        return base
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients of base and z."""
+        (b,) = ctx.saved_tensors
+        dz = grad.reshape(-1, grad.shape[-1]) @ b if ctx.needs_input_grad[1] else None
+        return grad if ctx.needs_input_grad[0] else None, dz, None

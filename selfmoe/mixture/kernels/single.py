@@ -1,0 +1,47 @@
+"""One token: only the experts it uses are read, a matrix-vector product for each A and B.
+
+Looks at the weights from Python, which is cheaper than computing with them, but waits for an
+accelerator; there it is chosen only when asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from selfmoe.mixture.kernels.weights import Weights
+
+if TYPE_CHECKING:
+    from selfmoe.mixture.layers import RoutedDelta
+    from selfmoe.mixture.sharing import Group
+
+
+def fits(group: Group, x: Tensor, weights: Weights) -> bool:
+    """Return whether there is one token and no gradient."""
+    return weights.tokens == 1 and not group.differentiates(x, weights)
+
+
+def pays(group: Group, x: Tensor, weights: Weights) -> bool:
+    """Return whether it is one token that uses few of the experts, on the CPU."""
+    if weights.tokens != 1 or x.device.type != "cpu":
+        return False
+    return len(weights.active()) <= max(1, weights.alpha.shape[1] // 4)
+
+
+def down(group: Group, x: Tensor, weights: Weights) -> Sequence[Tensor]:
+    """Return the token for each layer; which experts count is the same for all."""
+    return (x[0],) * len(group.parts)
+
+
+def up(part: RoutedDelta, piece: Tensor, base: Tensor, weights: Weights) -> Tensor:
+    """Return ``base`` with the part of every expert in use added."""
+    if torch.is_grad_enabled() and base.requires_grad:
+        base = base.clone()
+    for expert, weight in weights.active():
+        if expert in part.spans:
+            a, b = part.factors(expert, piece.dtype)
+            base.view(-1).addmv_(b, torch.mv(a, piece), alpha=weight)
+    return base
