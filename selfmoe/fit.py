@@ -80,6 +80,27 @@ def encode(example: Example, tokenizer: Any) -> Encoded:
     return Encoded([*prompt, *response, tokenizer.eos_token_id], len(prompt), example.domain)
 
 
+def encode_all(examples: Sequence[Example], base: LoadedBase, label: str) -> list[Encoded]:
+    """Return examples as token ids.
+
+    Raises:
+        StageError: If some are longer than the base's context; ``label`` says whose they are.
+    """
+    rows = [encode(example, base.tokenizer) for example in examples]
+    if long := sum(len(row.ids) > base.context for row in rows):
+        raise StageError(
+            f"{label}: {long} of {len(rows)} examples are longer than the base's "
+            f"context of {base.context} tokens; the curate stage should have dropped them"
+        )
+    return rows
+
+
+def padding(tokenizer: Any) -> int:
+    """Return the token that pads: the tokenizer's own, else end-of-text."""
+    pad = tokenizer.pad_token_id
+    return int(tokenizer.eos_token_id if pad is None else pad)
+
+
 def collate(rows: Sequence[Encoded], pad: int, device: torch.device) -> Batch:
     """Return the rows as one batch, padded on the right with token ``pad``."""
     longest = max(len(row.ids) for row in rows)
@@ -170,10 +191,8 @@ class _Job:
             raise StageError(f"{label}: there are no examples to train on")
         self.model, self.parameters, self.config = model, dict(parameters), config
         self.seed, self.work, self.label = seed, work, label
-        self.rows = [encode(example, base.tokenizer) for example in examples]
-        self._check_lengths(base.context)
-        pad = base.tokenizer.pad_token_id
-        self.pad = base.tokenizer.eos_token_id if pad is None else pad
+        self.rows = encode_all(examples, base, label)
+        self.pad = padding(base.tokenizer)
         self.device = next(iter(self.parameters.values())).device
         self.per_epoch = math.ceil(len(self.rows) / config.batch_size)
         self.steps = min(self.per_epoch * config.epochs, config.max_steps or 2**62)
@@ -183,14 +202,6 @@ class _Job:
         self.forward: Callable[[Batch], Tensor] = self._forward
         self.losses: list[float] = []
         self.tokens = 0
-
-    def _check_lengths(self, context: int) -> None:
-        long = sum(len(row.ids) > context for row in self.rows)
-        if long:
-            raise StageError(
-                f"{self.label}: {long} of {len(self.rows)} examples are longer than the base's "
-                f"context of {context} tokens; the curate stage should have dropped them"
-            )
 
     def _forward(self, batch: Batch) -> Tensor:
         output: Any = self.model(input_ids=batch.input_ids, attention_mask=batch.attention_mask)

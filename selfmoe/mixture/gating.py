@@ -44,8 +44,8 @@ class LinearGate(nn.Module):
         renormalise: Let the weights of the k experts sum to 1.
     """
 
-    site: Literal["block"] = "block"
-    reads: Literal["hidden"] = "hidden"
+    site: Literal["token", "block", "linear"] = "block"
+    reads: Literal["hidden", "base_final_hidden", "embedding", "nothing"] = "hidden"
     causal = True
 
     def __init__(
