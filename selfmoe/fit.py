@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -116,6 +116,22 @@ def collate(rows: Sequence[Encoded], pad: int, device: torch.device) -> Batch:
     return Batch(ids.to(device), mask.to(device), labels.to(device), prompt.to(device), domains)
 
 
+class Penalty(Protocol):
+    """What is added to the loss besides that of the responses; steps may come in parts."""
+
+    def begin(self, batches: Sequence[Batch]) -> None:
+        """Be told the parts of a step before the first of them is read."""
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Read a part; return the model's logits, shape ``(batch, time, vocabulary)``."""
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Return the penalty of the part read last, times the number of its response tokens.
+
+        Its sum over the parts is that of the step read at once.
+        """
+
+
 class Fit:
     """Fits parameters with AdamW.
 
@@ -146,6 +162,7 @@ class Fit:
         label: str,
         forward: Callable[[Batch], Tensor] | None = None,
         rates: Mapping[str, float] | None = None,
+        penalty: Penalty | None = None,
     ) -> FitReport:
         """Fit ``parameters`` in place and return what happened.
 
@@ -160,11 +177,16 @@ class Fit:
             label: What is fitted, for messages.
             forward: Returns the logits of a batch, shape ``(batch, time, vocabulary)``.
             rates: Peak learning rates of parameters that have one of their own, by name.
+            penalty: Is added to the loss and then returns the logits in the place of ``forward``.
+                What is reported is the loss without it.
 
         Raises:
             StageError: If there are no examples or a loss is not finite.
         """
         job = _Job(model, parameters, examples, base, config, seed, work, label, rates or {})
+        job.penalty = penalty
+        if penalty is not None:
+            forward = penalty.forward
         if forward is not None:
             job.forward = forward
         report = job.run(self.progress, self._save_seconds)
@@ -200,6 +222,7 @@ class _Job:
             _groups(self.parameters, config.lr, rates), weight_decay=config.weight_decay
         )
         self.forward: Callable[[Batch], Tensor] = self._forward
+        self.penalty: Penalty | None = None
         self.losses: list[float] = []
         self.tokens = 0
 
@@ -222,14 +245,19 @@ class _Job:
         rows = self._rows_of(step)
         total = sum(len(row.ids) - row.prompt for row in rows)
         size = self.config.micro_batch_size or len(rows)
+        parts = [rows[first : first + size] for first in range(0, len(rows), size)]
+        batches = [collate(part, self.pad, self.device) for part in parts]
         loss = 0.0
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(self.seed, "step", step))
-            for first in range(0, len(rows), size):
-                part = self._loss(collate(rows[first : first + size], self.pad, self.device))
-                part = part / total
-                part.backward()  # type: ignore[no-untyped-call]
+            if self.penalty is not None:
+                self.penalty.begin(batches)
+            for batch in batches:
+                part = self._loss(batch) / total
                 loss += part.item()
+                if self.penalty is not None:
+                    part = part + self.penalty(batch) / total
+                part.backward()  # type: ignore[no-untyped-call]
         self._update(step, loss)
         self.tokens += sum(len(row.ids) for row in rows)
         self.losses.append(loss)

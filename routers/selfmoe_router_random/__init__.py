@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pydantic import Field
 
 from selfmoe.components import ComponentConfig, ComposeContext, Gate, Router, check_k
@@ -54,6 +56,17 @@ class Random(Router):
             tensors={"seed": torch.tensor([derive(ctx.seed, "random")], dtype=torch.int64)},
             report={"added_parameters": 0.0, "trained_parameters": 0.0},
         )
+
+    def extend(self, composition: Composition, ctx: ComposeContext) -> Composition:
+        """Return the composition with the experts of ``ctx`` that it lacks added to it.
+
+        The draw stays what it was, with more lots in it: an expert added takes tokens from others,
+        and none change hands between these.
+        """
+        from selfmoe.mixture.extending import check_extends
+
+        check_extends(composition, ctx, self)
+        return replace(self.compose(ctx), tensors=composition.tensors)
 
     def gate(self, composition: Composition) -> Gate:
         """Return the gate of a composition."""

@@ -20,6 +20,7 @@ from selfmoe.components.composer import (
     check_k,
 )
 from selfmoe.components.domain import Domain
+from selfmoe.components.softmax import SoftmaxConfig, SoftmaxRouter
 from selfmoe.components.trainer import TrainContext, Trainer
 
 __all__ = [
@@ -36,6 +37,8 @@ __all__ = [
     "Need",
     "Router",
     "Site",
+    "SoftmaxConfig",
+    "SoftmaxRouter",
     "TokenInfo",
     "TrainContext",
     "Trainer",

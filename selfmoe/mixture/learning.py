@@ -6,16 +6,19 @@ responses, and take the composition off again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from selfmoe.components import ComposeContext, Composer
 from selfmoe.errors import StageError
 from selfmoe.mixture.checkpointing import checkpointing
+from selfmoe.mixture.penalties import RoutingPenalty
 from selfmoe.mixture.runtime import attach
 from selfmoe.records import Composition, Example
 
@@ -30,6 +33,8 @@ def learn(
     *,
     data: Sequence[Example] | None = None,
     prepare: Callable[[Any], None] | None = None,
+    kept: Mapping[str, int] | None = None,
+    penalty: RoutingPenalty | None = None,
 ) -> Composition:
     """Return a composition with its gate trained; nothing else changes.
 
@@ -40,6 +45,8 @@ def learn(
         data: What to learn from; default: ``ctx.data``.
         prepare: Given the gate before training, to make it behave as it shall while it learns, or
             to freeze some of its parameters; all are free to learn otherwise.
+        kept: How many of its first rows a parameter of the gate keeps bit for bit, by its name.
+        penalty: What is added to the loss for how the gate chooses.
 
     Returns:
         ``start`` with the tensors of the trained gate and a report of first and last loss, steps
@@ -56,16 +63,20 @@ def learn(
         gate = mixture.gate.requires_grad_(True)
         if prepare is not None:
             prepare(gate)
-        fitted = ctx.fit(
-            model,
-            {name: p for name, p in gate.named_parameters() if p.requires_grad},
-            ctx.data if data is None else data,
-            ctx.base,
-            options,
-            seed=ctx.seed,
-            work=ctx.work,
-            label=f"{composer.kind} {composer.name}",
-        )
+        if penalty is not None:
+            penalty.watch(model, gate)
+        with _keeping_rows(gate, kept or {}):
+            fitted = ctx.fit(
+                model,
+                {name: p for name, p in gate.named_parameters() if p.requires_grad},
+                ctx.data if data is None else data,
+                ctx.base,
+                options,
+                seed=ctx.seed,
+                work=ctx.work,
+                label=f"{composer.kind} {composer.name}",
+                penalty=penalty,
+            )
     tensors = {name: tensor.cpu().clone() for name, tensor in gate.state_dict().items()}
     _check_reached(composer, start.tensors, tensors)
     return replace(start, tensors=tensors, report={**start.report, **told(fitted)})
@@ -79,6 +90,44 @@ def told(fitted: FitReport) -> dict[str, float]:
         "steps": float(fitted.steps),
         "tokens": float(fitted.tokens),
     }
+
+
+@contextmanager
+def _keeping_rows(gate: nn.Module, kept: Mapping[str, int]) -> Iterator[None]:
+    """Let parameters of a gate keep their first rows; only the others are parameters within.
+
+    So nothing that is done to parameters, such as weight decay, touches the rows that are kept.
+    """
+    for name, rows in kept.items():
+        above = _Below(gate.get_parameter(name)[:rows].detach().clone())
+        parametrize.register_parametrization(gate, name, above, unsafe=True)
+    try:
+        yield
+    finally:
+        for name in kept:
+            parametrize.remove_parametrizations(gate, name)
+
+
+class _Below(nn.Module):
+    """A parameter that is put below constant rows.
+
+    Args:
+        rows: Those rows.
+    """
+
+    rows: Tensor
+
+    def __init__(self, rows: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("rows", rows)
+
+    def forward(self, learnt: Tensor) -> Tensor:
+        """Return all rows."""
+        return torch.cat([self.rows, learnt])
+
+    def right_inverse(self, whole: Tensor) -> Tensor:
+        """Return those that are not constant."""
+        return whole[len(self.rows) :].clone()
 
 
 def _check_reached(

@@ -79,3 +79,14 @@ def test_more_experts_than_there_are_is_refused():
 def test_embeddings_cannot_be_routed():
     with pytest.raises(NotSupportedError, match="give the model input_ids"):
         alpha(info=TokenInfo())
+
+
+@pytest.mark.parametrize("k", [1, 2])
+def test_an_expert_that_is_added_takes_tokens_and_none_change_hands(two, three, k):
+    router = Random(Random.Config(k=k))
+    before = router.compose(two)
+    after = router.extend(before, three._replace(seed=9))
+    old, new = (router.gate(made)(torch.empty(0), Site(0), INFO) for made in (before, after))
+    assert new.shape[-1] == 3
+    assert (new[..., :2] <= old).all()
+    assert abs(float((new[..., 2] > 0).float().mean()) - k / 3) < 0.03

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from pydantic import ValidationError
 
 from selfmoe.components import Site, TokenInfo
 from selfmoe.errors import CompositionError, StageError
-from selfmoe.mixture import attach
+from selfmoe.fit import Fit
+from selfmoe.mixture import attach, load, save
+from selfmoe.mixture.learning import learn
+from selfmoe.testing.compare import assert_close, assert_same
 from selfmoe.testing.composers import ComposerContract
 from selfmoe_router_topk import TopK
 from selfmoe_router_topk.gate import TopKGate
@@ -130,3 +135,111 @@ class TestCompose(ComposerContract):
         made = composer.compose(context)
         with attach(context.base.model, composer, made, context.experts) as mixture:
             assert mixture.gate.k == 1
+            assert not mixture.gate.keep_all
+
+
+def kept(before, after):
+    """Return whether every θ that was there has its rows still, and new ones below them."""
+    return all(
+        torch.equal(after.tensors[name][:2], theta) and len(after.tensors[name]) == 3
+        for name, theta in before.tensors.items()
+    )
+
+
+class TestExtend:
+    @pytest.mark.parametrize("inputs", INPUTS)
+    @pytest.mark.parametrize("options", [{}, {"weight_decay": 0.5}, {"load_balance": 1.0}])
+    def test_old_rows_stay_and_new_ones_learn(self, two, three, inputs, options):
+        router = TopK(TopK.Config(inputs=inputs, **options, **QUICK))
+        before = router.compose(two)
+        after = router.extend(before, three)
+        untrained = router.extend(before, three._replace(data=[]))
+        assert kept(before, after)
+        assert kept(before, untrained)
+        assert set(after.tensors) == set(router.compose(three._replace(data=[])).tensors)
+        for name, theta in after.tensors.items():
+            new = theta[2:] if name in before.tensors else theta
+            start = untrained.tensors[name][-len(new) :]
+            assert (new != start).any(-1).all(), f"{name} has rows that did not learn"
+        assert after.report["last_loss"] > 0
+        assert [ref.name for ref in after.experts] == ["math", "coding", "facts"]
+
+    @pytest.mark.parametrize("inputs", ["per_width", "per_linear"])
+    def test_layers_that_come_with_an_expert_get_a_map_of_their_own(self, two, three, inputs):
+        router = TopK(TopK.Config(inputs=inputs, **QUICK))
+        before = router.compose(two)
+        after = router.extend(before, three)
+        assert set(before.tensors) < set(after.tensors)
+        assert all(len(theta) == 3 for theta in after.tensors.values())
+        size = sum(theta.numel() for theta in after.tensors.values())
+        old = sum(theta.numel() for theta in before.tensors.values())
+        assert after.report["added_parameters"] == size
+        assert after.report["trained_parameters"] == size - old
+
+    def test_what_is_extended_can_be_attached_saved_and_extended_again(self, two, three, tmp_path):
+        router = TopK(TopK.Config(**QUICK))
+        first = two._replace(experts={"math": two.experts["math"]}, work=tmp_path / "first")
+        made = router.compose(first)
+        for ctx in (two, three):
+            old, made = made, router.extend(made, ctx)
+            assert torch.equal(made.tensors["theta"][: len(old.experts)], old.tensors["theta"])
+        save(made, tmp_path / "saved", base_hash=three.base.hash)
+        loaded = load(tmp_path / "saved", base_hash=three.base.hash, experts=three.experts)
+        assert_same(made, loaded)
+        with attach(three.base.model, router, loaded, three.experts) as mixture:
+            assert torch.equal(mixture.gate.theta, made.tensors["theta"])
+
+    def test_resumes_with_the_same_bits(self, two, three):
+        router = TopK(TopK.Config(epochs=4, lr=0.05, batch_size=3, weight_decay=0.1))
+        before = router.compose(two)
+        whole = router.extend(before, three._replace(work=three.work / "whole"))
+
+        def killed(step, steps, text):
+            if step == 4:
+                raise KeyboardInterrupt
+
+        broken = three._replace(work=three.work / "broken")
+        with pytest.raises(KeyboardInterrupt):
+            router.extend(before, broken._replace(fit=Fit(killed, save_seconds=-1.0)))
+        assert list(broken.work.glob("step-*"))
+        resumed = router.extend(before, broken)
+        assert kept(before, resumed)
+        assert_same(whole, resumed)
+
+    def test_checkpointing_learns_the_same(self, two, three):
+        before = TopK(TopK.Config(**QUICK)).compose(two)
+        plain = TopK(TopK.Config(**QUICK)).extend(before, three)
+        saving = TopK(TopK.Config(gradient_checkpointing=True, **QUICK))
+        made = saving.extend(before, three._replace(work=three.work / "saving"))
+        assert kept(before, made)
+        torch.testing.assert_close(made.tensors["theta"], plain.tensors["theta"])
+
+    def test_gradients_of_new_rows_are_those_of_the_whole(self, two, three, monkeypatch):
+        seen = []
+        step = torch.optim.AdamW.step
+
+        def spy(self, *arguments):
+            seen.append([p.grad.clone() for g in self.param_groups for p in g["params"]])
+            return step(self, *arguments)
+
+        router = TopK(TopK.Config(batch_size=6, max_steps=1, clip=1e9))
+        before = router.compose(two._replace(data=[]))
+        start = router.extend(before, three._replace(data=[]))
+        monkeypatch.setattr(torch.optim.AdamW, "step", spy)
+        router.extend(before, three)
+        learn(three._replace(work=three.work / "all"), router, start, prepare=router._prepare)
+        (new,), (whole,) = seen
+        assert_close(new, whole[2:])
+
+    def test_a_composition_that_reads_other_inputs_is_refused(self, two, three):
+        before = TopK(TopK.Config(inputs="per_width")).compose(two._replace(data=[]))
+        with pytest.raises(CompositionError, match="reads per_width, not block_input; set inputs"):
+            TopK().extend(before, three)
+
+    def test_a_composition_on_another_base_is_refused(self, two, three):
+        before = TopK().compose(two._replace(data=[]))
+        narrow = replace(before, tensors={"theta": before.tensors["theta"][:, :7]})
+        with pytest.raises(
+            CompositionError, match=r"theta of shape \(2, 7\) does not fit the base"
+        ):
+            TopK().extend(narrow, three)

@@ -1,0 +1,41 @@
+"""Adding experts to a composition that exists."""
+
+from __future__ import annotations
+
+from selfmoe.components import ComposeContext, Composer
+from selfmoe.errors import CompositionError, counted
+from selfmoe.mixture.adapters import adapter_hash
+from selfmoe.records import Composition
+
+
+def check_extends(composition: Composition, ctx: ComposeContext, composer: Composer) -> None:
+    """Check that the experts of ``ctx`` are those of the composition, followed by further ones.
+
+    Gate order is then the order of ``ctx.experts``, and what belongs to an expert keeps its place.
+
+    Raises:
+        CompositionError: If they are not, or the composition was made by another composer.
+    """
+    if composition.composer != composer.name:
+        raise CompositionError(
+            f"{composer.kind} '{composer.name}' cannot add experts to a composition that "
+            f"'{composition.composer}' made; extend it with that one, or compose anew"
+        )
+    old, given = [ref.name for ref in composition.experts], list(ctx.experts)
+    if given[: len(old)] != old:
+        raise CompositionError(
+            f"a composition of {', '.join(old)} is extended by giving these experts first, in this "
+            f"order, and then the new ones; given: {', '.join(given)}"
+        )
+    if len(given) == len(old):
+        raise CompositionError(
+            f"nothing to add: the composition has its {counted(len(old), 'expert')} "
+            f"({', '.join(old)}) already"
+        )
+    for ref in composition.experts:
+        path = ctx.experts[ref.name].path
+        if (found := adapter_hash(path)) != ref.hash:
+            raise CompositionError(
+                f"expert '{ref.name}' is not the one that was composed ({found} instead of "
+                f"{ref.hash}, {path}); compose anew"
+            )
