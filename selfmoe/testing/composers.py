@@ -25,7 +25,7 @@ from selfmoe.records import Composition, Example, Expert, LoadedBase
 from selfmoe.testing.compare import assert_close, assert_same, fingerprint, logits, tokens
 from selfmoe.testing.components import ComponentContract
 from selfmoe.testing.fakes import ToyTrainer
-from selfmoe.testing.models import random_adapter, tiny_base, tiny_examples
+from selfmoe.testing.models import tiny_base, tiny_examples, tiny_experts
 
 
 class ComposerContract(ComponentContract):
@@ -55,10 +55,7 @@ class ComposerContract(ComponentContract):
     @pytest.fixture
     def experts(self, base: LoadedBase, tmp_path: Path) -> dict[str, Expert]:
         """Return the experts to compose: same layers, ranks 2, 3 and so on."""
-        return {
-            name: Expert(name, random_adapter(base.model, tmp_path / name, r=2 + i, seed=i))
-            for i, name in enumerate(self.domains)
-        }
+        return tiny_experts(base.model, tmp_path, self.domains)
 
     @pytest.fixture
     def data(self) -> list[Example]:

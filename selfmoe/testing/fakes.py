@@ -1,7 +1,4 @@
-"""Small components that really work, to test others with and to copy from.
-
-``ToyDomain`` takes whatever a base writes, so that even a random one can be led through a run.
-"""
+"""Small components that really work, to test others with and to copy from."""
 
 from __future__ import annotations
 
@@ -22,8 +19,7 @@ from selfmoe.components import (
 )
 from selfmoe.mini import MiniDomain
 from selfmoe.procedural import Family, Problem
-from selfmoe.prompts import Prompts, parse_instruction
-from selfmoe.records import Composition, Instruction, Rejected, Source
+from selfmoe.records import Composition
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,21 +36,18 @@ def _double(rng: Random) -> Problem:
 
 
 class ToyDomain(MiniDomain):
-    """Sums and doubles; a text that states no task is a task to say it."""
+    """Sums and doubles."""
 
     name = "toy"
     description = "sums and doubles"
     families = (Family("add", _add), Family("double", _double))
     style = "marked"
 
-    def prompts(self, source: Source) -> Prompts:
-        """Return prompts with a header that is short for a small context."""
-        return Prompts(brainstorm_header="Tasks.")
 
-    def parse(self, text: str) -> Instruction | Rejected:
-        """Return the task a text states, or that of saying the text."""
-        found = parse_instruction(text)
-        return Instruction(f"Say {text!r}.") if isinstance(found, Rejected) else found
+class OtherToyDomain(ToyDomain):
+    """The same, where two domains are needed."""
+
+    name = "toy-other"
 
 
 class ToyTrainer(Trainer):

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from selfmoe.records import Example, LoadedBase
+from selfmoe.records import Example, Expert, LoadedBase
 from selfmoe.testing.families import GPT2_TARGETS, LLAMA_TARGETS, VOCABULARY, tiny_model
 
 __all__ = [
@@ -17,8 +17,10 @@ __all__ = [
     "LLAMA_TARGETS",
     "VOCABULARY",
     "random_adapter",
+    "save_toy_base",
     "tiny_base",
     "tiny_examples",
+    "tiny_experts",
     "tiny_gpt2",
     "tiny_llama",
     "tiny_tokenizer",
@@ -71,12 +73,57 @@ def tiny_base(seed: int = 0) -> LoadedBase:
     return LoadedBase("tiny", model, tiny_tokenizer(), hash=f"tiny{seed:06d}", context=context)
 
 
+def save_toy_base(folder: Path) -> Path:
+    """Write a base that makes up short words, so that a run on it gets through every stage.
+
+    It is a random Llama whose embeddings and head are set: behind a colon or a line's end comes a
+    letter or digit, behind those another one or, as the likeliest single token, the end of text.
+
+    Args:
+        folder: Where to.
+
+    Returns:
+        ``folder``.
+    """
+    model = tiny_llama(num_hidden_layers=2, max_position_embeddings=4096)
+    letters = [byte for byte in range(VOCABULARY) if chr(byte).isascii() and chr(byte).isalnum()]
+    tokenizer = tiny_tokenizer()
+    opening = tokenizer.convert_tokens_to_ids(tokenizer.tokenize(":\n"))
+    written = tokenizer.convert_tokens_to_ids(tokenizer.tokenize("".join(map(chr, letters))))
+    generator = torch.Generator().manual_seed(0)
+    embeddings, head = model.get_input_embeddings().weight, model.get_output_embeddings().weight
+    for weight, std in ((embeddings, 0.3), (head, 0.1)):
+        weight.data = std * torch.randn(weight.shape, generator=generator)
+    embeddings.data[:, :2] = torch.tensor([0.0, 3.0])  # two directions: after a word's letter,
+    embeddings.data[opening, :2] = torch.tensor([3.0, 0.0])  # and where one begins
+    head.data[:, :2] = -2.0
+    head.data[written, :2] = 0.2
+    head.data[tokenizer.eos_token_id] = 0.0
+    head.data[tokenizer.eos_token_id, :2] = torch.tensor([-2.0, 0.56])
+    for name, parameter in model.named_parameters():
+        if name.endswith(("o_proj.weight", "down_proj.weight")):
+            parameter.data *= 0.1  # the blocks add little, but what they add can be changed
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
 def tiny_examples(n: int = 6, domains: Sequence[str] = ("math", "coding")) -> list[Example]:
     """Return ``n`` short examples, the domains taking turns."""
     return [
         Example(f"{i}", domains[i % len(domains)], f"Add {i} and 2.", "", str(i + 2))
         for i in range(n)
     ]
+
+
+def tiny_experts(
+    model: nn.Module, folder: Path, names: Sequence[str] = ("math", "coding")
+) -> dict[str, Expert]:
+    """Return random experts on the same layers, of rank 2, 3 and so on, kept in ``folder``."""
+    return {
+        name: Expert(name, random_adapter(model, folder / name, r=2 + i, seed=i))
+        for i, name in enumerate(names)
+    }
 
 
 def random_adapter(
