@@ -20,6 +20,9 @@ from selfmoe.components import Base, Domain, Merge, Router, Trainer
 API = 1
 """The major version of this contract; plugins state the one they were written for."""
 
+HEAVY = ("torch", "transformers", "peft", "datasets", "lm_eval")
+"""What an entry-point module must not import, nor its hooks."""
+
 hookspec = pluggy.HookspecMarker("selfmoe")
 hookimpl = pluggy.HookimplMarker("selfmoe")
 

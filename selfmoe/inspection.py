@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import pluggy
 
@@ -35,7 +35,16 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 MOST = 1000
 """Components a hook may return; a generator need not end."""
 
+HOOKS = ", ".join(hook for hook, _ in KINDS.values())
+
 Hook = Callable[[], Any]
+
+
+class Problem(NamedTuple):
+    """What is wrong with a plugin, and what its author can do about it."""
+
+    text: str
+    advice: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,11 +53,11 @@ class Inspected:
 
     Attributes:
         components: Kind and class of everything that can be used.
-        problems: What is wrong, one sentence each; a plugin that has any is not used.
+        problems: What is wrong; a plugin that has any is not used.
     """
 
     components: list[tuple[Kind, type[Component]]] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
 
 
 def inspect_plugin(
@@ -74,7 +83,8 @@ def inspect_plugin(
                 else:
                     found.components.append((kind, cls))
     if not found.components and not found.problems:
-        found.problems.append("registers nothing: no function is marked with selfmoe.hookimpl")
+        text = "registers nothing: no function is marked with selfmoe.hookimpl"
+        found.problems.append(Problem(text, f"Write one of {HOOKS} and mark it with @hookimpl."))
     return found
 
 
@@ -85,14 +95,17 @@ def describe(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
-def _api_problem(api: Any) -> str:
+def _api_problem(api: Any) -> Problem:
+    now = hookspecs.API
     if not isinstance(api, int):
-        return f"does not state SELFMOE_API = {hookspecs.API}"
-    older = "the plugin" if api < hookspecs.API else "selfmoe"
-    return f"was written for plugin API {api}, this selfmoe has {hookspecs.API}; upgrade {older}"
+        advice = f"Write SELFMOE_API = {now} in the module of the entry point."
+        return Problem(f"does not state SELFMOE_API = {now}", advice)
+    older = "the plugin" if api < now else "selfmoe"
+    text = f"was written for plugin API {api}, this selfmoe has {now}; upgrade {older}"
+    return Problem(text, f"Upgrade {older}; an author: see the hooks in the documentation.")
 
 
-def _hooks(module: Any, problems: list[str]) -> Iterator[tuple[str, Hook]]:
+def _hooks(module: Any, problems: list[Problem]) -> Iterator[tuple[str, Hook]]:
     """Yield name and function of the hooks that can be called; add what is wrong with others."""
     markers = pluggy.PluginManager("selfmoe")
     known = [hook for hook, _ in KINDS.values()]
@@ -103,9 +116,11 @@ def _hooks(module: Any, problems: list[str]) -> Iterator[tuple[str, Hook]]:
         name, function = options.get("specname") or attribute, getattr(module, attribute)
         asked = ", ".join(repr(argument) for argument in _required(function))
         if name not in known:
-            problems.append(f"implements unknown hook '{name}'{did_you_mean(name, known)}")
+            text = f"implements unknown hook '{name}'{did_you_mean(name, known)}"
+            problems.append(Problem(text, f"Hooks: {HOOKS}."))
         elif asked:
-            problems.append(f"{name} takes {asked}, but the hook passes no arguments")
+            text = f"{name} takes {asked}, but the hook passes no arguments"
+            problems.append(Problem(text, f"Write: def {name}():"))
         else:
             yield name, function
 
@@ -120,38 +135,48 @@ def _required(function: Hook) -> list[str]:
     ]
 
 
-def _returned(name: str, hook: Hook, problems: list[str]) -> list[Any]:
+def _returned(name: str, hook: Hook, problems: list[Problem]) -> list[Any]:
     """Return what a hook returns, as a list; empty if there is a problem with it."""
     try:
         classes = hook()
         if not isinstance(classes, Iterable):
-            problems.append(f"{name} returned {classes!r}; it must return a list of classes")
+            text = f"{name} returned {classes!r}; it must return a list of classes"
+            problems.append(Problem(text, "Return the classes in a list, be it of one."))
             return []
         listed = list(islice(classes, MOST + 1))
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # whatever it raises, the other plugins go on
-        problems.append(f"{name} failed: {describe(error)}")
+        text = f"{name} failed: {describe(error)}"
+        problems.append(Problem(text, "Only return classes; leave work to their methods."))
         return []
     if len(listed) > MOST:
-        problems.append(f"{name} returned more than {MOST} classes")
+        text = f"{name} returned more than {MOST} classes"
+        problems.append(Problem(text, "Return a list that ends."))
         return []
     return listed
 
 
-def _class_problem(kind: Kind, base: type, cls: Any) -> str | None:
+def _class_problem(kind: Kind, base: type, cls: Any) -> Problem | None:
     if not (isinstance(cls, type) and issubclass(cls, base)):
-        return f"{KINDS[kind][0]} returned {cls!r}, which is no subclass of {base.__name__}"
+        text = f"{KINDS[kind][0]} returned {cls!r}, which is no subclass of {base.__name__}"
+        return Problem(text, f"Extend selfmoe.components.{base.__name__}.")
     name = getattr(cls, "name", None)
     if not (isinstance(name, str) and NAME.fullmatch(name)):
-        return (
+        text = (
             f"{cls.__name__}.name is {name!r}; allowed are up to 64 lower-case letters, "
             "digits, - and _"
         )
+        return Problem(text, f"Give it a name, such as: name = {_possible(cls.__name__)!r}")
     if inspect.isabstract(cls):
         missing = ", ".join(sorted(getattr(cls, "__abstractmethods__", ())))
-        return f"{kind} '{name}' ({cls.__name__}) does not implement {missing}"
+        text = f"{kind} '{name}' ({cls.__name__}) does not implement {missing}"
+        return Problem(text, f"Write {missing}; see selfmoe.components.{base.__name__}.")
     return None
+
+
+def _possible(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:64] or "mine"
 
 
 def _clash(
@@ -159,7 +184,12 @@ def _clash(
     cls: type[Component],
     found: Inspected,
     provider: Callable[[Kind, str], str | None],
-) -> str | None:
+) -> Problem | None:
     own = any(kind == other and cls.name == its.name for other, its in found.components)
     owner = "the same plugin" if own else provider(kind, cls.name)
-    return f"{kind} '{cls.name}' is already provided by {owner}" if owner else None
+    return clash(kind, cls.name, owner) if owner else None
+
+
+def clash(kind: Kind, name: str, owner: str) -> Problem:
+    """Return the problem that ``owner`` provides a component of that name already."""
+    return Problem(f"{kind} '{name}' is already provided by {owner}", "Choose another name.")

@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from selfmoe.components import Component
 from selfmoe.discovery import LOCAL, OWN, import_file, installed, wanted
 from selfmoe.errors import ConfigError, PluginError, counted, unknown_name
-from selfmoe.inspection import KINDS, NAME, Inspected, Kind, describe, inspect_plugin
+from selfmoe.inspection import KINDS, NAME, Inspected, Kind, Problem, describe, inspect_plugin
 
 __all__ = [
     "KINDS",
@@ -156,7 +156,7 @@ class Registry:
         if found.problems:
             first, more = found.problems[0], len(found.problems) - 1
             see = f" (and {counted(more, 'problem')} more, see: selfmoe check-plugin {name})"
-            reason = " ".join(first.split()) + (see if more else "")
+            reason = " ".join(first.text.split()) + (see if more else "")
         seconds = time.perf_counter() - start
         plugin = Plugin(name, distribution, version, reason, seconds)
         self.plugins.append(plugin)
@@ -171,9 +171,9 @@ class Registry:
         except KeyboardInterrupt:
             raise
         except PluginError as error:
-            return Inspected(problems=[str(error)])
+            return Inspected(problems=[Problem(str(error))])
         except BaseException as error:  # whatever it raises, the other plugins go on
-            return Inspected(problems=[describe(error)])
+            return Inspected(problems=[Problem(describe(error))])
 
     def _provider(self, kind: Kind, name: str) -> str | None:
         entry = self._entries.get((kind, name))

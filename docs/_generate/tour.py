@@ -79,8 +79,9 @@ TOUR = (
     ),
     Chapter(
         "9. For authors of plugins",
-        "Contract tests, tiny models, and the base classes of procedural domains.",
-        "testing/__init__.py testing/**/*.py mini.py procedural.py choice.py",
+        "Contract tests, tiny models, base classes of procedural domains, and what checks plugins.",
+        "testing/__init__.py testing/**/*.py mini.py procedural.py choice.py "
+        "checking/__init__.py checking/lookup.py checking/project.py checking/*.py",
     ),
     Chapter(
         "10. The built-in plugins",

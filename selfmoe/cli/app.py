@@ -28,6 +28,7 @@ COMMANDS = {
     "explain-score": "Show every answer of an evaluation, and why it counts as it does.",
     "generate": "Let a system of a finished run continue a prompt.",
     "list-plugins": "Show every component, who provides it, and which plugins are broken.",
+    "check-plugin": "Load a plugin in a process of its own and show all that is wrong with it.",
     "gc": "Delete what a run's present settings no longer need.",
     "completion": "Print the script that makes a shell complete selfmoe commands.",
 }

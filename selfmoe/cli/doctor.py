@@ -7,8 +7,6 @@ from dataclasses import asdict
 
 import click
 
-STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
-
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -29,17 +27,8 @@ def command(ctx: click.Context, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
     else:
-        from rich.markup import escape
-        from rich.table import Table
+        from selfmoe.cli.findings import print_findings
 
-        from selfmoe.progress import output
-
-        table = Table()
-        for column in ("check", "found", "state", "what to do"):
-            table.add_column(column, overflow="fold")
-        for row in findings:
-            state = f"[{STYLES[row.state]}]{row.state}[/]"
-            table.add_row(row.check, escape(row.found), state, escape(row.advice))
-        output().print(table)
+        print_findings(findings)
     if any(finding.state == "problem" for finding in findings):
         ctx.exit(1)

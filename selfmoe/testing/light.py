@@ -7,8 +7,7 @@ import subprocess
 import sys
 from functools import cache
 
-HEAVY = ("torch", "transformers", "peft", "datasets", "lm_eval")
-"""What an entry-point module must not import."""
+from selfmoe.hookspecs import HEAVY
 
 _BLOCKED = """
 import sys
