@@ -61,6 +61,17 @@ class RespondConfig(Section):
         0, ge=0, description="Answers drawn besides the greedy one, for curate.agreement."
     )
     temperature: float = Field(0.7, gt=0, description="Temperature of those that are drawn.")
+    documents: Path | dict[str, Path] | None = Field(
+        None, description="Folder of domain text to show passages of, or one a domain."
+    )
+    retrieved: int = Field(3, ge=1, description="Passages a prompt, at the most.")
+    passage_words: int = Field(100, ge=1, description="Longest passage, in words.")
+
+    def folder(self, domain: str) -> Path | None:
+        """Return the folder of a domain's documents, if it has one."""
+        if isinstance(self.documents, dict):
+            return self.documents.get(domain)
+        return self.documents
 
 
 class CurateConfig(Section):

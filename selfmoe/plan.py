@@ -126,7 +126,7 @@ class Plan:
 
         Data sets of the hub have no identity here: they count as what they were at first.
         """
-        files = {self._inside(path): _hash(path, path.stat().st_mtime_ns) for path in paths}
+        files = {self._inside(path): hash_of(path) for path in paths}
         return {"track": self.config.track, "files": files}
 
     def _inside(self, path: Path) -> str:
@@ -187,6 +187,15 @@ class Plan:
         task = Task(stage, label, cell, inputs, run, size, seed, self.root, outdated)
         self.tasks.append(task)
         return task
+
+
+def hash_of(path: Path) -> str:
+    """Return the sha256 of a file, in hex; it is not read again until it changes.
+
+    Raises:
+        DataError: If it cannot be read.
+    """
+    return _hash(path, path.stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=4096)  # several stages read the same files

@@ -1,7 +1,8 @@
 """The texts put to the base model and to the experts.
 
 Three places: *brainstorm* (continue a numbered list of tasks), *respond* (answer a task after
-solved ones) and the Alpaca template that experts are trained on and asked with.
+solved ones, and after passages of domain text if there are any) and the Alpaca template that
+experts are trained on and asked with.
 """
 
 from __future__ import annotations
@@ -65,15 +66,18 @@ class Prompts:
         ]
         return "\n\n".join([self.brainstorm_header, *blocks, f"{len(seeds) + 1}. Instruction:"])
 
-    def respond(self, seeds: Sequence[Seed], task: Instruction) -> str:
-        """Return the solved seeds followed by the task, up to where its response begins."""
+    def respond(
+        self, seeds: Sequence[Seed], task: Instruction, passages: Sequence[str] = ()
+    ) -> str:
+        """Return solved seeds, then passages, then the task, up to where its response begins."""
         solved = [
             f"{task_block(seed.instruction, seed.input)}\nResponse: {seed.response}"
             for seed in seeds
         ]
         asked = f"{task_block(task.instruction, task.input)}\nResponse:"
         header = [self.respond_header] if self.respond_header else []
-        return "\n\n".join([*header, *solved, asked])
+        shown = [f"Document: {passage}" for passage in passages]
+        return "\n\n".join([*header, *solved, *shown, asked])
 
 
 def parse_instruction(text: str) -> Instruction | Rejected:

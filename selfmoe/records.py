@@ -54,6 +54,21 @@ class Seed:
 
 
 @dataclass(frozen=True, slots=True)
+class PassageRef:
+    """Where a passage that stood in a prompt is from.
+
+    Attributes:
+        document: Path of the document, below the folder of documents.
+        number: Place of the passage in it, from 1.
+        hash: First 10 hex digits of the sha256 of the passage's text.
+    """
+
+    document: str
+    number: int
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
 class Example:
     """A task that the base model wrote and answered itself.
 
@@ -61,6 +76,7 @@ class Example:
         id: Unique within its domain.
         domain: The domain whose seeds it came from; the router may use it as a label.
         seeds: Ids of the seeds that stood in context when the instruction was written.
+        sources: Passages that stood in context when the response was written.
     """
 
     id: str
@@ -69,15 +85,21 @@ class Example:
     input: str
     response: str
     seeds: tuple[str, ...] = ()
+    sources: tuple[PassageRef, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Return the example as a JSON-ready dictionary."""
-        return asdict(self)
+        """Return the example as a JSON-ready dictionary; without ``sources`` if it has none."""
+        row = asdict(self)
+        if not self.sources:
+            del row["sources"]
+        return row
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Example:
         """Return the example that ``to_json`` wrote."""
-        return cls(**{**row, "seeds": tuple(row.get("seeds", ()))})
+        seeds = tuple(row.get("seeds", ()))
+        sources = tuple(PassageRef(**source) for source in row.get("sources", ()))
+        return cls(**{**row, "seeds": seeds, "sources": sources})
 
 
 @dataclass(frozen=True, slots=True)

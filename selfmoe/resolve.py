@@ -43,6 +43,8 @@ def resolve(raw: Mapping[str, Any], origin: str = "settings") -> RunConfig:
     full |= {"out": str(user.out or Path("runs") / preset)}
     if user.data_dir is not None:
         full["data_dir"] = str(user.data_dir.absolute())
+    if user.respond.documents is not None:
+        full = merge(full, {"respond": {"documents": _places(user.respond.documents)}})
     if user.domains is None:
         full["domains"] = names.defaults("domain")
     if user.specialise.trainer is None:
@@ -81,6 +83,13 @@ def _absolute(base: str) -> str:
     """Return a base as it can be found from any folder: paths that exist made absolute."""
     path = Path(base).expanduser()
     return str(path.absolute()) if path.exists() else base
+
+
+def _places(folders: Path | Mapping[str, Path]) -> Any:
+    """Return a folder, or folders by domain, as they can be found from any folder."""
+    if isinstance(folders, Path):
+        return str(folders.expanduser().absolute())
+    return {domain: str(folder.expanduser().absolute()) for domain, folder in folders.items()}
 
 
 def _single(names: Registry, kind: Kind) -> str:
@@ -185,6 +194,11 @@ def _value_problems(config: RunConfig) -> Iterator[str]:
         if name not in known:
             hint = did_you_mean(name, known) or "."
             yield f"curate.verify: there is no domain '{name}'{hint}"
+    documents = config.respond.documents
+    for name in documents if isinstance(documents, dict) else ():
+        if name not in known:
+            hint = did_you_mean(name, known) or "."
+            yield f"respond.documents: there is no domain '{name}'{hint}"
     if config.curate.agreement is not None and config.respond.samples == 0:
         yield "curate.agreement: needs several answers; set respond.samples, such as to 4."
     if config.out == Path():

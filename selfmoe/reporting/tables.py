@@ -207,7 +207,11 @@ def yield_table(results: Json) -> Table | None:
     if not any(results["data"].values()):
         return None
     table = Table(title="Self-generated data", title_justify="left")
-    for column in ("domain", "written", "instructions", "kept"):
+    columns = ["domain", "written", "instructions", "kept"]
+    rows = [counts for domains in results["data"].values() for counts in domains.values()]
+    if any("retrieved" in counts for counts in rows):
+        columns.append("kept with passages")
+    for column in columns:
         justify: JustifyMethod = "left" if column == "domain" else "right"
         table.add_column(column, justify=justify, no_wrap=True)
     table.add_column("dropped, by reason")
@@ -216,7 +220,8 @@ def yield_table(results: Json) -> Table | None:
             reasons = {**counts["dropped"]["brainstorm"], **counts["dropped"]["curate"]}
             text = ", ".join(f"{n} {why}" for why, n in sorted(reasons.items()))
             name = domain if len(results["data"]) == 1 else f"{domain} (seed {seed})"
-            numbers = [str(counts[key]) for key in ("written", "instructions", "kept")]
+            known = counts | {"kept with passages": counts.get("retrieved", {}).get("kept", "–")}
+            numbers = [str(known[column]) for column in columns[1:]]
             table.add_row(name, *numbers, Text(text or "none"))
     return table
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from selfmoe.errors import DataError
 from selfmoe.files import read_jsonl, write_jsonl
 from selfmoe.records import Seed
 
 Row = dict[str, Any]
+Piece = TypeVar("Piece")
 
 
 def batch(work: Path, index: int, make: Callable[[], Sequence[Mapping[str, Any]]]) -> list[Row]:
@@ -36,22 +37,22 @@ def pick(seeds: Sequence[Seed], n: int, seed: int) -> list[Seed]:
     return random.Random(seed).sample(seeds, min(n, len(seeds)))
 
 
-def fit_shots(
-    prompt: Callable[[Sequence[Seed]], str], shots: Sequence[Seed], tokenizer: Any, room: int
+def fit(
+    prompt: Callable[[Sequence[Piece]], str], pieces: Sequence[Piece], tokenizer: Any, room: int
 ) -> tuple[str | None, int]:
-    """Return the prompt with as many of the shots as fit, and how many those are.
+    """Return the prompt with as many of the pieces as fit, and how many those are.
 
     Args:
-        prompt: Writes the prompt with the given shots.
-        shots: Solved examples; the last ones are dropped first.
+        prompt: Writes the prompt with the given pieces.
+        pieces: What the task stands behind, such as solved examples; the last go first.
         tokenizer: Counts.
         room: Longest prompt, in tokens.
 
     Returns:
-        ``None`` for the prompt if it does not fit even without shots.
+        ``None`` for the prompt if it does not fit even without any.
     """
-    for used in range(len(shots), -1, -1):
-        text = prompt(shots[:used])
+    for used in range(len(pieces), -1, -1):
+        text = prompt(pieces[:used])
         if len(tokenizer(text).input_ids) <= room:
             return text, used
     return None, 0

@@ -11,7 +11,7 @@ from selfmoe.errors import StageError
 from selfmoe.files import write_json, write_jsonl
 from selfmoe.plan import Job, Plan
 from selfmoe.records import Instruction, Rejected, Seed
-from selfmoe.stages.batches import Row, batch, fit_shots, pick, read_seeds
+from selfmoe.stages.batches import Row, batch, fit, pick, read_seeds
 from selfmoe.text import normalise
 
 
@@ -72,7 +72,7 @@ def _write(job: Job, domain: Domain, seeds: list[Seed], index: int, size: int) -
     texts: list[str] = []
     rows: list[Row] = []
     for group in shots:
-        text, used = fit_shots(
+        text, used = fit(
             lambda few: prompts.brainstorm(few),
             group,
             base.tokenizer,

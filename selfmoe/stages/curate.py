@@ -99,7 +99,7 @@ def curate(domain: Domain, job: Job) -> None:
             else:
                 kept.append(example)
             update(number, len(rows))
-    counts = _counts(job, len(rows), kept, dropped, overlap)
+    counts = _counts(job, rows, kept, dropped, overlap)
     job.remarks.append(f"{len(kept)} kept")
     if len(kept) < config.min_examples:
         raise StageError(_too_few(domain.name, len(kept), len(rows), dropped, config.min_examples))
@@ -115,14 +115,9 @@ def read_examples(folder: Path) -> list[Example]:
 
 
 def _example(domain: Domain, row: dict[str, Any]) -> Example:
-    return Example(
-        id=row["id"],
-        domain=domain.name,
-        instruction=row["instruction"],
-        input=row["input"],
-        response=row["response"],
-        seeds=tuple(row["seeds"]),
-    )
+    fields = ("id", "instruction", "input", "response", "seeds")
+    known = {field: row[field] for field in fields} | {"sources": row.get("sources", ())}
+    return Example.from_json(known | {"domain": domain.name})
 
 
 def _agreed(domain: Domain, job: Job, row: dict[str, Any]) -> tuple[Example, str | None]:
@@ -143,15 +138,25 @@ def _agreed(domain: Domain, job: Job, row: dict[str, Any]) -> tuple[Example, str
 
 
 def _counts(
-    job: Job, asked: int, kept: Sequence[Example], dropped: Counter[str], overlap: Overlap
+    job: Job,
+    rows: Sequence[dict[str, Any]],
+    kept: Sequence[Example],
+    dropped: Counter[str],
+    overlap: Overlap,
 ) -> dict[str, Any]:
     written = read_yield(job.input("instructions"))
+    retrieved = {
+        "answers": sum(bool(row["sources"]) for row in rows if "sources" in row),
+        "kept": sum(bool(example.sources) for example in kept),
+        "no_room": sum(row.get("sources_dropped", 0) for row in rows),
+    }
     return {
         "written": written["written"],
-        "instructions": asked,
+        "instructions": len(rows),
         "kept": len(kept),
         "dropped": {"brainstorm": written["dropped"], "curate": dict(dropped)},
         "overlap_8gram": sum(example.id in overlap.touched for example in kept),
+        **({"retrieved": retrieved} if any("sources" in row for row in rows) else {}),
     }
 
 

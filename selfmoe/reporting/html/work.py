@@ -23,6 +23,7 @@ class Funnel(NamedTuple):
     steps: list[tuple[str, str, str]]
     reasons: list[tuple[str, str, str]]
     share: str
+    passages: str
 
 
 class Curve(NamedTuple):
@@ -70,7 +71,8 @@ def _funnel(name: str, counts: Json, asked: int) -> Funnel:
         for why, number in sorted(counts["dropped"][key].items(), key=lambda pair: -pair[1])
     ]
     share = percent(counts["kept"] / counts["written"], 0) if counts["written"] else "–"
-    return Funnel(name, count(asked), steps, reasons, share)
+    passages = count(counts["retrieved"]["kept"]) if "retrieved" in counts else ""
+    return Funnel(name, count(asked), steps, reasons, share, passages)
 
 
 def curves(details: Json) -> list[Curve]:
