@@ -66,19 +66,19 @@ class Ridge(Router):
         if problem := self.check(len(ctx.experts)):
             raise CompositionError(problem)
         chosen = self.options.model_dump(mode="json")
-        return gather(ctx, self.options, Composition(self.name, chosen, ()), ctx.experts)
+        return gather(ctx, self, Composition(self.name, chosen, ()), ctx.experts)
 
     def extend(self, composition: Composition, ctx: ComposeContext) -> Composition:
         """Return the composition with further experts; only their own examples are read.
 
         It has the bits of one composed of all experts at once, as long as the examples of each
-        domain come in the same order and the earlier experts come first.
+        domain come in the same order.
         """
-        from selfmoe.mixture.storage import newcomers
+        from selfmoe.mixture.extending import newcomers
         from selfmoe_router_ridge.statistics import gather
 
-        new = newcomers(composition, self.options.model_dump(mode="json"), ctx.experts)
-        return gather(ctx, self.options, composition, new)
+        new = newcomers(composition, ctx, self)
+        return gather(ctx, self, composition, new)
 
     def gate(self, composition: Composition) -> Gate:
         """Return the gate of a composition."""

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from selfmoe.components import ComposeContext
-from selfmoe.errors import CompositionError
+from selfmoe.components import ComposeContext, Router
 from selfmoe.fit import Batch, collate, encode_all, padding
 from selfmoe.mixture.gating import at_unit_mean_square
+from selfmoe.mixture.labelled import ignored, own_examples
 from selfmoe.mixture.storage import references
 from selfmoe.mixture.structure import find_decoder, text_config
 from selfmoe.records import Composition, Example, Expert
@@ -73,23 +73,21 @@ class Sums:
 
 
 def gather(
-    ctx: ComposeContext, options: Any, before: Composition, new: Mapping[str, Expert]
+    ctx: ComposeContext, router: Router, before: Composition, new: Mapping[str, Expert]
 ) -> Composition:
     """Return a composition with the sums over the new experts' examples, and its gate.
 
     Raises:
         CompositionError: If an expert has no examples with a token to learn from.
     """
-    names = {ref.name for ref in before.experts} | set(new)
-    ignored = sum(example.domain not in names for example in ctx.data)
-    by_domain = {name: [e for e in ctx.data if e.domain == name] for name in new}
-    _check_data(by_domain, ctx.data)
+    own = own_examples(router, ctx.data, new)
+    options = router.options
     width = int(text_config(ctx.base.model).hidden_size)
     blocks = len(find_decoder(ctx.base.model, ctx.base.blocks).blocks)
     device = next(ctx.base.model.parameters()).device
     exact = "cpu" if device.type == "mps" else device  # which has no float64
     sums = Sums.resume(before.tensors, (1 if options.shared else blocks, width), exact)
-    _read(ctx, options, by_domain, sums)
+    _read(ctx, options, own, sums)
     theta = sums.solve(options.ridge).cpu()
     size = float(theta.numel())
     return replace(
@@ -100,32 +98,21 @@ def gather(
             "added_parameters": size,
             "trained_parameters": size,
             "tokens": float(sums.tokens.sum()),
-            "ignored_examples": before.report.get("ignored_examples", 0.0) + float(ignored),
+            "ignored_examples": ignored(ctx.data, before, new),
         },
     )
 
 
-def _check_data(by_domain: Mapping[str, Sequence[Example]], data: Sequence[Example]) -> None:
-    missing = [name for name, examples in by_domain.items() if not examples]
-    if missing:
-        there = ", ".join(sorted({example.domain for example in data})) or "none"
-        raise CompositionError(
-            f"router 'ridge' learns each expert from the examples of the domain of its name; there "
-            f"are none for {', '.join(missing)}\n  Domains there are examples of: {there}. Name "
-            "the experts after their domains, or leave out those without data."
-        )
-
-
 @torch.no_grad()
 def _read(
-    ctx: ComposeContext, options: Any, by_domain: Mapping[str, Sequence[Example]], sums: Sums
+    ctx: ComposeContext, options: Any, own: Mapping[str, Sequence[Example]], sums: Sums
 ) -> None:
     """Let the base read the examples, domain by domain, so that no batch holds two of them."""
     size, pad = options.batch_size, padding(ctx.base.tokenizer)
     device = next(ctx.base.model.parameters()).device
     stack = find_decoder(ctx.base.model, ctx.base.blocks).stack
-    done, total = 0, sum(map(len, by_domain.values()))
-    for examples in by_domain.values():
+    done, total = 0, sum(map(len, own.values()))
+    for examples in own.values():
         sums.open()
         encoded = encode_all(examples, ctx.base, "router ridge")
         for first in range(0, len(examples), size):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from selfmoe.components import ComposeContext, Composer
 from selfmoe.errors import CompositionError, counted
 from selfmoe.mixture.adapters import adapter_hash
-from selfmoe.records import Composition
+from selfmoe.records import Composition, Expert
 
 
 def check_extends(composition: Composition, ctx: ComposeContext, composer: Composer) -> None:
@@ -39,3 +39,25 @@ def check_extends(composition: Composition, ctx: ComposeContext, composer: Compo
                 f"expert '{ref.name}' is not the one that was composed ({found} instead of "
                 f"{ref.hash}, {path}); compose anew"
             )
+
+
+def newcomers(
+    composition: Composition, ctx: ComposeContext, composer: Composer
+) -> dict[str, Expert]:
+    """Return the experts that a composition lacks, in gate order.
+
+    For composers that make for each expert what it needs apart from the others, in the same way.
+
+    Raises:
+        CompositionError: As ``check_extends``, or if the composition was made with other options.
+    """
+    check_extends(composition, ctx, composer)
+    options = composer.options.model_dump(mode="json")
+    if other := [name for name in options if options[name] != composition.options.get(name)]:
+        raise CompositionError(
+            f"the composition was made with other options ({', '.join(other)}), and what is added "
+            f"to '{composer.name}' must be made as the rest was; extend it with the same options, "
+            "or compose anew"
+        )
+    there = {ref.name for ref in composition.experts}
+    return {name: expert for name, expert in ctx.experts.items() if name not in there}

@@ -35,6 +35,7 @@ def learn(
     prepare: Callable[[Any], None] | None = None,
     kept: Mapping[str, int] | None = None,
     penalty: RoutingPenalty | None = None,
+    label: str | None = None,
 ) -> Composition:
     """Return a composition with its gate trained; nothing else changes.
 
@@ -47,6 +48,7 @@ def learn(
             to freeze some of its parameters; all are free to learn otherwise.
         kept: How many of its first rows a parameter of the gate keeps bit for bit, by its name.
         penalty: What is added to the loss for how the gate chooses.
+        label: What is fitted, for messages; default: the composer.
 
     Returns:
         ``start`` with the tensors of the trained gate and a report of first and last loss, steps
@@ -74,7 +76,7 @@ def learn(
                 options,
                 seed=ctx.seed,
                 work=ctx.work,
-                label=f"{composer.kind} {composer.name}",
+                label=label or f"{composer.kind} {composer.name}",
                 penalty=penalty,
             )
     tensors = {name: tensor.cpu().clone() for name, tensor in gate.state_dict().items()}

@@ -33,35 +33,6 @@ def references(experts: Mapping[str, Expert]) -> tuple[ExpertRef, ...]:
     )
 
 
-def newcomers(
-    composition: Composition, options: Mapping[str, Any], experts: Mapping[str, Expert]
-) -> dict[str, Expert]:
-    """Return the experts that a composition lacks, in order; for composers that add experts.
-
-    Args:
-        composition: What is to be extended.
-        options: Options of the composer that shall extend it, JSON-ready.
-        experts: All experts; those that the composition has may be left out.
-
-    Raises:
-        CompositionError: If none is new, one has changed since, or the options are others.
-    """
-    what = f"the composition of '{composition.composer}'"
-    if other := sorted(k for k in options if options[k] != composition.options.get(k)):
-        raise CompositionError(
-            f"{what} was made with other options ({', '.join(other)}), and what is added must be "
-            "made as the rest was; extend it with the same options or compose anew"
-        )
-    for ref in composition.experts:
-        if ref.name in experts:
-            _check_hash(f"{what}: expert '{ref.name}'", experts[ref.name].path, ref.hash)
-    known = {ref.name for ref in composition.experts}
-    new = {name: expert for name, expert in experts.items() if name not in known}
-    if not new:
-        raise CompositionError(f"{what} has all of these experts already: {', '.join(experts)}")
-    return new
-
-
 def save(composition: Composition, folder: Path, *, base_hash: str) -> None:
     """Write a composition to a folder; paths of experts nearby are kept relative to it.
 

@@ -7,7 +7,7 @@ import pytest
 from selfmoe.components import ComposeContext
 from selfmoe.errors import CompositionError
 from selfmoe.fit import Fit
-from selfmoe.mixture.extending import check_extends
+from selfmoe.mixture.extending import check_extends, newcomers
 from selfmoe.records import Expert
 from selfmoe.testing.models import random_adapter, tiny_base
 from selfmoe_router_random import Random
@@ -62,3 +62,10 @@ def test_another_composer_is_refused(context):
     made = Mean().compose(of(context, "math", "coding"))
     with pytest.raises(CompositionError, match=r"'random' cannot add experts to .* 'mean' made"):
         check_extends(made, context, Random())
+
+
+def test_newcomers_are_the_others_in_order(context):
+    made = Random().compose(of(context, "math"))
+    assert list(newcomers(made, context, Random())) == ["coding", "facts"]
+    with pytest.raises(CompositionError, match=r"made with other options \(k\), and what is added"):
+        newcomers(made, context, Random(Random.Config(k=2)))

@@ -133,15 +133,13 @@ def test_finds_the_domain_of_what_it_was_shown(llama):
 def test_extending_gives_the_bits_of_a_fresh_composition(context, step, shared):
     router = Ridge(Ridge.Config(shared=shared, batch_size=2))
     fresh = router.compose(context)
-    names = list(context.experts)
-    few = {name: context.experts[name] for name in names[:step]}
-    made = router.compose(
-        context._replace(experts=few, data=[e for e in context.data if e.domain in few])
-    )
-    for name in names[step:]:
-        new = [e for e in context.data if e.domain == name]
-        joins = context._replace(experts={name: context.experts[name]}, data=new)
-        made = router.extend(made, joins)
+    made = None
+    for last in range(step, 4):  # the data of the others is not there any more
+        known = dict(list(context.experts.items())[:last])
+        old = [ref.name for ref in made.experts] if made else []
+        new = [e for e in context.data if e.domain in known and e.domain not in old]
+        ctx = context._replace(experts=known, data=new)
+        made = router.extend(made, ctx) if made else router.compose(ctx)
     assert_same(made, fresh)
 
 
@@ -167,14 +165,14 @@ def test_extending_with_other_options(llama):
 
 
 def test_extending_by_nothing(llama):
-    with pytest.raises(CompositionError, match="has all of these experts already: 0, mlp, math-v2"):
+    with pytest.raises(CompositionError, match="has its 3 experts"):
         Ridge().extend(compose(llama), llama)
 
 
 def test_extending_when_an_expert_has_changed(llama):
     made = compose(llama._replace(experts={"0": llama.experts["0"]}))
     changed = {**llama.experts, "0": Expert("0", llama.experts["mlp"].path)}
-    with pytest.raises(CompositionError, match="expert '0' has changed"):
+    with pytest.raises(CompositionError, match="expert '0' is not the one"):
         Ridge().extend(made, llama._replace(experts=changed))
 
 

@@ -1,0 +1,78 @@
+"""The gates of ``phatgoose``: of one expert while it learns, of all experts in use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import layer_norm, linear
+
+from selfmoe.components import Site, TokenInfo
+from selfmoe.mixture.gating import keep_largest
+
+Reads = Literal["hidden", "base_final_hidden", "embedding", "nothing"]
+Sites = Literal["token", "block", "linear"]
+
+
+def tensor_name(layer: str | None) -> str:
+    """Return what a layer's vectors are called: parameters cannot have dots in their names."""
+    return "gate_" + str(layer).replace(".", "/")
+
+
+class SigmoidGate(nn.Module):
+    """How much one expert shall act on a token in a layer: ``sigmoid(v x)``.
+
+    Args:
+        tensors: v by ``tensor_name``, each of shape ``(width,)``.
+    """
+
+    site: Sites = "linear"
+    reads: Reads = "hidden"
+    causal = True
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        for name, tensor in tensors.items():
+            self.register_parameter(name, nn.Parameter(tensor.detach().clone()))
+
+    def forward(self, x: Tensor, where: Site, info: TokenInfo) -> Tensor:
+        """Return the weight, float32, shape ``(batch, time, 1)``."""
+        vector: Tensor = getattr(self, tensor_name(where.linear))
+        return torch.sigmoid(linear(x.float(), vector.float()[None]))
+
+
+class ComparingGate(nn.Module):
+    """Softmax over the k experts with the largest ``v̂ x̂ / sqrt(width)``, 0 for the others.
+
+    Args:
+        tensors: The v of all experts by ``tensor_name``, each of shape ``(n_experts, width)``; zero
+            for an expert that does not change the layer and is left out there.
+        k: Experts a token uses.
+        renormalise: Let their weights sum to 1; otherwise the softmax is over all experts.
+    """
+
+    site: Sites = "linear"
+    reads: Reads = "hidden"
+    causal = True
+
+    def __init__(self, tensors: Mapping[str, Tensor], k: int, *, renormalise: bool) -> None:
+        super().__init__()
+        self.k, self.renormalise = k, renormalise
+        for name, vectors in tensors.items():
+            self.register_buffer(name, standardise(vectors))
+            absent = (vectors == 0).all(-1)
+            self.register_buffer(f"{name}/absent", absent, persistent=False)
+
+    def forward(self, x: Tensor, where: Site, info: TokenInfo) -> Tensor:
+        """Return the weights α, float32, shape ``(batch, time, n_experts)``."""
+        name = tensor_name(where.linear)
+        logits = linear(standardise(x), getattr(self, name)) / x.shape[-1] ** 0.5
+        logits = logits.masked_fill(getattr(self, f"{name}/absent"), -torch.inf)
+        return keep_largest(torch.softmax(logits, dim=-1), self.k, self.renormalise)
+
+
+def standardise(x: Tensor) -> Tensor:
+    """Return x in float32 at mean 0 and variance 1 over its last dimension."""
+    return layer_norm(x.float(), x.shape[-1:])
