@@ -105,11 +105,13 @@ class Composer(Component):
     Attributes:
         kind: ``router`` or ``merge``; only names the table column and the option.
         needs: What it cannot do without.
+        bounded: Whether the weights that a token gives to the experts sum to 1 at the most.
         label: The system's name in a run that does not list its compositions.
     """
 
     kind: ClassVar[Literal["router", "merge"]]
     needs: ClassVar[frozenset[Need]] = frozenset()
+    bounded: ClassVar[bool] = True
     label: ClassVar[str] = ""
 
     def check(self, n_experts: int) -> str | None:

@@ -57,8 +57,13 @@ def merge_deltas(
         low = truncate(delta, rank)
         tensors[f"{site}/a"], tensors[f"{site}/b"] = low.a, low.b
         energy, discarded = energy + low.energy, discarded + low.discarded
-    report = {"discarded_energy": discarded / energy if energy else 0.0}
-    return tensors, report | {"stored_parameters": float(sum(t.numel() for t in tensors.values()))}
+    report = {
+        "discarded_energy": discarded / energy if energy else 0.0,
+        "stored_parameters": float(sum(tensor.numel() for tensor in tensors.values())),
+        "added_parameters": 0.0,  # deltas take the place of weights
+        "trained_parameters": 0.0,
+    }
+    return tensors, report
 
 
 def _merged(

@@ -27,10 +27,9 @@ _HOMES = {
 }
 """Public name -> the module here that has it."""
 
-# so that a check that fails shows what it compared
-pytest.register_assert_rewrite(
-    "selfmoe.testing.compare", *sorted({f"selfmoe.testing.{home}" for home in _HOMES.values()})
-)
+for _module in ("compare", "gates", *_HOMES.values()):
+    # so that a check that fails shows what it compared
+    pytest.register_assert_rewrite(f"selfmoe.testing.{_module}")
 
 if TYPE_CHECKING:
     from selfmoe.testing.bases import BaseContract

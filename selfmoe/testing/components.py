@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import pytest
 import yaml
 from pydantic import ValidationError
 
-from selfmoe.components import Component, ComponentConfig
+from selfmoe.components import Component, ComponentConfig, FitConfig
 from selfmoe.registry import NAME
 from selfmoe.settings import validate
 from selfmoe.testing.light import assert_light
+
+C = TypeVar("C", bound=Component)
+
+
+def briefly(component: C) -> C:
+    """Return the component, set to two steps if it is one that is fitted in steps."""
+    if not isinstance(component.options, FitConfig):
+        return component
+    short = {"batch_size": 3, "micro_batch_size": None, "max_steps": 2}
+    return type(component)(component.options.model_copy(update=short))
 
 
 class ComponentContract:

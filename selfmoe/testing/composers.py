@@ -10,25 +10,25 @@ Everything runs on a tiny random Llama with two random experts of different rank
 
 from __future__ import annotations
 
-import itertools
+import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from selfmoe.components import Component, ComposeContext, Composer
+from selfmoe.errors import NotSupportedError, SelfmoeError
 from selfmoe.fit import Fit
-from selfmoe.mixture import Mixture, attach, load, save
+from selfmoe.mixture import load, save
 from selfmoe.records import Composition, Example, Expert, LoadedBase
-from selfmoe.testing.compare import assert_close, assert_same, fingerprint, logits, tokens
-from selfmoe.testing.components import ComponentContract
+from selfmoe.testing.compare import assert_close, assert_same, contents, fingerprint, logits, tokens
+from selfmoe.testing.components import ComponentContract, briefly
 from selfmoe.testing.fakes import ToyTrainer
+from selfmoe.testing.gates import GateChecks, at_work
 from selfmoe.testing.models import tiny_base, tiny_examples, tiny_experts
 
 
-class ComposerContract(ComponentContract):
+class ComposerContract(GateChecks, ComponentContract):
     """Checks of a router or merge.
 
     Attributes:
@@ -48,6 +48,11 @@ class ComposerContract(ComponentContract):
         return composer
 
     @pytest.fixture
+    def learner(self, composer: Composer) -> Composer:
+        """Return the composer, set to two steps if it is fitted in steps."""
+        return briefly(composer)
+
+    @pytest.fixture
     def base(self) -> LoadedBase:
         """Return the base to compose on."""
         return tiny_base()
@@ -55,7 +60,7 @@ class ComposerContract(ComponentContract):
     @pytest.fixture
     def experts(self, base: LoadedBase, tmp_path: Path) -> dict[str, Expert]:
         """Return the experts to compose: same layers, ranks 2, 3 and so on."""
-        return tiny_experts(base.model, tmp_path, self.domains)
+        return tiny_experts(base.model, tmp_path / "experts", self.domains)
 
     @pytest.fixture
     def data(self) -> list[Example]:
@@ -70,9 +75,9 @@ class ComposerContract(ComponentContract):
         return ComposeContext(base, experts, data, ToyTrainer(), Fit(), 0, tmp_path / "work")
 
     @pytest.fixture
-    def composition(self, composer: Composer, context: ComposeContext) -> Composition:
+    def composition(self, learner: Composer, context: ComposeContext) -> Composition:
         """Return what the composer makes."""
-        return composer.compose(context)
+        return learner.compose(context)
 
     # --- what it makes --------------------------------------------------------------------------
 
@@ -82,18 +87,17 @@ class ComposerContract(ComponentContract):
         assert tuple(ref.name for ref in composition.experts) == self.domains
 
     def test_same_seed_gives_the_same_bits(
-        self, composer: Composer, composition: Composition, context: ComposeContext, tmp_path: Path
+        self, learner: Composer, composition: Composition, context: ComposeContext, tmp_path: Path
     ) -> None:
         """Composing twice gives equal bits."""
-        again = composer.compose(context._replace(work=tmp_path / "again"))
-        assert_same(composition, again)
+        assert_same(composition, learner.compose(context._replace(work=tmp_path / "again")))
 
     def test_base_and_experts_stay_as_they_are(
-        self, composer: Composer, context: ComposeContext
+        self, learner: Composer, context: ComposeContext
     ) -> None:
         """Composing changes neither the base nor a file of an expert."""
         before, files = fingerprint(context.base.model), _files(context)
-        composer.compose(context)
+        learner.compose(context)
         assert fingerprint(context.base.model) == before
         assert _files(context) == files
 
@@ -105,87 +109,81 @@ class ComposerContract(ComponentContract):
         loaded = load(tmp_path / "saved", base_hash=context.base.hash, experts=context.experts)
         assert_same(composition, loaded)
 
-    # --- what it does on a model ----------------------------------------------------------------
+    def test_report_counts_parameters(self, composition: Composition) -> None:
+        """The report holds finite numbers, those of added and of trained parameters among them."""
+        report = dict(composition.report)
+        assert all(isinstance(number, float) for number in report.values())
+        json.dumps(report, allow_nan=False)
+        assert report["added_parameters"] >= 0
+        assert report["trained_parameters"] >= 0
 
-    def test_changes_the_base_and_gives_it_back(
-        self, composer: Composer, composition: Composition, context: ComposeContext
+    def test_tells_whether_it_needs_data(self, learner: Composer, context: ComposeContext) -> None:
+        """Without examples it composes, or refuses with a clear error if it declares the need."""
+        if "data" not in learner.needs:
+            learner.compose(context._replace(data=()))
+            return
+        with pytest.raises(SelfmoeError):
+            learner.compose(context._replace(data=()))
+
+    def test_one_expert_composes(self, learner: Composer, context: ComposeContext) -> None:
+        """A single expert is enough, unless ``check`` says why not; then composing says so, too."""
+        name = self.domains[0]
+        one = {name: context.experts[name]}
+        alone = context._replace(
+            experts=one, data=[example for example in context.data if example.domain == name]
+        )
+        if learner.check(1):
+            with pytest.raises(SelfmoeError):
+                learner.compose(alone)
+            return
+        with at_work(learner, learner.compose(alone), alone):
+            assert torch.isfinite(logits(context.base.model, tokens())).all()
+
+    def test_equal_experts_compose(self, learner: Composer, context: ComposeContext) -> None:
+        """Experts that are all the same give finite logits: no division by their difference."""
+        first = context.experts[self.domains[0]].path
+        same = context._replace(experts={name: Expert(name, first) for name in self.domains})
+        with at_work(learner, learner.compose(same), same):
+            assert torch.isfinite(logits(context.base.model, tokens())).all()
+
+    def test_order_of_merged_experts_does_not_matter(
+        self, learner: Composer, composition: Composition, context: ComposeContext
     ) -> None:
-        """Attaching changes the logits, detaching restores every bit."""
-        model, ids = context.base.model, tokens()
-        before = fingerprint(model)
-        plain = logits(model, ids)
-        with _attached(composer, composition, context):
-            changed = logits(model, ids)
-        assert torch.isfinite(changed).all()
-        assert not torch.equal(changed, plain)
-        assert torch.equal(logits(model, ids), plain)
-        assert fingerprint(model) == before
+        """A static composition is the same, but for rounding, whatever the order of its experts."""
+        if learner.gate(composition) is not None:
+            pytest.skip("a router's start depends on the order of the experts")
+        turned = context._replace(experts=dict(reversed(list(context.experts.items()))))
+        with at_work(learner, composition, context):
+            one = logits(context.base.model, tokens())
+        with at_work(learner, learner.compose(turned), turned):
+            assert_close(logits(context.base.model, tokens()), one)
 
-    def test_gate_weights_are_weights(
-        self, composer: Composer, composition: Composition, context: ComposeContext
+    def test_extends_or_says_that_it_cannot(
+        self, learner: Composer, context: ComposeContext, tmp_path: Path
     ) -> None:
-        """A gate returns finite weights ≥ 0, one an expert and token."""
-        with _attached(composer, composition, context) as mixture:
-            _need_gate(mixture)
-            seen: list[Tensor] = []
-            handle = mixture.gate.register_forward_hook(lambda m, x, alpha: seen.append(alpha))
-            ids = tokens()
-            with _labelled(mixture, self.domains, ids):
-                logits(context.base.model, ids)
-            handle.remove()
-        assert seen
-        for alpha in seen:
-            assert alpha.shape == (*ids.shape, len(mixture.experts))
-            assert alpha.dtype == torch.float32
-            assert torch.isfinite(alpha).all()
-            assert (alpha >= 0).all()
-
-    def test_causal_gates_do_not_look_ahead(
-        self, composer: Composer, composition: Composition, context: ComposeContext
-    ) -> None:
-        """A prefix, whole or cached, is routed as within the whole."""
-        model, ids = context.base.model, tokens()
-        with _attached(composer, composition, context) as mixture:
-            _need_gate(mixture)
-            if not mixture.gate.causal:
-                pytest.skip("the gate declares that it is not causal")
-            with _labelled(mixture, self.domains, ids):
-                whole = logits(model, ids)
-                prefix = logits(model, ids[:, :7])
-                cached = _cached_logits(model, ids, 7)
-        assert_close(prefix, whole[:, :7])
-        assert_close(cached, whole)
+        """Extended, it names all experts; old rows keep their bits, or all are as composed anew."""
+        *old, new = self.domains
+        less = context._replace(
+            experts={name: context.experts[name] for name in old},
+            data=[example for example in context.data if example.domain != new],
+        )
+        if learner.check(len(old)):
+            pytest.skip(f"it does not compose {len(old)}: {learner.check(len(old))}")
+        before = learner.compose(less)
+        try:
+            after = learner.extend(before, context._replace(work=tmp_path / "extend"))
+        except NotSupportedError as refusal:
+            pytest.skip(str(refusal))
+        assert tuple(ref.name for ref in after.experts) == self.domains
+        if not _keeps_rows(before, after):
+            assert_same(after, learner.compose(context._replace(work=tmp_path / "anew")))
 
 
-def _attached(composer: Composer, composition: Composition, ctx: ComposeContext) -> Mixture:
-    return attach(ctx.base.model, composer, composition, ctx.experts)
+def _keeps_rows(before: Composition, after: Composition) -> bool:
+    """Return whether every tensor begins with the rows that it had before."""
+    pairs = [(tensor, after.tensors.get(name)) for name, tensor in before.tensors.items()]
+    return all(new is not None and torch.equal(new[: len(old)], old) for old, new in pairs)
 
 
-def _labelled(mixture: Mixture, domains: tuple[str, ...], ids: Tensor) -> Any:
-    prompt = torch.zeros_like(ids, dtype=torch.bool)
-    prompt[:, :5] = True
-    rows = [domains[i % len(domains)] for i in range(len(ids))]
-    return mixture.annotate(prompt_mask=prompt, domain=rows)
-
-
-def _need_gate(mixture: Mixture) -> None:
-    if mixture.gate is None:
-        pytest.skip("a static composition has no gate")
-
-
-def _cached_logits(model: Any, ids: Tensor, prefix: int) -> Tensor:
-    """Return the logits of reading a prefix at once and the rest token by token."""
-    cuts = [0, *range(prefix, ids.shape[1] + 1)]
-    cache, logits = None, []
-    with torch.no_grad():
-        for start, end in itertools.pairwise(cuts):
-            mask = torch.ones_like(ids[:, :end])
-            out = model(ids[:, start:end], mask, past_key_values=cache, use_cache=True)
-            cache = out.past_key_values
-            logits.append(out.logits)
-    return torch.cat(logits, dim=1)
-
-
-def _files(ctx: ComposeContext) -> dict[str, bytes]:
-    paths = [p for e in ctx.experts.values() for p in sorted(e.path.rglob("*")) if p.is_file()]
-    return {str(path): path.read_bytes() for path in paths}
+def _files(ctx: ComposeContext) -> dict[str, dict[str, bytes]]:
+    return {name: contents(expert.path) for name, expert in ctx.experts.items()}

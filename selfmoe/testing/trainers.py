@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 
-from selfmoe.components import Component, FitConfig, TrainContext, Trainer
+from selfmoe.components import Component, TrainContext, Trainer
 from selfmoe.errors import SelfmoeError
 from selfmoe.fit import Fit
 from selfmoe.mixture import attach
@@ -37,7 +37,7 @@ from selfmoe.testing.compare import (
     tokens,
     with_deltas,
 )
-from selfmoe.testing.components import ComponentContract
+from selfmoe.testing.components import ComponentContract, briefly
 from selfmoe.testing.models import random_adapter, tiny_base, tiny_examples
 
 
@@ -64,10 +64,7 @@ class TrainerContract(ComponentContract):
     @pytest.fixture
     def learner(self, trainer: Trainer) -> Trainer:
         """Return the trainer, set to two steps if it is fitted in steps."""
-        if not isinstance(trainer.options, FitConfig):
-            return trainer
-        short = {"batch_size": 3, "micro_batch_size": None, "max_steps": 2}
-        return type(trainer)(trainer.options.model_copy(update=short))
+        return briefly(trainer)
 
     @pytest.fixture
     def base(self) -> LoadedBase:
