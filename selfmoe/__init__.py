@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from selfmoe.api import load, run
     from selfmoe.config import RunConfig
     from selfmoe.errors import SelfmoeError
+    from selfmoe.growth import add_expert, remove_expert
     from selfmoe.hookspecs import hookimpl
     from selfmoe.mixture import compose
     from selfmoe.sandbox import run as run_sandboxed
@@ -17,9 +18,11 @@ __version__ = "0.1.0"
 __all__ = [
     "RunConfig",
     "SelfmoeError",
+    "add_expert",
     "compose",
     "hookimpl",
     "load",
+    "remove_expert",
     "run",
     "run_sandboxed",
 ]
@@ -27,9 +30,11 @@ __all__ = [
 _LAZY = {
     "RunConfig": ("selfmoe.config", "RunConfig"),
     "SelfmoeError": ("selfmoe.errors", "SelfmoeError"),
+    "add_expert": ("selfmoe.growth", "add_expert"),
     "compose": ("selfmoe.mixture", "compose"),
     "hookimpl": ("selfmoe.hookspecs", "hookimpl"),
     "load": ("selfmoe.api", "load"),
+    "remove_expert": ("selfmoe.growth", "remove_expert"),
     "run": ("selfmoe.api", "run"),
     "run_sandboxed": ("selfmoe.sandbox", "run"),
 }

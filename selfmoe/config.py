@@ -111,6 +111,13 @@ class ComposeConfig(Section):
     router: str | None = Field(None, description="Router plugin.")
     merge: str | None = Field(None, description="Merge plugin.")
     options: dict[str, Any] = Field(default_factory=dict, description="The composer's options.")
+    experts: list[str] | None = Field(
+        None, min_length=1, description="Experts it is made of, in gate order; default: all."
+    )
+    extend: list[str] = Field(
+        default_factory=list,
+        description="Of the last experts, those that join what the others made, left as it is.",
+    )
 
     @property
     def component(self) -> tuple[Kind, str]:
@@ -152,6 +159,13 @@ class ReportConfig(Section):
     confidence: float = Field(0.95, gt=0, lt=1, description="Level of the intervals.")
 
 
+class DefineConfig(Section):
+    """A domain of a run's own: a domain plugin under another name, with options."""
+
+    domain: str = Field(description="Domain plugin, such as one that reads seeds from a file.")
+    options: dict[str, Any] = Field(default_factory=dict, description="The plugin's options.")
+
+
 class RunConfig(Section):
     """Everything that decides what a run does."""
 
@@ -159,6 +173,14 @@ class RunConfig(Section):
         None, description="Base plugin, folder or hub id; default: the shipped."
     )
     domains: list[str] | None = Field(None, description="Domains; default: all default ones.")
+    define: dict[str, DefineConfig] = Field(
+        default_factory=dict, description="Domain of this run alone -> the plugin it is made of."
+    )
+    adapters: dict[str, Path] = Field(
+        default_factory=dict,
+        strict=False,
+        description="Expert -> PEFT LoRA folder to take as it is; of a domain, or of none.",
+    )
     track: Track = Field("mini", description="mini (shipped, procedural) or benchmark (real).")
     data_dir: Path | None = Field(
         None, strict=False, description="Upstream benchmark files; default: the hub."
@@ -197,11 +219,17 @@ class RunConfig(Section):
         return [self.seed] if isinstance(self.seed, int) else list(self.seed)
 
     @property
+    def experts(self) -> list[str]:
+        """Return the names of all experts: those of the domains, then those from outside."""
+        return list(dict.fromkeys([*(self.domains or []), *self.adapters]))
+
+    @property
     def source(self) -> Source:
         """Return where seeds and benchmark items come from."""
         return Source(self.track, self.data_dir, self.evaluate.split)
 
     @property
     def registry(self) -> Registry:
-        """Return the registry this run's names are looked up in."""
-        return registry(self.plugin_dir)
+        """Return the registry this run's names are looked up in, with the domains it defines."""
+        defined = {name: (entry.domain, entry.options) for name, entry in self.define.items()}
+        return registry(self.plugin_dir).with_domains(defined)

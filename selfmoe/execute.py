@@ -57,10 +57,15 @@ class Outcome:
         raise type(first)("\n".join(lines))
 
 
-def execute(plans: Sequence[Plan], display: Display) -> Outcome:
+def execute(plans: Sequence[Plan], display: Display, *, recorded: bool = True) -> Outcome:
     """Fill all cells of the plans that are not done, and write the manifest of those that are.
 
     A task that fails does not keep those from being done that do not depend on it.
+
+    Args:
+        plans: One a root seed.
+        display: Where progress is shown.
+        recorded: Whether the plans become the run's own: its settings, its plan, its manifest.
 
     Raises:
         SelfmoeError: If another process is writing, or input data is missing or malformed.
@@ -69,15 +74,17 @@ def execute(plans: Sequence[Plan], display: Display) -> Outcome:
     outcome = Outcome()
     total = sum(len(plan.tasks) for plan in plans)
     with first.directory.writing():
-        _write_config(first)
-        first.directory.write_plan([row for plan in plans for row in _rows(plan)])
+        if recorded:
+            _write_config(first)
+            first.directory.write_plan([row for plan in plans for row in _rows(plan)])
         session = Session(first.config, first.base, display)
         number = 0
         for plan in plans:
             for task in plan.tasks:
                 number += 1
                 _one(task, session, outcome, f"[{number}/{total}]")
-        first.directory.write_manifest(manifest_of(plans, outcome))
+        if recorded:
+            first.directory.write_manifest(manifest_of(plans, outcome))
     return outcome
 
 

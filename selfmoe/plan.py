@@ -148,10 +148,11 @@ class Plan:
         size: str = "",
         version: int = 1,
         cell_label: str | None = None,
+        name: str | None = None,
         seeded: bool = True,
         outdated: Callable[[Path], str | None] | None = None,
     ) -> Task:
-        """Add a task; everything given here but ``size`` and ``run`` decides its key.
+        """Add a task; everything given here but ``size``, ``name`` and ``run`` decides its key.
 
         Args:
             stage: Name of the stage.
@@ -165,6 +166,7 @@ class Plan:
             size: What it amounts to, in words.
             version: To be raised when the stage's code changes what comes out.
             cell_label: First part of the cell's folder name; default: ``label``.
+            name: What the task is called in plan and manifest; default: ``label``.
             seeded: Whether the root seed matters by itself, not only through the inputs.
             outdated: Says why a finished cell should be made again after all.
         """
@@ -184,7 +186,7 @@ class Plan:
             facts["base"] = [self.base.hash, self.base.dtype, self.config.blocks]
         cell = self.directory.cell(folder, cell_label or label, key_of(facts))
         seed = derive(self.root, stage, label)
-        task = Task(stage, label, cell, inputs, run, size, seed, self.root, outdated)
+        task = Task(stage, name or label, cell, inputs, run, size, seed, self.root, outdated)
         self.tasks.append(task)
         return task
 

@@ -7,6 +7,7 @@ takes the others down.
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import io
 import sys
@@ -67,11 +68,12 @@ class Plugin:
 
 @dataclass(frozen=True)
 class Entry:
-    """A component class and the plugin that brought it."""
+    """A component class, the plugin that brought it, and options it has by its name alone."""
 
     kind: Kind
     cls: type[Component]
     plugin: Plugin
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Registry:
@@ -128,14 +130,15 @@ class Registry:
         """
         from selfmoe.settings import problems, validate
 
-        cls = self.get(kind, name)
+        entry = self.entry(kind, name)
+        cls: Any = entry.cls
         try:
-            return cls(validate(cls.Config, options or {}))
+            return cls(validate(cls.Config, {**entry.options, **(options or {})}))
         except ValidationError as error:
             lines = problems(error, cls.Config)
             raise ConfigError(f"options of {kind} '{name}':\n  " + "\n  ".join(lines)) from None
 
-    def identity(self, kind: Kind, name: str) -> dict[str, str]:
+    def identity(self, kind: Kind, name: str) -> dict[str, Any]:
         """Return distribution, version and code hash of a component; part of every cell key."""
         entry = self.entry(kind, name)
         return {
@@ -144,7 +147,29 @@ class Registry:
             "distribution": entry.plugin.distribution,
             "version": entry.plugin.version,
             "code": code_hash(entry.cls.__module__),
+            **({"options": dict(entry.options)} if entry.options else {}),
         }
+
+    def with_domains(self, defined: Mapping[str, tuple[str, Mapping[str, Any]]]) -> Registry:
+        """Return a registry that knows some domains more.
+
+        Args:
+            defined: Name -> the domain plugin it is made of, and options for it. A name that is
+                taken and a plugin that is unknown are passed over.
+        """
+        if not defined:
+            return self
+        wider = copy.copy(self)
+        wider._entries = dict(self._entries)
+        for name, (parent, options) in defined.items():
+            entry = self._entries.get(("domain", parent))
+            if entry is not None and ("domain", name) not in self._entries:
+                facts = {"name": name, "__module__": entry.cls.__module__, "default": False}
+                cls = type(
+                    entry.cls.__name__, (entry.cls,), {"__doc__": entry.cls.__doc__, **facts}
+                )
+                wider._entries["domain", name] = Entry("domain", cls, entry.plugin, dict(options))
+        return wider
 
     # --- loading --------------------------------------------------------------------------------
 

@@ -15,8 +15,10 @@ from pydantic import ValidationError
 from selfmoe.components import Base
 from selfmoe.config import PRESETS, ComposeConfig, RunConfig
 from selfmoe.errors import ConfigError, UnknownNameError, did_you_mean
-from selfmoe.registry import LOCAL, NAME, Kind, Registry
+from selfmoe.registry import LOCAL, NAME, Kind, Registry, registry
 from selfmoe.settings import merge, problems, validate, without, without_empty
+
+NAMING = "use up to 64 lower-case letters, digits, - and _"
 
 
 def resolve(raw: Mapping[str, Any], origin: str = "settings") -> RunConfig:
@@ -45,6 +47,8 @@ def resolve(raw: Mapping[str, Any], origin: str = "settings") -> RunConfig:
         full["data_dir"] = str(user.data_dir.absolute())
     if user.respond.documents is not None:
         full = merge(full, {"respond": {"documents": _places(user.respond.documents)}})
+    if user.adapters:
+        full["adapters"] = {k: str(path.absolute()) for k, path in user.adapters.items()}
     if user.domains is None:
         full["domains"] = names.defaults("domain")
     if user.specialise.trainer is None:
@@ -52,6 +56,8 @@ def resolve(raw: Mapping[str, Any], origin: str = "settings") -> RunConfig:
     offered = recommended.get("compose") or _default_compositions(names)
     full["compose"] = _compositions(asked.get("compose"), offered)
     filler = _Filler(names, preset, advice.get("options", {}), found)
+    for name, entry in (full.get("define") or {}).items():
+        filler.fill("domain", entry.get("domain"), entry, f"define.{name}")
     filler.fill("trainer", full["specialise"]["trainer"], full["specialise"], "specialise")
     for label, entry in full["compose"].items():
         kind: Kind = "router" if entry.get("router") else "merge"
@@ -166,7 +172,12 @@ class _Filler:
 
 def _cross_problems(config: RunConfig) -> list[str]:
     """Return what is wrong with names and combinations that single values cannot show."""
-    return [*_domain_problems(config), *_value_problems(config), *_composition_problems(config)]
+    return [
+        *_domain_problems(config),
+        *_own_problems(config),
+        *_value_problems(config),
+        *_composition_problems(config),
+    ]
 
 
 def _domain_problems(config: RunConfig) -> Iterator[str]:
@@ -184,6 +195,21 @@ def _domain_problems(config: RunConfig) -> Iterator[str]:
         yield "domains: give at least one."
     for domain in sorted({name for name in config.domains or [] if _count(config, name) > 1}):
         yield f"domains: '{domain}' is named twice."
+
+
+def _own_problems(config: RunConfig) -> Iterator[str]:
+    """Yield what is wrong with the names of domains and experts of the run's own."""
+    plugins = registry(config.plugin_dir)
+    for what, names in (("define", config.define), ("adapters", config.adapters)):
+        for name in names:
+            if not _path_safe(name):
+                yield f"{what}.{name[:80]}: not a possible name; {NAMING}."
+    for name in config.define:
+        if name in plugins.names("domain"):
+            plugin = plugins.entry("domain", name).plugin
+            yield f"define.{name}: {plugin} has a domain '{name}' already; choose another name."
+        elif name not in (config.domains or []):
+            yield f"define.{name}: not among domains; add it there, or leave it out."
 
 
 def _value_problems(config: RunConfig) -> Iterator[str]:
@@ -215,9 +241,27 @@ def _composition_problems(config: RunConfig) -> Iterator[str]:
             yield f"compose.{label}: {_no_composer(label, entry, config)}"
         if label == "base" or label.startswith(("base-", "expert-")) or not _path_safe(label):
             yield (
-                f"compose.{label[:80]}: not a possible label; use up to 64 lower-case letters, "
-                "digits, - and _, not 'base', 'base-…' or 'expert-…'."
+                f"compose.{label[:80]}: not a possible label; {NAMING}, not 'base', 'base-…' or "
+                "'expert-…'."
             )
+        yield from (f"compose.{label}.{problem}" for problem in _expert_problems(entry, config))
+
+
+def _expert_problems(entry: ComposeConfig, config: RunConfig) -> Iterator[str]:
+    """Yield what is wrong with the experts that a composition names."""
+    chosen = config.experts if entry.experts is None else entry.experts
+    for key, names, known in (
+        ("experts", entry.experts or [], config.experts),
+        ("extend", entry.extend, chosen),
+    ):
+        for name in dict.fromkeys(names):
+            if names.count(name) > 1:
+                yield f"{key}: '{name}' is named twice."
+            if name not in known:
+                hint = did_you_mean(name, known) or "."
+                yield f"{key}: there is no expert '{name}'{hint} Experts: {', '.join(known)}."
+    if chosen and chosen[0] in entry.extend:
+        yield f"extend: '{chosen[0]}' is the first expert; there is nothing yet that it could join."
 
 
 def _no_composer(label: str, entry: ComposeConfig, config: RunConfig) -> str:

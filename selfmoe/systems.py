@@ -42,9 +42,9 @@ def systems_of(plan: Plan) -> Iterator[tuple[System, Task | None]]:
         yield System(f"{BASE}-{shots}shot", "base", shots), None
     for name, task in plan.of("specialise").items():
         yield System(f"{EXPERT}{name}", "expert"), task
-    for label, task in plan.of("compose").items():
-        entry = (plan.config.compose or {})[label]
-        yield System(label, "router" if entry.router else "merge"), task
+    made = plan.of("compose")
+    for label, entry in (plan.config.compose or {}).items():
+        yield System(label, "router" if entry.router else "merge"), made[label]
 
 
 @contextlib.contextmanager

@@ -27,6 +27,8 @@ COMMANDS = {
     "report": "Build the report of a run again: the page, its numbers, its figures.",
     "explain-score": "Show every answer of an evaluation, and why it counts as it does.",
     "generate": "Let a system of a finished run continue a prompt.",
+    "add-expert": "Add an expert to a finished run, and show what that changes.",
+    "remove-expert": "Take an expert out of a run.",
     "list-plugins": "Show every component, who provides it, and which plugins are broken.",
     "check-plugin": "Load a plugin in a process of its own and show all that is wrong with it.",
     "gc": "Delete what a run's present settings no longer need.",

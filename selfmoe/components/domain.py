@@ -34,6 +34,9 @@ class Domain(Component):
         checked_by_running: Tracks whose seeds are programs that are run before they are used. Seeds
             drawn where there is no sandbox are not those drawn where there is one.
         verifies_by_running: Whether ``verify`` runs answers, so that there must be a sandbox.
+        may_have_fewer_seeds: Whether ``seeds`` may return fewer than it is asked for.
+        from_files: Whether it is there for fields without a plugin, which a run defines: its
+            options are then ``seeds``, ``description`` and ``benchmark``.
         description: A few words for prompts, such as ``"grade-school mathematics"``.
     """
 
@@ -42,6 +45,8 @@ class Domain(Component):
     templated: ClassVar[frozenset[str]] = frozenset({"mini"})
     checked_by_running: ClassVar[frozenset[str]] = frozenset()
     verifies_by_running: ClassVar[bool] = False
+    may_have_fewer_seeds: ClassVar[bool] = False
+    from_files: ClassVar[bool] = False
     description: ClassVar[str] = ""
 
     def prompts(self, source: Source) -> Prompts:

@@ -23,19 +23,20 @@ class Cells:
 
     Args:
         root: The run's folder.
+        manifest: What to look at instead of what the run last did.
 
     Attributes:
-        root: The same.
-        manifest: Its manifest.
+        root: The run's folder.
+        manifest: The manifest.
         seeds: Its root seeds, as the manifest writes them.
 
     Raises:
         RunError: If the folder holds no run.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, manifest: Json | None = None) -> None:
         self.root = root
-        self.manifest = RunDirectory(root).manifest()
+        self.manifest = RunDirectory(root).manifest() if manifest is None else manifest
         self.seeds: list[str] = list(self.manifest["cells"])
 
     @property

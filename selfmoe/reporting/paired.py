@@ -49,6 +49,46 @@ def compare(cells: Cells, level: float) -> Json | None:
     }
 
 
+def changes(before: Cells, after: Cells, system: str, level: float) -> Json:
+    """Return what became of one system between two states of a run, measured item by item.
+
+    Returns:
+        ``{benchmark: {"score": ..., "lenient": ...}}`` for every target benchmark that both
+        answered, and ``average`` of these if they are several; each measure has ``before`` and
+        ``after`` (0..1, means over the root seeds) and, as in ``compare``, ``difference``, ``low``,
+        ``high`` and ``p``; ``None`` where it cannot be had.
+    """
+    old = [_answers(before, seed).get(system, {}) for seed in before.seeds]
+    new = [_answers(after, seed).get(system, {}) for seed in after.seeds]
+    names = [name for name in new[0] if all(name in answers for answers in [*old, *new])]
+    parts = {name: [name] for name in names} | ({"average": names} if names[1:] else {})
+    return {
+        name: {key: _change(old, new, part, key, level) for key in MEASURES}
+        for name, part in parts.items()
+    }
+
+
+def _change(
+    old: Sequence[Mapping[str, Any]],
+    new: Sequence[Mapping[str, Any]],
+    names: Sequence[str],
+    measure: str,
+    level: float,
+) -> Json | None:
+    pairs = [
+        {"before": {n: a[n] for n in names}, "after": {n: b[n] for n in names}}
+        for a, b in zip(old, new, strict=True)
+    ]
+    found = _compare(pairs, "after", "before", measure, level)
+    if found is None:
+        return None
+    means = {
+        when: fmean(fmean(r[measure] for r in s[when][n].values()) for s in pairs for n in names)
+        for when in ("before", "after")
+    }
+    return means | found
+
+
 def _answers(cells: Cells, seed: str) -> Answers:
     found: dict[str, dict[str, Any]] = {}
     for label, folder in cells.of(seed, "evaluate"):

@@ -1,0 +1,91 @@
+"""Reading files of tasks: JSON Lines or CSV with instruction, input and response."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from selfmoe.errors import DataError, MissingDataError
+from selfmoe.files import read_jsonl, read_text
+from selfmoe.text import normalise
+
+COLUMNS = ("instruction", "input", "response")
+
+
+class Row(NamedTuple):
+    """One task; its id follows from what it asks."""
+
+    id: str
+    instruction: str
+    input: str
+    response: str
+
+
+def found(path: Path, what: str) -> Path:
+    """Return the path.
+
+    Raises:
+        MissingDataError: If there is no file.
+    """
+    if not path.is_file():
+        raise MissingDataError(
+            f"the {what} are not there: no file {path}\n"
+            f"  It is a JSONL or CSV file with {', '.join(COLUMNS)} (input may be empty)."
+        )
+    return path
+
+
+def read(path: Path, what: str) -> list[Row]:
+    """Return the tasks of a file, in its order.
+
+    Args:
+        path: Ends in ``.jsonl`` or ``.csv``.
+        what: What they are, for messages.
+
+    Raises:
+        DataError: If it cannot be read, a task lacks a column or has one too many, or is there
+            twice.
+    """
+    rows = [_row(path, n, raw) for n, raw in enumerate(_raw(found(path, what)), start=1)]
+    if not rows:
+        raise DataError(f"{path} holds no tasks\n  Expected: {', '.join(COLUMNS)} on every line.")
+    seen: dict[str, int] = {}
+    for number, row in enumerate(rows, start=1):
+        if row.id in seen:
+            raise DataError(
+                f"{path}: task {number} asks what task {seen[row.id]} asks\n  Keep one of them."
+            )
+        seen[row.id] = number
+    return rows
+
+
+def _raw(path: Path) -> Iterable[Mapping[str, Any]]:
+    if path.suffix == ".jsonl":
+        return read_jsonl(path)
+    if path.suffix == ".csv":
+        text = io.StringIO(read_text(path, newlines=False), newline="")
+        try:
+            return list(csv.DictReader(text, strict=True))
+        except csv.Error as error:
+            raise DataError(f"cannot read {path}: {error}") from None
+    raise DataError(f"{path}: tasks are read from files that end in .jsonl or .csv")
+
+
+def _row(path: Path, number: int, raw: Mapping[Any, Any]) -> Row:
+    where = f"{path}, task {number}"
+    unknown = [str(key) for key in raw if key not in COLUMNS]
+    if unknown:
+        raise DataError(f"{where}: unknown {', '.join(unknown)}; expected: {', '.join(COLUMNS)}")
+    instruction, text, response = (raw.get(key) or "" for key in COLUMNS)
+    for key, value in zip(COLUMNS, (instruction, text, response), strict=True):
+        if not isinstance(value, str) or (key != "input" and not value.strip()):
+            raise DataError(
+                f"{where}: '{key}' is missing or no text\n  Expected: {', '.join(COLUMNS)} "
+                "(input may be empty)."
+            )
+    digest = hashlib.sha256(normalise(instruction, text).encode()).hexdigest()[:10]
+    return Row(digest, instruction.strip(), text.strip(), response.strip())

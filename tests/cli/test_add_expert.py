@@ -1,0 +1,208 @@
+"""Adding an expert makes what depends on it and nothing else; removing it finds the former run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+import selfmoe
+from selfmoe.errors import ConfigError, SelfmoeError, UnknownNameError
+from selfmoe.growth import Source, add_expert, grown, remove_expert, shrunk
+from selfmoe.prompts import Prompts
+from selfmoe.records import Instruction
+from selfmoe.registry import registry
+from selfmoe.rundir import RunDirectory
+from selfmoe.testing.models import random_adapter, tiny_llama
+from selfmoe_domain_files import Files
+
+
+@pytest.fixture
+def run(configure, tmp_path) -> Path:
+    """Return a finished run of two experts, routed and merged."""
+    path = configure(domains=["anything", "whatever"])
+    return selfmoe.run(path).path
+
+
+@pytest.fixture
+def plugin_with_more(run) -> None:
+    """Give the run's plugin a domain more, ``further``, which nothing uses yet."""
+    path = run.parents[1] / "selfmoe_plugin.py"
+    more = 'class Further(Anything):\n    """More."""\n\n    name = "further"\n\n\n@hookimpl'
+    text = path.read_text().replace("@hookimpl", more).replace("[Anything,", "[Further, Anything,")
+    path.write_text(text)
+    registry.cache_clear()
+
+
+def files(root: Path, *folders: str) -> dict[str, bytes]:
+    paths = [p for f in folders for p in sorted((root / f).rglob("*")) if p.is_file()]
+    return {str(path.relative_to(root)): path.read_bytes() for path in paths}
+
+
+def cells(root: Path) -> dict[str, str]:
+    (named,) = RunDirectory(root).manifest()["cells"].values()
+    return {name: cell["path"] for name, cell in named.items()}
+
+
+def test_only_what_depends_on_the_new_expert_is_made(run, plugin_with_more):
+    before, kept = cells(run), files(run, "data", "experts", "compositions", "evaluations")
+    growth = add_expert(run, "further")
+    after = cells(run)
+    assert kept.items() <= files(run, "data", "experts", "compositions", "evaluations").items()
+    made = {name for name in after if after[name] != before.get(name)}
+    assert {n for n in made if n.startswith("specialise/")} == {"specialise/further"}
+    assert {n for n in made if n.startswith("compose/")} == {"compose/mixse"}
+    assert "compose/ties" in before
+    assert after["compose/ties"] == before["compose/ties"]
+    assert growth.left == ["ties"]
+    assert list(growth.systems) == ["mixse"]
+
+
+def test_the_table_compares_on_all_domains(run, plugin_with_more):
+    growth = add_expert(run, "further")
+    rows = growth.systems["mixse"]
+    assert list(rows) == ["anything/mini", "whatever/mini", "further/mini", "average"]
+    for row in rows.values():
+        strict = row["score"]
+        assert strict["difference"] == pytest.approx(strict["after"] - strict["before"])
+
+
+def test_removing_gives_the_former_system_back_bit_for_bit(run, plugin_with_more):
+    former = cells(run)
+    settings, kept = (run / "config.yaml").read_bytes(), files(run, "compositions", "evaluations")
+    add_expert(run, "further")
+    finished = remove_expert(run, "further")
+    assert finished.built == 0
+    assert cells(run) == former
+    assert (run / "config.yaml").read_bytes() == settings
+    assert kept.items() <= files(run, "compositions", "evaluations").items()
+
+
+def test_an_interrupted_addition_goes_on(run, plugin_with_more, monkeypatch):
+    from selfmoe.stages import evaluate
+
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluate, "_one", stop)
+        with pytest.raises(KeyboardInterrupt):
+            add_expert(run, "further")
+    first = add_expert(run, "further")
+    again = add_expert(run, "further")
+    assert first.systems == again.systems
+    assert again.run.built == 0
+
+
+def test_extending_keeps_the_former_composition_as_a_step(run, plugin_with_more):
+    former = cells(run)["compose/mixse"]
+    growth = add_expert(run, "further", join="extend")
+    after = cells(run)
+    assert after["compose/mixse of anything, whatever"] == former
+    assert growth.join == "extend"
+    old = json.loads((run / former / "composition.json").read_text())
+    new = json.loads((run / after["compose/mixse"] / "composition.json").read_text())
+    assert [e["name"] for e in new["experts"]] == [*(e["name"] for e in old["experts"]), "further"]
+
+
+def test_an_adapter_from_outside_is_taken_as_it_is(run, tmp_path, capsys):
+    adapter = random_adapter(tiny_llama(num_hidden_layers=2), tmp_path / "law", r=3, seed=5)
+    add_expert(run, "law", source=Source(adapter=adapter))
+    cell = run / cells(run)["specialise/law"]
+    for name in ("adapter_model.safetensors", "adapter_config.json"):
+        assert (cell / name).read_bytes() == (adapter / name).read_bytes()
+    assert "was made for" in capsys.readouterr().err
+    assert cells(run)["compose/mixse"]
+    remove_expert(run, "law")
+    assert "specialise/law" not in cells(run)
+
+
+def test_an_adapter_of_other_shapes_is_refused_and_loses_nothing(run, tmp_path):
+    wide = tiny_llama(num_hidden_layers=2, hidden_size=64)
+    adapter = random_adapter(wide, tmp_path / "law", r=3, seed=5)
+    with pytest.raises(SelfmoeError, match="was the expert trained on another model"):
+        add_expert(run, "law", source=Source(adapter=adapter))
+    remove_expert(run, "law")
+    assert selfmoe.run(run / "config.yaml").built == 0
+
+
+ROWS = [
+    {"instruction": f"Say what comes after {n}.", "input": "", "response": str(n + 1)}
+    for n in range(6)
+]
+
+
+def write(path: Path, rows) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture
+def anything_is_a_task(monkeypatch):
+    """Let the domain of files take what a random model writes for a task."""
+    stop = tuple("ABCDEFGHIJKLMNOPQRTUVWXYZ!#$%&()*+-/:;<=>?@[]^_{|}~\ufffd")
+    prompts = Prompts(brainstorm_header="tasks.", stop=stop)
+    monkeypatch.setattr(Files, "prompts", lambda self, source: prompts)
+    monkeypatch.setattr(Files, "parse", lambda self, text: Instruction(f"Say {text!r}."))
+
+
+def test_a_field_without_a_plugin(run, tmp_path, anything_is_a_task):
+    seeds, held = write(tmp_path / "my.jsonl", ROWS[:4]), write(tmp_path / "held.jsonl", ROWS[4:])
+    source = Source(seeds=seeds, description="counting", benchmark=held)
+    growth = add_expert(run, "law", source=source)
+    assert "law/held-out" in growth.systems["mixse"]
+    told = yaml.safe_load((run / "config.yaml").read_text())["define"]["law"]
+    assert told["options"]["seeds"] == str(seeds)
+    assert selfmoe.run(run / "config.yaml").built == 0
+    seeds.write_text(seeds.read_text().replace("after 0", "after 00"))
+    assert selfmoe.run(run / "config.yaml").built > 0
+
+
+# --- mistakes -------------------------------------------------------------------------------------
+
+
+def test_mistakes_are_said_before_anything_is_done(run, tmp_path, plugin_with_more):
+    before = (run / "config.yaml").read_bytes()
+    seeds = write(tmp_path / "my.jsonl", ROWS)
+    cases = [
+        (("furter",), {}, UnknownNameError, "did you mean 'further'"),
+        (("further",), {"systems": ["mixe"]}, UnknownNameError, "no composition named 'mixe'"),
+        (("further",), {"source": Source(seeds=seeds)}, ConfigError, "with seeds of its own"),
+        (("law",), {"source": Source(description="x")}, ConfigError, "go with --seeds"),
+        (("anything",), {"source": Source(seeds=seeds)}, ConfigError, "already"),
+        (("Law",), {"source": Source(seeds=seeds)}, ConfigError, "not a possible name"),
+        (("further",), {"join": "extend", "systems": ["ties"]}, ConfigError, "cannot be extended"),
+    ]
+    for arguments, named, error, words in cases:
+        with pytest.raises(error, match=words):
+            add_expert(run, *arguments, **named)
+    with pytest.raises(UnknownNameError, match="no expert named 'further'"):
+        remove_expert(run, "further")
+    assert (run / "config.yaml").read_bytes() == before
+
+
+def test_the_last_expert_stays(finished):
+    with pytest.raises(ConfigError, match="only expert"):
+        remove_expert(finished, "anything")
+
+
+# --- settings -------------------------------------------------------------------------------------
+
+
+COMPOSE = {
+    "mixse": {"router": "topk", "experts": None, "extend": []},
+    "ties": {"merge": "ties", "experts": ["a"], "extend": []},
+}
+
+
+@pytest.mark.parametrize("first", ["refit", "extend"])
+@pytest.mark.parametrize("second", ["refit", "extend"])
+@pytest.mark.parametrize("labels", [["mixse"], ["mixse", "ties"], ["ties"]])
+def test_shrinking_is_the_inverse_of_growing(first, second, labels):
+    raw = {"domains": ["a", "b"], "compose": COMPOSE, "define": {}, "adapters": {}}
+    one = grown({**raw, "domains": ["a", "b", "c"]}, "c", labels, first)
+    two = grown({**one, "domains": ["a", "b", "c", "d"]}, "d", labels, second)
+    assert shrunk(two, "d") == one
+    assert shrunk(one, "c") == raw
