@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from selfmoe.config import RunConfig
+from selfmoe.config import ComposeConfig, RunConfig
 from selfmoe.origins import components
 from selfmoe.resolve import resolve
 from selfmoe.settings import members
@@ -67,6 +67,9 @@ def _systems(
     for label, entry in entries.items():
         if entry["options"]:
             yield f"  {label}:"
+            for name in ("experts", "extend"):
+                field = ComposeConfig.model_fields[name]
+                yield from (f"    {line}" for line in _one(name, field, entry[name], "# "))
             yield "    options:"
             model = options["compose", label, "options"]
             yield from _fields(model, entry["options"], ("compose", label, "options"), options)

@@ -13,8 +13,11 @@ from click.testing import CliRunner
 
 from selfmoe.cli.app import cli as group
 
-PARSED_ONLY = ("selfmoe run", "selfmoe report", "selfmoe explain-score")
-"""Examples that would take minutes, open a window, or ask for a benchmark that this run lacks.
+PARSED_ONLY = (
+    "selfmoe run", "selfmoe report", "selfmoe explain-score", "selfmoe add-expert",
+    "selfmoe remove-expert",
+)  # fmt: skip
+"""Examples that would take minutes, open a window, or ask for what this run or machine lacks.
 
 With ``--dry-run`` they are run, too.
 """
