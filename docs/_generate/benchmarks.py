@@ -63,6 +63,8 @@ class Found(NamedTuple):
 def found() -> Iterator[Found]:
     """Yield every benchmark of this distribution, track by track within a domain."""
     for entry in own("domain"):
+        if entry.cls.from_files:  # type: ignore[attr-defined]
+            continue  # it has a benchmark where a run gives it one
         domain: Domain = registry().configure("domain", entry.cls.name)
         for track in domain.tracks:
             source = Source() if track == "mini" else Source("benchmark", SAMPLE)
