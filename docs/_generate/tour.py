@@ -41,7 +41,7 @@ TOUR = (
     Chapter(
         "3. Doing what the plan says",
         "Each task fills one folder; what is there already is left alone.",
-        "api.py execute.py session.py base.py hub.py checkpoints.py devices.py systems.py "
+        "api.py execute.py growth.py session.py base.py hub.py checkpoints.py devices.py systems.py "
         "progress.py",
     ),
     Chapter(
