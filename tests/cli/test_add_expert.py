@@ -96,6 +96,17 @@ def test_an_interrupted_addition_goes_on(run, plugin_with_more, monkeypatch):
     assert again.run.built == 0
 
 
+def test_extending_keeps_the_former_composition_as_a_step(run, plugin_with_more):
+    former = cells(run)["compose/mixse"]
+    growth = add_expert(run, "further", join="extend")
+    after = cells(run)
+    assert after["compose/mixse of anything, whatever"] == former
+    assert growth.join == "extend"
+    old = json.loads((run / former / "composition.json").read_text())
+    new = json.loads((run / after["compose/mixse"] / "composition.json").read_text())
+    assert [e["name"] for e in new["experts"]] == [*(e["name"] for e in old["experts"]), "further"]
+
+
 def test_an_adapter_from_outside_is_taken_as_it_is(run, tmp_path, capsys):
     adapter = random_adapter(tiny_llama(num_hidden_layers=2), tmp_path / "law", r=3, seed=5)
     add_expert(run, "law", source=Source(adapter=adapter))
