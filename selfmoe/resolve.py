@@ -48,7 +48,7 @@ def resolve(raw: Mapping[str, Any], origin: str = "settings") -> RunConfig:
     if user.respond.documents is not None:
         full = merge(full, {"respond": {"documents": _places(user.respond.documents)}})
     if user.adapters:
-        full["adapters"] = {k: str(path.absolute()) for k, path in user.adapters.items()}
+        full["adapters"] = _places(user.adapters)
     if user.domains is None:
         full["domains"] = names.defaults("domain")
     if user.specialise.trainer is None:
@@ -92,10 +92,10 @@ def _absolute(base: str) -> str:
 
 
 def _places(folders: Path | Mapping[str, Path]) -> Any:
-    """Return a folder, or folders by domain, as they can be found from any folder."""
+    """Return a folder, or folders by name, as they can be found from any folder."""
     if isinstance(folders, Path):
         return str(folders.expanduser().absolute())
-    return {domain: str(folder.expanduser().absolute()) for domain, folder in folders.items()}
+    return {name: str(folder.expanduser().absolute()) for name, folder in folders.items()}
 
 
 def _single(names: Registry, kind: Kind) -> str:
