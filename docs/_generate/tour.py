@@ -81,7 +81,8 @@ TOUR = (
         "9. For authors of plugins",
         "Contract tests, tiny models, base classes of procedural domains, and what checks plugins.",
         "testing/__init__.py testing/**/*.py mini.py procedural.py choice.py "
-        "checking/__init__.py checking/lookup.py checking/project.py checking/*.py",
+        "checking/__init__.py checking/lookup.py checking/project.py checking/*.py "
+        "scaffold/__init__.py scaffold/*.py",
     ),
     Chapter(
         "10. The built-in plugins",

@@ -30,6 +30,7 @@ COMMANDS = {
     "add-expert": "Add an expert to a finished run, and show what that changes.",
     "remove-expert": "Take an expert out of a run.",
     "list-plugins": "Show every component, who provides it, and which plugins are broken.",
+    "new-plugin": "Write a plugin to start from, that works and passes its tests.",
     "check-plugin": "Load a plugin in a process of its own and show all that is wrong with it.",
     "gc": "Delete what a run's present settings no longer need.",
     "completion": "Print the script that makes a shell complete selfmoe commands.",
