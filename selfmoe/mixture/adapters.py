@@ -6,13 +6,14 @@ import hashlib
 import json
 import math
 import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from selfmoe.errors import CompositionError
@@ -108,6 +109,26 @@ def read_config(path: Path) -> dict[str, Any]:
             "train it as a plain LoRA"
         )
     return config
+
+
+def write_factors(path: Path, factors: Mapping[str, Factors], *, like: Path) -> Path:
+    """Write a PEFT LoRA folder and return its path.
+
+    Args:
+        path: The folder; may exist.
+        factors: A and B of each layer, in the shapes of ``like``; their scale is that of its
+            configuration.
+        like: A LoRA folder whose configuration the new one gets.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    tensors = {
+        f"base_model.model.{site}.lora_{name}.weight": tensor.contiguous()
+        for site, part in factors.items()
+        for name, tensor in (("A", part.a), ("B", part.b))
+    }
+    save_file(tensors, path / WEIGHTS, {"format": "pt"})
+    shutil.copyfile(like / CONFIG, path / CONFIG)
+    return path
 
 
 def adapter_hash(path: Path) -> str:

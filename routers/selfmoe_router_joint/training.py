@@ -1,0 +1,160 @@
+"""Training experts and router together, on the routed runtime."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from selfmoe.components import ComposeContext, FitConfig, Router
+from selfmoe.fit import Batch
+from selfmoe.mixture.adapters import Factors, write_factors
+from selfmoe.mixture.checkpointing import checkpointing
+from selfmoe.mixture.layers import RoutedDelta
+from selfmoe.mixture.learning import told
+from selfmoe.mixture.runtime import attach
+from selfmoe.mixture.storage import references
+from selfmoe.mixture.structure import text_config
+from selfmoe.randomness import derive
+from selfmoe.records import Composition
+
+Adapters = Mapping[str, Mapping[str, Factors]]
+"""What each expert adds to each layer, by the names of both."""
+
+
+def train(ctx: ComposeContext, router: Router, options: FitConfig) -> Composition:
+    """Return the composition with experts and θ trained on ``ctx.data``.
+
+    Raises:
+        StageError: If a loss is not finite.
+    """
+    adapters = initial_adapters(ctx)
+    start = Composition(
+        composer=router.name,
+        options=router.options.model_dump(mode="json"),
+        experts=references(ctx.experts),
+        tensors={"theta": _theta(ctx, router.options.init_std)},
+        owned=_write(ctx, adapters, "start"),
+    )
+    model = ctx.base.model
+    with (
+        attach(model, router, start, ctx.experts, blocks=ctx.base.blocks) as mixture,
+        checkpointing(model, options.gradient_checkpointing),
+    ):
+        gate = mixture.gate.requires_grad_(True)
+        if router.options.train_k == "all":
+            gate.k = gate.n_experts
+        together = Together(model, adapters)
+        parameters = {"theta": gate.theta, **together.parameters}
+        fitted = ctx.fit(
+            model,
+            parameters,
+            ctx.data,
+            ctx.base,
+            options,
+            seed=derive(ctx.seed, "fit"),
+            work=ctx.work / "fit",
+            label=f"{router.kind} {router.name}",
+            forward=together.forward,
+            rates={"theta": router.options.router_lr},
+        )
+        theta = gate.theta.detach().cpu().clone()
+    size = float(sum(parameter.numel() for parameter in parameters.values()))
+    return Composition(
+        composer=start.composer,
+        options=start.options,
+        experts=start.experts,
+        tensors={"theta": theta},
+        owned=_write(ctx, together.trained(), "adapters"),
+        report={"added_parameters": size, "trained_parameters": size, **told(fitted)},
+    )
+
+
+def initial_adapters(ctx: ComposeContext) -> dict[str, dict[str, Factors]]:
+    """Return adapters of the shapes of the experts as PEFT initialises them, in float32.
+
+    A is uniform within ±1/sqrt(in), which is what Kaiming's rule with a = sqrt(5) comes to; B is 0.
+    """
+
+    def fresh(expert: str, layer: str, like: Factors) -> Factors:
+        generator = torch.Generator().manual_seed(derive(ctx.seed, "joint", expert, layer))
+        bound = 1 / math.sqrt(like.a.shape[1])
+        a = torch.empty(like.a.shape).uniform_(-bound, bound, generator=generator)
+        return Factors(a, torch.zeros(like.b.shape), like.scale)
+
+    return {
+        name: {layer: fresh(name, layer, like) for layer, like in expert.factors().items()}
+        for name, expert in ctx.experts.items()
+    }
+
+
+def _theta(ctx: ComposeContext, std: float) -> Tensor:
+    generator = torch.Generator().manual_seed(derive(ctx.seed, "joint", "theta"))
+    width = int(text_config(ctx.base.model).hidden_size)
+    return torch.randn(len(ctx.experts), width, generator=generator) * std
+
+
+def _write(ctx: ComposeContext, adapters: Adapters, folder: str) -> dict[str, Path]:
+    return {
+        name: write_factors(ctx.work / folder / name, layers, like=ctx.experts[name].path)
+        for name, layers in adapters.items()
+    }
+
+
+class Together:
+    """All experts' factors as parameters, in float32, at work on a model with a mixture attached.
+
+    The runtime keeps the factors of all experts stacked, B times its scale. Here they are stacked
+    anew in every forward, so that gradients reach A and B themselves.
+
+    Args:
+        model: The model.
+        adapters: Where they start from, in gate order.
+
+    Attributes:
+        parameters: A and B by expert and layer.
+    """
+
+    def __init__(self, model: nn.Module, adapters: Adapters) -> None:
+        self._model, self._adapters = model, adapters
+        self._deltas = {
+            module.name: module for module in model.modules() if isinstance(module, RoutedDelta)
+        }
+        device = next(model.parameters()).device
+        self.parameters = {
+            f"{name}/{layer}/{part}": nn.Parameter(getattr(factors, part).to(device))
+            for name, layers in adapters.items()
+            for layer, factors in layers.items()
+            for part in ("a", "b")
+        }
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Return the logits of a batch, shape ``(batch, time, vocabulary)``."""
+        for layer, delta in self._deltas.items():
+            own = [self._factors(name, layer) for name in self._adapters if self._has(name, layer)]
+            delta.a = torch.cat([f.a for f in own]).to(delta.a.dtype)
+            delta.b = torch.cat([f.b * f.scale for f in own], dim=1).to(delta.b.dtype)
+        output = self._model(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
+        logits: Tensor = output.logits
+        return logits
+
+    def trained(self) -> dict[str, dict[str, Factors]]:
+        """Return the adapters as they are now, on the CPU."""
+        return {
+            name: {layer: self._detached(name, layer) for layer in layers}
+            for name, layers in self._adapters.items()
+        }
+
+    def _has(self, name: str, layer: str) -> bool:
+        return layer in self._adapters[name]
+
+    def _factors(self, name: str, layer: str) -> Factors:
+        a, b = (self.parameters[f"{name}/{layer}/{part}"] for part in ("a", "b"))
+        return Factors(a, b, self._adapters[name][layer].scale)
+
+    def _detached(self, name: str, layer: str) -> Factors:
+        a, b, scale = self._factors(name, layer)
+        return Factors(a.detach().cpu(), b.detach().cpu(), scale)
