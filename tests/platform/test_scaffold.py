@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
+import random
+import re
 import shutil
 import subprocess
 import sys
@@ -118,6 +121,15 @@ def test_what_is_written_is_tidy(kind, written):
             text=True,
         )
         assert done.returncode == 0, done.stdout
+
+
+def test_the_written_problems_have_right_answers(written, monkeypatch):
+    monkeypatch.syspath_prepend(written / "selfmoe-domain-new-domain")
+    families = importlib.import_module("selfmoe_domain_new_domain.families").FAMILIES
+    for family, right in zip(families, (sum, max), strict=True):
+        for seed in range(50):
+            problem = family.make(random.Random(seed))
+            assert problem.answer == str(right(map(int, re.findall(r"\d+", problem.input))))
 
 
 def test_the_command_says_what_to_do_next(cli, tmp_path):
