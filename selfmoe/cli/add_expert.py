@@ -57,8 +57,8 @@ def command(
 
     \b
     Examples:
-      selfmoe add-expert runs/demo biomed
-      selfmoe add-expert runs/demo biomed --router extend
+      selfmoe add-expert runs/demo chemistry
+      selfmoe add-expert runs/demo chemistry --router extend
       selfmoe add-expert runs/demo law --seeds law.jsonl --description "contract law"
       selfmoe add-expert runs/demo law --adapter adapters/law --systems mixse,ties
     """

@@ -20,7 +20,7 @@ def command(run: Path, expert: str) -> None:
 
     \b
     Examples:
-      selfmoe remove-expert runs/demo biomed
+      selfmoe remove-expert runs/demo chemistry
     """
     from selfmoe.growth import remove_expert
     from selfmoe.progress import output
