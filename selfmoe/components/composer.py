@@ -49,17 +49,28 @@ class TokenInfo(NamedTuple):
 
 
 class Gate(Protocol):
-    """An ``nn.Module`` that says how much of each expert a token gets.
+    """An ``nn.Module`` that says how much of each expert a token gets."""
 
-    Attributes:
-        site: How often it is asked: once a forward, once a decoder block, or for every linear.
-        reads: What it is given as ``x``.
-        causal: Whether a token's weights depend on earlier tokens only.
-    """
+    @property
+    def site(self) -> Literal["sequence", "token", "block", "linear"]:
+        """How often it is asked: once a sequence, a forward, a decoder block, or for every linear.
 
-    site: Literal["token", "block", "linear"]
-    reads: Literal["hidden", "base_final_hidden", "embedding", "nothing"]
-    causal: bool
+        What it says of a sequence holds for all tokens: it is asked in the first forward of the
+        sequence, and the answer is kept with the KV cache.
+        """
+
+    @property
+    def reads(self) -> Literal["hidden", "base_final_hidden", "embedding", "nothing"]:
+        """What it is given as ``x``.
+
+        ``hidden``: what enters the block or the linear. ``embedding``: what enters the first block.
+        ``base_final_hidden``: what the base alone makes of the tokens, after its last norm; the
+        base then runs before each forward and keeps a KV cache of its own beside the caller's.
+        """
+
+    @property
+    def causal(self) -> bool:
+        """Whether a token's weights depend on earlier tokens only."""
 
     def __call__(self, x: Tensor, where: Site, info: TokenInfo) -> Tensor:
         """Return the final weights α ≥ 0.

@@ -12,17 +12,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from datasets import Dataset
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.evaluator import evaluate
 from lm_eval.models.huggingface import HFLM
+
+from selfmoe.mixture.runtime import HANDLE
 
 
 class HarnessModel(HFLM):  # type: ignore[misc]
     """lm-eval's view of a model that is already loaded.
 
     Prompts are encoded as in training: ``tokenizer(prompt)`` with its special tokens. An option
-    after a line end (the Alpaca template) is encoded apart from its prompt, as responses are.
+    after a line end (the Alpaca template) is encoded apart from its prompt, as responses are. A
+    mixture on the model is told which tokens are prompts, so that no router sees an option.
     """
 
     def __init__(self, model: Any, tokenizer: Any, *, batch_size: int, context: int) -> None:
@@ -45,6 +49,41 @@ class HarnessModel(HFLM):  # type: ignore[misc]
         """Return how likely each option is after its prompt (natural log)."""
         return list(super().loglikelihood(requests, disable_tqdm=True))
 
+    def _loglikelihood_tokens(
+        self, requests: list[Any], disable_tqdm: bool = False, override_bs: int | None = None
+    ) -> list[tuple[float, bool]]:
+        """Return the answers to requests of (texts, prompt tokens, option tokens).
+
+        lm-eval reads texts with the same tokens once. A mixture is told where prompts end, so those
+        that do not end at the same token are not among the same requests.
+        """
+        answers: dict[int, tuple[float, bool]] = {}
+        left = dict(enumerate(requests))
+        while left:
+            self._prompts = {}
+            now = {n: r for n, r in left.items() if self._ends_as_known(r)}
+            found = super()._loglikelihood_tokens(list(now.values()), disable_tqdm, override_bs)
+            answers.update(zip(now, found, strict=True))
+            left = {n: r for n, r in left.items() if n not in now}
+        return [answers[n] for n in range(len(requests))]
+
+    def _ends_as_known(self, request: tuple[Any, list[int], list[int]]) -> bool:
+        """Note how long the prompt of a request is; return whether it was not known otherwise."""
+        _, prompt, option = request
+        read = [*prompt, *option][-(self.max_length + 1) : -1]
+        length = len(read) + 1 - len(option)
+        return self._prompts.setdefault(_without_padding(read), length) == length
+
+    def _model_call(self, inps: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Return the logits of prompts with options, padded on the right."""
+        mixture = getattr(self.model, HANDLE, None)
+        if mixture is None:
+            return super()._model_call(inps, *args, **kwargs)  # type: ignore[no-any-return]
+        ends = torch.tensor([[self._prompts[_without_padding(row)]] for row in inps.tolist()])
+        prompt = torch.arange(inps.shape[1]) < ends
+        with mixture.annotate(prompt_mask=prompt.to(inps.device)):
+            return super()._model_call(inps, *args, **kwargs)  # type: ignore[no-any-return]
+
     def tok_encode(self, string: str, *args: Any, **kwargs: Any) -> list[int]:
         """Return the tokens of a text; nothing is added where the tokenizer itself adds nothing."""
         return list(super().tok_encode(string, *args, **kwargs))
@@ -55,6 +94,14 @@ class HarnessModel(HFLM):  # type: ignore[misc]
             return list(prompt), list(option)
         option = self.tokenizer.encode(continuation, add_special_tokens=False)
         return self.tok_encode(context), list(option)
+
+
+def _without_padding(tokens: list[int]) -> tuple[int, ...]:
+    """Return tokens without the zeros at their end, which is what lm-eval pads with."""
+    end = len(tokens)
+    while end and tokens[end - 1] == 0:
+        end -= 1
+    return tuple(tokens[:end])
 
 
 class _Finished(ConfigurableTask):  # type: ignore[misc]

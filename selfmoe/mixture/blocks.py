@@ -58,9 +58,9 @@ class Block:
     def begin(self, hidden: Tensor, scope: Scope) -> None:
         """Compute what the linears of this block need, unless they ask for themselves."""
         self._scope = scope
-        if self._seen is not None:
+        if scope.plain or self._seen is not None:
             return
-        if self.gate.site == "token":
+        if self.gate.site in ("sequence", "token"):
             self._weights = self._once(hidden, scope)
         elif self.gate.site == "block":
             self._weights = self._ask(hidden, None, scope)
@@ -91,29 +91,41 @@ class Block:
         if self._seen is not None:
             self._seen.append((part, x))
             return None
+        if self._scope.plain:
+            return None
         if self._weights is None:
             return self._ask(x, part.name, self._scope)
         return self._weights
 
     def _once(self, hidden: Tensor, scope: Scope) -> Weights:
         # With autograd every block computes it anew: reentrant checkpointing frees shared graphs.
-        if torch.is_grad_enabled() or scope.weights is None:
+        if scope.weights is None or (torch.is_grad_enabled() and not scope.decided):
             weights = self._ask(hidden, None, scope)
-            if torch.is_grad_enabled():
-                return weights
-            scope.weights = weights
-        elif scope.record is not None and scope.running:
+            scope.weights = Weights(weights.given.detach())
+            return weights
+        if scope.record is not None and scope.running:
             scope.record.add(self.index, scope.weights.given, scope.info)
         return scope.weights
 
     def _ask(self, x: Tensor, linear: str | None, scope: Scope) -> Weights:
-        if self.gate.reads == "embedding":
-            assert scope.entry is not None
-            x = scope.entry
-        alpha = self.gate(x, Site(self.index, linear), scope.info)
+        alpha = self.gate(self._read(x, scope), Site(self.index, linear), scope.info)
         if scope.record is not None and scope.running:
             scope.record.add(self.index, alpha, scope.info)
         return Weights(alpha)
+
+    def _read(self, x: Tensor, scope: Scope) -> Tensor:
+        """Return what the gate reads."""
+        if self.gate.reads == "embedding":
+            assert scope.entry is not None
+            return scope.entry
+        if self.gate.reads == "base_final_hidden":
+            if scope.base is None:
+                raise CompositionError(
+                    f"decoder block {self.index} was run by itself; the router reads the final "
+                    "hidden states of the base, so run the whole model"
+                )
+            return scope.base
+        return x
 
 
 @cache

@@ -1,7 +1,8 @@
 """Training a gate by the language-model loss, with base and experts as they are.
 
 Routers that learn share this: attach what they start from, fit the gate's parameters on the
-responses, and take the composition off again.
+responses, and take the composition off again. Gates are told which tokens are prompts and what the
+domain of each row is.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,11 +21,11 @@ from selfmoe.components import ComposeContext, Composer
 from selfmoe.errors import StageError
 from selfmoe.mixture.checkpointing import checkpointing
 from selfmoe.mixture.penalties import RoutingPenalty
-from selfmoe.mixture.runtime import attach
+from selfmoe.mixture.runtime import Mixture, attach
 from selfmoe.records import Composition, Example
 
 if TYPE_CHECKING:
-    from selfmoe.fit import FitReport
+    from selfmoe.fit import Batch, FitReport
 
 
 def learn(
@@ -65,8 +67,9 @@ def learn(
         gate = mixture.gate.requires_grad_(True)
         if prepare is not None:
             prepare(gate)
+        read = partial(_read, model, mixture)
         if penalty is not None:
-            penalty.watch(model, gate)
+            penalty.watch(read, gate)
         with _keeping_rows(gate, kept or {}):
             fitted = ctx.fit(
                 model,
@@ -77,11 +80,19 @@ def learn(
                 seed=ctx.seed,
                 work=ctx.work,
                 label=label or f"{composer.kind} {composer.name}",
+                forward=read,
                 penalty=penalty,
             )
     tensors = {name: tensor.cpu().clone() for name, tensor in gate.state_dict().items()}
     _check_reached(composer, start.tensors, tensors)
     return replace(start, tensors=tensors, report={**start.report, **told(fitted)})
+
+
+def _read(model: nn.Module, mixture: Mixture, batch: Batch) -> Tensor:
+    """Return the logits of a batch, shape ``(batch, time, vocabulary)``; its labels are said."""
+    with mixture.annotate(prompt_mask=batch.prompt_mask, domain=batch.domains):
+        output: Any = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
+    return output.logits  # type: ignore[no-any-return]
 
 
 def told(fitted: FitReport) -> dict[str, float]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import one_hot
 
 from selfmoe.fit import IGNORE, Batch
@@ -32,9 +32,9 @@ class RoutingPenalty:
         self._heard: list[Tensor] = []
         self._chosen: Tensor | None = None
 
-    def watch(self, model: nn.Module, gate: Any) -> None:
-        """Say which model is run and which gate is listened to."""
-        self._model, self._gate = model, gate
+    def watch(self, read: Callable[[Batch], Tensor], gate: Any) -> None:
+        """Say how a batch is read, which returns the logits, and which gate is listened to."""
+        self._read, self._gate = read, gate
 
     def begin(self, batches: Sequence[Batch]) -> None:
         """Count the choices of a whole step, which its parts do not know each by itself.
@@ -54,10 +54,7 @@ class RoutingPenalty:
     def forward(self, batch: Batch) -> Tensor:
         """Return the logits, shape ``(batch, time, vocabulary)``, and listen to the gate."""
         with self._listening():
-            output: Any = self._model(
-                input_ids=batch.input_ids, attention_mask=batch.attention_mask
-            )
-        return output.logits  # type: ignore[no-any-return]
+            return self._read(batch)
 
     def __call__(self, batch: Batch) -> Tensor:
         """Return the penalty of the part that ``forward`` read last, times its response tokens."""

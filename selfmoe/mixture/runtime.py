@@ -16,6 +16,7 @@ from selfmoe.errors import CompositionError, NotSupportedError, did_you_mean
 from selfmoe.mixture.adapters import Factors
 from selfmoe.mixture.blocks import Block
 from selfmoe.mixture.kernels import AUTO, check_kernel
+from selfmoe.mixture.memory import Memory, memory_of
 from selfmoe.mixture.scope import Annotation, Record, Scope, describe
 from selfmoe.mixture.structure import Decoder, find_decoder
 from selfmoe.mixture.surgery import Surgery
@@ -46,6 +47,7 @@ class Mixture:
         self._scope: Scope | None = None
         self._said = Annotation()
         self._record: Record | None = None
+        self._memory: Memory | None = None
         self._blocks = 0
         self._model = model
         self._surgery.attribute(model, HANDLE, self)
@@ -68,12 +70,18 @@ class Mixture:
     ) -> Iterator[None]:
         """Say what the rows of the forwards within are, for gates and records that use it.
 
+        What is not said here stays as an annotation around this one says it.
+
         Args:
             prompt_mask: True on prompt tokens, shape ``(batch, time)``, from the first token of the
                 sequence on; tokens beyond its end, such as generated ones, are responses.
             domain: Domain label of each row.
         """
-        before, self._said = self._said, Annotation(prompt_mask, domain)
+        before = self._said
+        self._said = Annotation(
+            before.prompt_mask if prompt_mask is None else prompt_mask,
+            before.domain if domain is None else domain,
+        )
         try:
             yield
         finally:
@@ -109,8 +117,6 @@ class Mixture:
         kernel: str = AUTO,
     ) -> None:
         """Let ``gate`` weigh the experts in every layer that one of them changes."""
-        if gate.reads == "base_final_hidden":
-            raise NotSupportedError("gates that read the base's final hidden state have no runtime")
         assert isinstance(gate, nn.Module)
         self.gate = gate
         self._blocks = len(decoder.blocks)
@@ -131,6 +137,7 @@ class Mixture:
             self._surgery.experts(site, parts, self.experts, states[int(number)])
         if gate.site != "linear":  # weights that differ by linear leave nothing to share
             self._find_shared_inputs(decoder.stack, states, device)
+        self._memory = memory_of(gate, decoder.stack)
 
     def add_adapters(self, factors: Sequence[Mapping[str, Factors]]) -> None:
         """Add adapters with a constant weight of 1."""
@@ -156,9 +163,10 @@ class Mixture:
 
     def _watch(self, stack: nn.Module) -> None:
         """Open a scope for every forward of the stack."""
-        opens = partial(self._open, tuple(inspect.signature(stack.forward).parameters))
+        names = tuple(inspect.signature(stack.forward).parameters)
+        opens, closes = partial(self._open, names), partial(self._close, names)
         before = stack.register_forward_pre_hook(opens, with_kwargs=True)
-        after = stack.register_forward_hook(self._close, always_call=True)
+        after = stack.register_forward_hook(closes, with_kwargs=True, always_call=True)
         self._surgery.on_undo(before.remove)
         self._surgery.on_undo(after.remove)
 
@@ -166,14 +174,24 @@ class Mixture:
         self, names: Sequence[str], stack: nn.Module, args: Any, kwargs: dict[str, Any]
     ) -> None:
         given = dict(zip(names, args, strict=False)) | kwargs
-        self._scope = Scope(describe(given, self._said), self._record)
+        scope = Scope(describe(given, self._said), self._record)
+        if self._memory is not None:
+            self._scope = Scope(scope.info, plain=True)
+            self._memory.begin(scope, given)
+        self._scope = scope
 
-    def _close(self, stack: nn.Module, args: Any, output: Any) -> None:
-        if self._scope is not None:
-            self._scope.running = False
-            if self._scope.record is not None:
-                self._scope.record.close(self._scope.info)
-        self._scope = None
+    def _close(
+        self, names: Sequence[str], stack: nn.Module, args: Any, kwargs: Any, output: Any
+    ) -> None:
+        scope, self._scope = self._scope, None
+        if scope is None:
+            return
+        scope.running = False
+        if scope.record is not None:
+            scope.record.close(scope.info)
+        if self._memory is not None and output is not None:
+            given = dict(zip(names, args, strict=False)) | kwargs
+            self._memory.end(scope, given, output)
 
     def _current(self) -> Scope | None:
         return self._scope

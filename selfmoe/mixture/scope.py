@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from selfmoe.components import TokenInfo
+from selfmoe.mixture.companions import Companion, past_length
 from selfmoe.mixture.kernels.weights import Weights
 
 
@@ -27,14 +28,22 @@ class Scope:
         record: Where routing is written down, if anywhere.
         running: False once the forward is over; what runs then is a recomputation.
         entry: Hidden states that enter the first block, shape ``(batch, time, width)``.
-        weights: Of a gate that is asked once a forward; kept only without autograd.
+        base: Final hidden states of the base alone, of the same shape, for gates that read them.
+        weights: Of a gate that is asked once a forward, or once a sequence; without graph.
+        decided: Whether they were decided in an earlier forward.
+        companion: What shall follow the cache.
+        plain: Whether this is a pass of the base alone, with the experts off.
     """
 
     info: TokenInfo
     record: Record | None = None
     running: bool = True
     entry: Tensor | None = None
+    base: Tensor | None = None
     weights: Weights | None = None
+    decided: bool = False
+    companion: Companion | None = None
+    plain: bool = False
 
 
 class Annotation(NamedTuple):
@@ -52,9 +61,7 @@ def describe(arguments: Mapping[str, Any], said: Annotation) -> TokenInfo:
         return TokenInfo()
     mask = arguments.get("attention_mask")
     mask = mask if isinstance(mask, Tensor) and mask.dim() == 2 else None
-    cache = arguments.get("past_key_values")
-    length = getattr(cache, "get_seq_length", None)
-    past = 0 if length is None else int(length())
+    past = past_length(arguments.get("past_key_values"))
     return TokenInfo(
         input_ids=ids,
         attention_mask=mask,
