@@ -60,7 +60,7 @@ class HarnessModel(HFLM):  # type: ignore[misc]
         answers: dict[int, tuple[float, bool]] = {}
         left = dict(enumerate(requests))
         while left:
-            self._prompts = {}
+            self._prompts: dict[tuple[int, ...], int] = {}
             now = {n: r for n, r in left.items() if self._ends_as_known(r)}
             found = super()._loglikelihood_tokens(list(now.values()), disable_tqdm, override_bs)
             answers.update(zip(now, found, strict=True))
@@ -72,7 +72,8 @@ class HarnessModel(HFLM):  # type: ignore[misc]
         _, prompt, option = request
         read = [*prompt, *option][-(self.max_length + 1) : -1]
         length = len(read) + 1 - len(option)
-        return self._prompts.setdefault(_without_padding(read), length) == length
+        known = self._prompts.setdefault(_without_padding(read), length)
+        return known == length
 
     def _model_call(self, inps: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Return the logits of prompts with options, padded on the right."""

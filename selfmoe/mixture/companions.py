@@ -143,7 +143,9 @@ def join(cache: Any, companion: Companion) -> None:
 
 
 def empty_twin(cache: Any) -> Any:
-    """Return an empty cache of the kind of an empty cache."""
+    """Return an empty cache of the kind of an empty cache, or ``None`` if there is none."""
+    if cache is None:
+        return None
     twin = copy.copy(cache)
     twin.layers = copy.deepcopy(_of_the_model(cache))
     return twin

@@ -73,19 +73,19 @@ class BasePass(Memory):
         own = cache_in(output) if own is None else own
         scope.companion = None if own is None else CompanionCache(self.owner, own)
 
-    def run(self, arguments: Mapping[str, Any], cache: Any, **changes: Any) -> Any:
+    def run(self, arguments: Mapping[str, Any], cache: Any) -> Any:
         """Return the stack's output for the arguments of a forward, but with another cache.
 
         No gradient flows back from it: it is a constant to the router, as in X-LoRA.
         """
         given = {name: x for name, x in arguments.items() if name not in _ASKED_OF_THE_MODEL}
         with torch.no_grad():
-            return self._stack.forward(**{**given, "past_key_values": cache, **changes})
+            return self._stack.forward(**{**given, "past_key_values": cache})
 
     def _own(self, cache: Any) -> Any:
         length = past_length(cache)
         if length == 0:
-            return None if cache is None else empty_twin(cache)
+            return empty_twin(cache)
         own = companion_of(cache, self.owner).cache
         if past_length(own) != length:
             raise torn(f"they hold {length} and {past_length(own)} tokens")
@@ -114,7 +114,7 @@ class Decisions(Memory):
                 raise torn(f"the router has decided on {len(rows)} sequences, here are {batch}")
             scope.weights, scope.decided = Weights(rows.expand(-1, time, -1)), True
         elif self._base is not None:
-            scope.base = self._base.run(arguments, None, use_cache=False)[0]
+            scope.base = self._base.run(arguments, empty_twin(cache))[0]
 
     def end(self, scope: Scope, arguments: Mapping[str, Any], output: Any) -> None:
         """Keep the decision with the cache."""

@@ -1,0 +1,103 @@
+"""One decision a prompt: the experts are chosen once and then write the whole answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from selfmoe.components import ComposeContext, FitConfig, Gate, Router, check_k
+from selfmoe.components.composer import Need
+from selfmoe.errors import CompositionError
+from selfmoe.hookspecs import hookimpl
+from selfmoe.records import Composition
+
+if TYPE_CHECKING:
+    from selfmoe_router_sequence.gate import SequenceGate
+
+SELFMOE_API = 1
+
+
+class Sequence(Router):
+    """Learned router that decides once a prompt and holds it for the whole sequence.
+
+    One linear map θ without bias reads the mean over the prompt's tokens, at unit mean square: of
+    what enters the first block (``embedding``, a bag of words that costs nothing), or of what the
+    base alone makes of the prompt (``base``, which reads the prompt twice and no other token). The
+    decision is kept with the KV cache.
+
+    Where nobody says which tokens are the prompt, those of the first forward of a sequence are: so
+    it is with ``generate``. A caller who sends prompt and answer in one forward, or generates
+    without a cache, has to say so by ``mixture.annotate(prompt_mask=…)``; training and evaluation
+    do.
+    """
+
+    name = "sequence"
+    label = "sequence"
+    needs: ClassVar[frozenset[Need]] = frozenset({"prompt_mask"})
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"train_k": "k"}}
+
+    class Config(FitConfig):
+        """Options of routing by sequence."""
+
+        k: int = Field(1, ge=1, description="Experts a sequence uses.")
+        train_k: Literal["all", "k"] = Field(
+            "all", description="Experts a sequence uses while the router learns: all, or k."
+        )
+        inputs: Literal["embedding", "base"] = Field(
+            "embedding",
+            description="Whose mean over the prompt the router reads: what enters the first block, "
+            "or the base's final hidden states.",
+        )
+        temperature: float = Field(1.0, gt=0, description="Divides the logits; lower is sharper.")
+        init_std: float = Field(
+            0.02, gt=0, description="Standard deviation of the router's initial weights."
+        )
+        lr: float = Field(1e-3, gt=0, description="Peak learning rate of AdamW.")
+
+    def check(self, n_experts: int) -> str | None:
+        """Return that k is too large, if it is."""
+        return check_k(self.options.k, n_experts)
+
+    def compose(self, ctx: ComposeContext) -> Composition:
+        """Return the gate, trained alone on ``ctx.data``; without data, as initialised.
+
+        Raises:
+            CompositionError: If k is larger than the number of experts.
+        """
+        from selfmoe.mixture.learning import learn
+        from selfmoe.mixture.storage import references
+        from selfmoe_router_sequence.gate import initial_tensors
+
+        if problem := self.check(len(ctx.experts)):
+            raise CompositionError(problem)
+        start = Composition(
+            composer=self.name,
+            options=self.options.model_dump(mode="json"),
+            experts=references(ctx.experts),
+            tensors=initial_tensors(ctx, self.options),
+        )
+        learns = bool(ctx.data) and len(ctx.experts) > 1  # the weight of a single expert is 1
+        size = float(start.tensors["theta"].numel())
+        facts = {"added_parameters": size, "trained_parameters": size if learns else 0.0}
+        start = replace(start, report=facts)
+        return learn(ctx, self, start, prepare=self._as_it_learns) if learns else start
+
+    def gate(self, composition: Composition) -> Gate:
+        """Return the gate of a composition."""
+        from selfmoe_router_sequence.gate import SequenceGate
+
+        options: Any = self.Config.model_validate(composition.options)
+        return SequenceGate(options, composition.tensors)
+
+    def _as_it_learns(self, gate: SequenceGate) -> None:
+        if self.options.train_k == "all":
+            gate.k = len(gate.theta)
+
+
+@hookimpl
+def register_routers() -> list[type[Router]]:
+    """Return the router of this package."""
+    return [Sequence]
