@@ -192,10 +192,8 @@ def test_left_padding_changes_nothing(model, experts, router):
     assert_close(shifted[:, 5:], whole)
 
 
-@pytest.mark.parametrize("pad", ["<pad>", "<eos>"])
-def test_texts_of_a_batch_are_those_written_alone(model, experts, router, pad):
+def test_texts_of_a_batch_are_those_written_alone(model, experts, router):
     tokenizer = tiny_tokenizer()
-    tokenizer.pad_token = pad
     prompts = ["Add 1.", "How many legs have three spiders?", "Go"]
     with routed(model, experts, router):
         together = generate(model, tokenizer, prompts, max_new_tokens=9)
@@ -205,6 +203,7 @@ def test_texts_of_a_batch_are_those_written_alone(model, experts, router, pad):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("family", ["llama", "mistral", "gemma2", "gpt2"], indirect=True)
 @pytest.mark.parametrize(
     "how",
     [
