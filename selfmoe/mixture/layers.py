@@ -7,7 +7,7 @@ and one more every ``B_i (...)``. How it is done in the end is the kernels' busi
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -68,19 +68,17 @@ class RoutedDelta(nn.Module):
         self.rank, self.widths = a.shape[0], (a.shape[1], b.shape[0])
         self.spans = _spans(self.layout)
         self.kernel = AUTO if block is None else block.kernel
-        self.name, self._plain, self._block = name, plain, block
+        self.name, self.plain, self._block = name, plain, block
         self.forget()
         Group([self])
 
-    def routed(self, *args: Any, **kwargs: Any) -> Tensor:
+    def routed(self, x: Tensor) -> Tensor:
         """Return the layer's output with the experts' part added; takes its forward's place."""
-        base = self._plain(*args, **kwargs)
-        x: Tensor = args[0]
         if self._block is None:
-            a = self.a.to(x.dtype)
-            return stacked.add(base, linear(x.reshape(-1, x.shape[-1]), a), self)
+            z = linear(x.reshape(-1, x.shape[-1]), self.a.to(x.dtype))
+            return stacked.add(self.plain(x), z, self)
         weights = self._block.weigh(x, self)
-        return base if weights is None else self.group.add(self, x, base, weights)
+        return self.plain(x) if weights is None else self.group.run(self, x, weights)
 
     def learns(self) -> bool:
         """Return whether the experts themselves are being trained."""
@@ -88,16 +86,17 @@ class RoutedDelta(nn.Module):
 
     def forget(self) -> None:
         """Drop the views of a and b; to be called when their memory changes."""
-        self._views: tuple[Tensor, Tensor, dict[int, tuple[Tensor, Tensor]]] | None = None
+        self._cut: tuple[Tensor, Tensor, dict[int, tuple[Tensor, Tensor]]] | None = None
 
-    def factors(self, expert: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Return an expert's A, shape ``(r, in)``, and ``s B``, shape ``(out, r)``."""
+    def factors(self, dtype: torch.dtype) -> Mapping[int, tuple[Tensor, Tensor]]:
+        """Return every expert's A, shape ``(r, in)``, and ``s B``, shape ``(out, r)``."""
         a, b = self.a, self.b
-        if self._views is None or self._views[0] is not a or self._views[1] is not b:
-            cut = {i: (a[span], b[:, span]) for i, span in self.spans.items()}
-            self._views = a, b, cut
-        a, b = self._views[2][expert]
-        return a.to(dtype), b.to(dtype)
+        if self._cut is None or self._cut[0] is not a or self._cut[1] is not b:
+            views = {i: (a[span], b[:, span]) for i, span in self.spans.items()}
+            self._cut = a, b, views
+        if a.dtype != dtype:
+            return {i: (x.to(dtype), y.to(dtype)) for i, (x, y) in self._cut[2].items()}
+        return self._cut[2]
 
 
 def _spans(layout: Layout) -> dict[int, slice]:

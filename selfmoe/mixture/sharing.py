@@ -73,13 +73,12 @@ class Group:
         self._kernel: Kernel | None = None
         self._pieces: Sequence[Any] = ()
 
-    def add(self, part: RoutedDelta, x: Tensor, base: Tensor, weights: Weights) -> Tensor:
+    def run(self, part: RoutedDelta, x: Tensor, weights: Weights) -> Tensor:
         """Return the output of one of the layers with the experts' part added.
 
         Args:
             part: The layer.
             x: Its input, shape ``(..., in)``.
-            base: What it makes of it alone, shape ``(..., out)``.
             weights: The weights of the experts.
 
         Raises:
@@ -98,7 +97,7 @@ class Group:
         kernel, piece = self._kernel, self._pieces[part.place]
         if part is self.parts[-1]:
             self.clear()
-        return kernel.up(part, piece, base, weights)
+        return kernel.up(part, piece, x, weights)
 
     # --- what kernels ask for -------------------------------------------------------------------
 
@@ -132,8 +131,3 @@ class Group:
     def learns(self) -> bool:
         """Return whether the experts themselves are being trained."""
         return any(part.learns() for part in self.parts)
-
-    def differentiates(self, x: Tensor, weights: Weights) -> bool:
-        """Return whether a gradient will be asked for."""
-        wanted = x.requires_grad or weights.alpha.requires_grad or self.learns()
-        return wanted and torch.is_grad_enabled()

@@ -19,7 +19,7 @@ work (gradients; `single` with T > 1), `stacked` does. All are equal up to round
 
 A kernel is a module with four functions: ``fits`` says whether it can do the work, ``pays``
 whether it is the one for this shape, ``down`` does the A side for a group of layers that read the
-same input, ``up`` adds the B side to the output of one of them.
+same input, ``up`` returns the output of one of them with the B side added.
 """
 
 from __future__ import annotations
@@ -59,8 +59,15 @@ class Kernel(Protocol):
             weights: The weights of the experts.
         """
 
-    def up(self, part: RoutedDelta, piece: Any, base: Tensor, weights: Weights) -> Tensor:
-        """Return a layer's output with the experts' part added, in place where that is allowed."""
+    def up(self, part: RoutedDelta, piece: Any, x: Tensor, weights: Weights) -> Tensor:
+        """Return a layer's output with the experts' part added.
+
+        Args:
+            part: The layer.
+            piece: What ``down`` returned for it.
+            x: Its input, shape ``(..., in)``.
+            weights: The weights of the experts.
+        """
 
 
 KERNELS: Mapping[str, Kernel] = {"single": single, "grouped": grouped, "stacked": stacked}

@@ -1,13 +1,15 @@
-"""Many tokens and many experts: every expert computes only for the tokens that use it.
+"""Many tokens: every expert computes only for the tokens that use it.
 
 Tokens are sorted by expert once for all layers that the weights belong to, and gathered once for
-those that read the same input.
+those that read the same input. Where no token uses two experts the layer itself works on the sorted
+tokens, so that an expert's part is added to rows that lie together; otherwise it is added row by
+row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,9 +28,21 @@ CROWD = 16
 """Tokens an expert has at least, on average."""
 
 
+class Piece(NamedTuple):
+    """An input in the order of the experts, for all layers that read it.
+
+    Attributes:
+        whole: Shape ``(uses, in)``.
+        parts: The rows of every expert in use.
+    """
+
+    whole: Tensor
+    parts: Sequence[Tensor]
+
+
 def fits(group: Group, x: Tensor, weights: Weights) -> bool:
-    """Return whether there is no gradient."""
-    return not group.differentiates(x, weights)
+    """Return whether there are no gradients."""
+    return not torch.is_grad_enabled()
 
 
 def pays(group: Group, x: Tensor, weights: Weights) -> bool:
@@ -36,22 +50,39 @@ def pays(group: Group, x: Tensor, weights: Weights) -> bool:
     experts = weights.alpha.shape[1]
     if group.narrowness <= NARROW or weights.tokens < CROWD * experts or x.device.type != "cpu":
         return False
-    return CROWD * experts <= weights.uses() <= SPARSE * experts * weights.tokens
+    return weights.uses() <= SPARSE * experts * weights.tokens
 
 
-def down(group: Group, x: Tensor, weights: Weights) -> Sequence[Tensor]:
-    """Return the tokens sorted by expert, the same for each layer, shape ``(uses, in)``."""
-    return (x.index_select(0, weights.order().tokens),) * len(group.parts)
+def down(group: Group, x: Tensor, weights: Weights) -> Sequence[Piece]:
+    """Return the input in the order of the experts, the same for each layer."""
+    order = weights.order()
+    gathered = x.index_select(0, order.tokens)
+    return (Piece(gathered, torch.split(gathered, order.counts)),) * len(group.parts)
 
 
-def up(part: RoutedDelta, piece: Tensor, base: Tensor, weights: Weights) -> Tensor:
-    """Return ``base`` with every expert's part added to the tokens that use it."""
-    if torch.is_grad_enabled() and base.requires_grad:
-        base = base.clone()
-    out, order = base.view(-1, base.shape[-1]), weights.order()
-    for expert, span in order.spans:
-        if expert in part.spans:
-            a, b = part.factors(expert, piece.dtype)
-            z = (piece[span] @ a.t()).mul_(order.weights[span])
-            out.index_add_(0, order.tokens[span], (z @ b.t()).to(out.dtype))
-    return base
+def up(part: RoutedDelta, piece: Piece, x: Tensor, weights: Weights) -> Tensor:
+    """Return the layer's output with every expert's part added to the tokens that use it."""
+    order = weights.order()
+    if order.back is None:
+        base = part.plain(x)
+        out = base.view(-1, base.shape[-1])
+        for place, z, b in _inner(part, piece, weights):
+            out.index_add_(0, order.uses[place].tokens, torch.mm(z, b))
+        return base
+    base = part.plain(piece.whole)
+    rows = torch.split(base, order.counts)
+    for place, z, b in _inner(part, piece, weights):
+        rows[place].addmm_(z, b)
+    return base.index_select(0, order.back).view(*x.shape[:-1], base.shape[-1])
+
+
+def _inner(
+    part: RoutedDelta, piece: Piece, weights: Weights
+) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """Yield for each expert in use its place in the order, its ``w A x`` and its ``B^T``."""
+    factors = part.factors(piece.whole.dtype)
+    for place, use in enumerate(weights.order().uses):
+        if use.expert in factors:
+            a, b = factors[use.expert]
+            z = torch.mm(a, piece.parts[place].t()).mul_(use.weights)
+            yield place, z.t(), b.t()

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 def fits(group: Group, x: Tensor, weights: Weights) -> bool:
-    """Return whether there is one token and no gradient."""
-    return weights.tokens == 1 and not group.differentiates(x, weights)
+    """Return whether there is one token and no gradients."""
+    return weights.tokens == 1 and not torch.is_grad_enabled()
 
 
 def pays(group: Group, x: Tensor, weights: Weights) -> bool:
@@ -36,12 +36,12 @@ def down(group: Group, x: Tensor, weights: Weights) -> Sequence[Tensor]:
     return (x[0],) * len(group.parts)
 
 
-def up(part: RoutedDelta, piece: Tensor, base: Tensor, weights: Weights) -> Tensor:
-    """Return ``base`` with the part of every expert in use added."""
-    if torch.is_grad_enabled() and base.requires_grad:
-        base = base.clone()
+def up(part: RoutedDelta, piece: Tensor, x: Tensor, weights: Weights) -> Tensor:
+    """Return the layer's output with the part of every expert in use added."""
+    base = part.plain(x)
+    factors = part.factors(piece.dtype)
     for expert, weight in weights.active():
-        if expert in part.spans:
-            a, b = part.factors(expert, piece.dtype)
+        if expert in factors:
+            a, b = factors[expert]
             base.view(-1).addmv_(b, torch.mv(a, piece), alpha=weight)
     return base

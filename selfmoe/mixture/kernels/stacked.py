@@ -35,23 +35,23 @@ def down(group: Group, x: Tensor, weights: Weights) -> Sequence[Tensor]:
     """Return the weighted ``A_i x`` of all experts for each layer, shape ``(tokens, R)``."""
     a = group.a()
     a = a if a.dtype == x.dtype else a.to(x.dtype)
-    if group.learns() or torch.compiler.is_compiling():
-        z = linear(x, a)
-        rows = weights.alpha.index_select(1, group.owner()).to(z.dtype)
-        return torch.split((_unit(z, rows) * rows.unsqueeze(1)).flatten(1), group.ranks, 1)
-    if torch.is_grad_enabled() and (x.requires_grad or weights.alpha.requires_grad):
+    if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        if group.learns() or torch.compiler.is_compiling():
+            z = linear(x, a)
+            rows = weights.alpha.index_select(1, group.owner()).to(z.dtype)
+            return torch.split((_unit(z, rows) * rows.unsqueeze(1)).flatten(1), group.ranks, 1)
         owner = group.owner()
         rows = weights.rows(group.layout, owner, a.dtype)
         return frozen.down(x, weights.alpha, a, rows, owner, group.ranks)
     z = linear(x, a)
     rows = weights.rows(group.layout, group.owner(), z.dtype)
     _unit(z, rows).mul_(rows.unsqueeze(1))
-    return torch.split(z, group.ranks, 1)
+    return (z,) if len(group.ranks) == 1 else torch.split(z, group.ranks, 1)
 
 
-def up(part: RoutedDelta, piece: Tensor, base: Tensor, weights: Weights) -> Tensor:
-    """Return ``base`` with the B side added."""
-    return add(base, piece, part)
+def up(part: RoutedDelta, piece: Tensor, x: Tensor, weights: Weights) -> Tensor:
+    """Return the layer's output with the B side added."""
+    return add(part.plain(x), piece, part)
 
 
 def add(base: Tensor, z: Tensor, part: RoutedDelta) -> Tensor:
@@ -62,10 +62,12 @@ def add(base: Tensor, z: Tensor, part: RoutedDelta) -> Tensor:
         z: Shape ``(tokens, R)``.
         part: The layer's factors.
     """
-    b, z = part.b.to(base.dtype), z.to(base.dtype)
-    if part.learns() or torch.compiler.is_compiling():
-        return torch.addmm(base.flatten(0, -2), z, b.t()).view_as(base)
-    if torch.is_grad_enabled() and (base.requires_grad or z.requires_grad):
+    b = part.b
+    if not b.dtype == z.dtype == base.dtype:
+        b, z = b.to(base.dtype), z.to(base.dtype)
+    if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        if part.learns() or torch.compiler.is_compiling():
+            return torch.addmm(base.flatten(0, -2), z, b.t()).view_as(base)
         return frozen.up(base, z, b)
     base.view(-1, base.shape[-1]).addmm_(z, b.t())
     return base

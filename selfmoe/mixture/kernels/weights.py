@@ -11,18 +11,37 @@ Layout = tuple[tuple[int, int], ...]
 """Whose the rows of stacked factors are: expert and rank, one after the other."""
 
 
+class Use(NamedTuple):
+    """The tokens that use one expert.
+
+    Attributes:
+        expert: Its number.
+        tokens: Theirs, shape ``(uses,)``.
+        weights: The weight of each, shape ``(uses,)``.
+    """
+
+    expert: int
+    tokens: Tensor
+    weights: Tensor
+
+
 class Order(NamedTuple):
-    """Tokens sorted by the experts they use; a token that uses two is there twice.
+    """Tokens sorted by the experts they use.
+
+    A token that uses two is there twice; those that use none come last, or not at all if any uses
+    two.
 
     Attributes:
         tokens: Their numbers, shape ``(uses,)``.
-        weights: The weight of each use, shape ``(uses, 1)``.
-        spans: Which uses are an expert's, for those that have any.
+        uses: The same by expert, for experts that are used.
+        counts: How many tokens each of these has, and, if there are any, how many use none.
+        back: Where each token is found, shape ``(tokens,)``; ``None`` if one is there twice.
     """
 
     tokens: Tensor
-    weights: Tensor
-    spans: tuple[tuple[int, slice], ...]
+    uses: list[Use]
+    counts: list[int]
+    back: Tensor | None
 
 
 class Weights:
@@ -75,13 +94,20 @@ class Weights:
     def order(self) -> Order:
         """Return the tokens sorted by expert."""
         if self._order is None:
-            experts, tokens = self.alpha.t().nonzero().unbind(1)
-            weights = self.alpha[tokens, experts].unsqueeze(1)
-            spans, start = [], 0
-            counts = torch.bincount(experts, minlength=self.alpha.shape[1])
-            for i, count in enumerate(counts.tolist()):
-                if count:
-                    spans.append((i, slice(start, start + count)))
-                    start += count
-            self._order = Order(tokens, weights, tuple(spans))
+            self._order = self._sort()
         return self._order
+
+    def _sort(self) -> Order:
+        experts, tokens = self.alpha.t().nonzero().unbind(1)
+        shares = self.alpha[tokens, experts]
+        every = torch.bincount(experts, minlength=self.alpha.shape[1]).tolist()
+        counts = [count for count in every if count]
+        used = [i for i, count in enumerate(every) if count]
+        uses = list(map(Use, used, torch.split(tokens, counts), torch.split(shares, counts)))
+        often = torch.bincount(tokens, minlength=self.tokens)
+        if self.tokens and int(often.max()) > 1:
+            return Order(tokens, uses, counts, None)
+        idle = (often == 0).nonzero().flatten()
+        if len(idle):
+            tokens, counts = torch.cat([tokens, idle]), [*counts, len(idle)]
+        return Order(tokens, uses, counts, tokens.argsort())
