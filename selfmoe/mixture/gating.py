@@ -17,6 +17,20 @@ def at_unit_mean_square(x: Tensor) -> Tensor:
     return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-6)
 
 
+def unit_logits(theta: Tensor, x: Tensor) -> Tensor:
+    """Return ``theta x̂``, x̂ being x at unit mean square, in float32.
+
+    The few logits are scaled rather than the many features.
+
+    Args:
+        theta: Shape ``(n_experts, width)``.
+        x: Shape ``(..., width)``.
+    """
+    x = x.float()
+    size = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    return linear(x, theta.float()) * torch.rsqrt(size.square() / x.shape[-1] + 1e-6)
+
+
 def keep_largest(probabilities: Tensor, k: int, renormalise: bool = False) -> Tensor:
     """Return the probabilities with all but the k largest of each token set to 0.
 
@@ -27,8 +41,8 @@ def keep_largest(probabilities: Tensor, k: int, renormalise: bool = False) -> Te
     """
     kept = probabilities
     if k < probabilities.shape[-1]:
-        chosen = probabilities.topk(k, dim=-1).indices
-        kept = torch.zeros_like(probabilities).scatter(-1, chosen, 1.0) * probabilities
+        largest, chosen = probabilities.topk(k, dim=-1)
+        kept = torch.zeros_like(probabilities).scatter(-1, chosen, largest)
     return kept / kept.sum(-1, keepdim=True) if renormalise else kept
 
 
@@ -59,5 +73,6 @@ class LinearGate(nn.Module):
     def forward(self, x: Tensor, where: Site, info: TokenInfo) -> Tensor:
         """Return the weights α, float32, shape ``(batch, time, n_experts)``."""
         theta = self.theta if self.theta.dim() == 2 else self.theta[where.block]
-        logits = linear(at_unit_mean_square(x), theta.float()) / self.temperature
+        logits = unit_logits(theta, x)
+        logits = logits if self.temperature == 1 else logits / self.temperature
         return keep_largest(torch.softmax(logits, dim=-1), self.k, self.renormalise)

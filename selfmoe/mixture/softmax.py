@@ -8,11 +8,10 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
 
 from selfmoe.components import ComposeContext, Site, TokenInfo
 from selfmoe.errors import CompositionError
-from selfmoe.mixture.gating import at_unit_mean_square
+from selfmoe.mixture.gating import unit_logits
 from selfmoe.mixture.structure import text_config
 from selfmoe.randomness import derive
 
@@ -58,8 +57,9 @@ class SoftmaxGate(nn.Module):
 
     def forward(self, x: Tensor, where: Site, info: TokenInfo) -> Tensor:
         """Return the weights α, float32, shape ``(batch, time, n_experts)``."""
-        theta: Tensor = getattr(self, theta_name(self.inputs, x.shape[-1], where.linear)).float()
-        logits = linear(at_unit_mean_square(x), theta) / self.temperature
+        theta: Tensor = getattr(self, theta_name(self.inputs, x.shape[-1], where.linear))
+        logits = unit_logits(theta, x)
+        logits = logits if self.temperature == 1 else logits / self.temperature
         if self.listener is not None:
             self.listener(logits)
         probabilities = torch.softmax(logits, dim=-1)

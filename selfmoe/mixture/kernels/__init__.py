@@ -7,15 +7,15 @@ for some token, and a layer from k to d features:
 |---|---|---|
 | `stacked` | one product for the A side of all experts, shared by the layers that read the same \
 input; α spread over the ranks; one product for the B side, added in place | no other is; always \
-with gradients, off the CPU, and under `torch.compile` |
+while autograd is on, off the CPU, and under `torch.compile` |
 | `single` | two matrix-vector products for each expert with a weight, nothing for the others | \
 T = 1 and a ≤ max(1, n / 4) |
 | `grouped` | tokens sorted by expert once a block and gathered once an input; two products for \
-each expert | n r (k + d) / (k d) > 0.25, T ≥ 16 n, and the tokens use at most a quarter of the \
-experts, 16 tokens an expert or more |
+each expert, on rows that lie together where no token uses two | n r (k + d) / (k d) > 0.08, \
+T ≥ 16 n, and at most a quarter of all weights is above zero |
 
 `attach(…, kernel="grouped")` and `compose(…, kernel="grouped")` force one; where that one cannot
-work (gradients; `single` with T > 1), `stacked` does. All are equal up to rounding.
+work (autograd is on; `single` with T > 1), `stacked` does. All are equal up to rounding.
 
 A kernel is a module with four functions: ``fits`` says whether it can do the work, ``pays``
 whether it is the one for this shape, ``down`` does the A side for a group of layers that read the
