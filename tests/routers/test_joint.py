@@ -17,7 +17,7 @@ from selfmoe.fit import Fit, collate, encode_all, padding
 from selfmoe.mixture import attach, load, save
 from selfmoe.mixture.storage import references
 from selfmoe.mixture.structure import find_decoder, linears
-from selfmoe.records import Composition, LoadedBase
+from selfmoe.records import Composition, Expert, LoadedBase
 from selfmoe.registry import registry
 from selfmoe.testing.composers import ComposerContract, assert_close, assert_same
 from selfmoe.testing.families import FAMILIES, tiny_model
@@ -147,12 +147,26 @@ def test_gradients_are_those_of_the_formula(context):
 def test_all_parts_learn(context):
     first, made = initial_adapters(context), compose(context)
     for name, path in made.owned.items():
-        learnt = context.experts[name].__class__(name, path).factors()
+        learnt = Expert(name, path).factors()
         assert all(f.b.any() for f in learnt.values())
         assert all(not torch.equal(f.a, first[name][s].a) for s, f in learnt.items())
     start = compose(context._replace(work=context.work / "one"), max_steps=1, router_lr=1e-12)
     assert not torch.equal(made.tensors["theta"], start.tensors["theta"])
     assert 0.01 < start.tensors["theta"].std() < 0.03
+
+
+def test_the_router_has_a_rate_of_its_own(llama):
+    """θ moves about as far as its rate says, and the experts do not mind."""
+    # θ has no gradient while all B are 0: the second step is the first that moves it
+    slow, fast = (
+        compose(llama._replace(work=llama.work / str(rate)), router_lr=rate, max_steps=2)
+        for rate in (1e-9, 1e-2)
+    )
+    moved = (fast.tensors["theta"] - slow.tensors["theta"]).abs().max()
+    assert 1e-3 < moved < 2e-2
+    for name, path in slow.owned.items():
+        mine, theirs = (Expert(name, p).factors() for p in (path, fast.owned[name]))
+        assert all(torch.allclose(f.b, theirs[s].b, atol=0.01) for s, f in mine.items())
 
 
 def test_training_lowers_the_loss(llama):
@@ -213,7 +227,7 @@ def test_routes_its_own_experts(llama, tmp_path):
     stored = load(tmp_path / "saved", base_hash="tiny", experts=llama.experts)
     model, ids = llama.base.model, tokens()
     decoder = find_decoder(model)
-    own = [llama.experts[n].__class__(n, p).factors() for n, p in made.owned.items()]
+    own = [Expert(n, p).factors() for n, p in made.owned.items()]
     alpha = topk_alpha(made.tensors["theta"], 2)
     with naive_mixture(decoder.blocks, linears(model), own, alpha, decoder.path):
         expected = logits(model, ids)
