@@ -15,6 +15,7 @@ SELFMOE_API = 1
 OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "lora": {"lr": 1e-3, "epochs": 4},
     "topk": {"lr": 1e-2, "epochs": 1, "batch_size": 16},
+    "topp": {"lr": 1e-2, "epochs": 1, "batch_size": 16},
     "ridge": {"tokens": "all", "temperature": 0.03},
     "phatgoose": {"max_steps": 20, "batch_size": 16},
     "joint": {"router_lr": 1e-2},

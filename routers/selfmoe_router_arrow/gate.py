@@ -1,0 +1,50 @@
+"""The gate of ``arrow``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from selfmoe.components import Site, TokenInfo
+from selfmoe.mixture.gating import keep_largest
+
+
+class ArrowGate(nn.Module):
+    """``alpha = top-k(softmax(|x . v| / temperature))`` for every layer, v being its prototypes.
+
+    Args:
+        options: The router's options.
+        tensors: Prototypes by layer, each of shape ``(n_experts, in)``; zeros for experts that the
+            layer does not have.
+    """
+
+    site: Literal["token", "block", "linear"] = "linear"
+    reads: Literal["hidden", "base_final_hidden", "embedding", "nothing"] = "hidden"
+    causal = True
+
+    def __init__(self, options: Any, tensors: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self.k: int = options.k
+        self.temperature: float = options.temperature
+        self.renormalise: bool = options.renormalise
+        for site, tensor in tensors.items():
+            self.register_buffer(_name(site), tensor.clone())
+
+    def forward(self, x: Tensor, where: Site, info: TokenInfo) -> Tensor:
+        """Return the weights α, float32, shape ``(batch, time, n_experts)``."""
+        assert where.linear is not None
+        vectors = self.get_buffer(_name(where.linear))
+        there = vectors.any(-1)
+        scores = linear(x.float(), vectors).abs() / self.temperature
+        weights = torch.softmax(scores.masked_fill(~there, float("-inf")), dim=-1)
+        weights = torch.where(there, weights, 0.0)  # of no expert, the softmax is undefined
+        kept = keep_largest(weights, self.k)
+        return kept / kept.sum(-1, keepdim=True).clamp(min=1e-30) if self.renormalise else kept
+
+
+def _name(site: str) -> str:
+    return site.replace(".", "/")

@@ -1,0 +1,69 @@
+"""As many experts as it takes: the most probable ones, until their probabilities reach p."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, model_validator
+
+from selfmoe.components import Router, SoftmaxConfig, SoftmaxRouter
+from selfmoe.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from selfmoe_router_topp.gate import TopPGate
+
+SELFMOE_API = 1
+
+
+class TopP(SoftmaxRouter):
+    """Learned router: as many experts as a token needs for their probabilities to reach p.
+
+    The smallest set of the most probable experts whose probabilities add up to p or more; one at
+    least. A token that is sure of its expert takes it alone, one in doubt takes several. Otherwise
+    like ``topk``: the softmax of one linear map θ of the residual stream that enters a block, or of
+    the other ``inputs``.
+    """
+
+    name = "topp"
+    label = "topp"
+    reference_url = "https://arxiv.org/abs/2403.07652"
+
+    class Config(SoftmaxConfig):
+        """Options of the top-p router."""
+
+        p: float = Field(0.75, gt=0, le=1, description="Probability that the experts reach.")
+        max_k: int | None = Field(
+            None, ge=1, description="Experts a token uses at the most. Default: all."
+        )
+        train_p: Literal["all", "p"] = Field(
+            "all",
+            description="Experts a token uses while the router learns: all, or as p and max_k say.",
+        )
+
+        @model_validator(mode="after")
+        def _check_renormalise(self) -> TopP.Config:
+            if self.renormalise and self.max_k == 1:
+                raise ValueError(
+                    "renormalise needs max_k of 2 or more: a single weight would always be 1, "
+                    "and the router could not learn"
+                )
+            return self
+
+    def softmax_gate(self, options: Any, tensors: Mapping[str, Tensor]) -> TopPGate:
+        """Return the gate with these options and these θ by name."""
+        from selfmoe_router_topp.gate import TopPGate
+
+        return TopPGate(options, tensors)
+
+    def trains_all(self) -> bool:
+        """Return whether a token uses all experts while the router learns."""
+        return bool(self.options.train_p == "all")
+
+
+@hookimpl
+def register_routers() -> list[type[Router]]:
+    """Return the router of this package."""
+    return [TopP]

@@ -1,0 +1,57 @@
+"""Uniform routing: every expert, always, with one weight. A control for all routers."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from selfmoe.components import ComponentConfig, ComposeContext, Gate, Router
+from selfmoe.hookspecs import hookimpl
+from selfmoe.records import Composition
+
+SELFMOE_API = 1
+
+
+class Uniform(Router):
+    """Control: every token takes all experts with equal weights.
+
+    At the default weight, 1 / n, it equals the merge ``mean``, which costs no more than the base.
+    """
+
+    name = "uniform"
+    label = "uniform"
+
+    class Config(ComponentConfig):
+        """Options of uniform routing."""
+
+        weight: float | None = Field(
+            None, gt=0, description="Weight of each of the n experts. Default: 1 / n."
+        )
+
+    def compose(self, ctx: ComposeContext) -> Composition:
+        """Return the composition; there is nothing to learn."""
+        from selfmoe.mixture.storage import references
+
+        told = self.options.model_dump(mode="json")
+        report = {"added_parameters": 0.0, "trained_parameters": 0.0}
+        return Composition(self.name, told, references(ctx.experts), report=report)
+
+    def extend(self, composition: Composition, ctx: ComposeContext) -> Composition:
+        """Return the composition with the experts of ``ctx`` that it lacks added to it."""
+        from selfmoe.mixture.extending import check_extends
+
+        check_extends(composition, ctx, self)
+        return self.compose(ctx)
+
+    def gate(self, composition: Composition) -> Gate:
+        """Return the gate of a composition."""
+        from selfmoe_router_uniform.gate import UniformGate
+
+        n = len(composition.experts)
+        options = self.Config.model_validate(composition.options)
+        return UniformGate(n, 1 / n if options.weight is None else options.weight)
+
+
+@hookimpl
+def register_routers() -> list[type[Router]]:
+    """Return the router of this package."""
+    return [Uniform]
