@@ -43,9 +43,11 @@ def benchmarks_of(domain: Domain, source: Source) -> list[Benchmark]:
     """Return the benchmarks of a domain, whether their data is there or not.
 
     Raises:
-        DataError: If a name is not possible or used twice.
+        DataError: If there is no list of them, or a name is not possible or used twice.
     """
     benchmarks = domain.benchmarks(source)
+    if not isinstance(benchmarks, list | tuple):  # a generator need not end
+        raise _fault(domain, f"returns no list of benchmarks but {type(benchmarks).__name__}")
     names = [benchmark.name for benchmark in benchmarks]
     for name in names:
         if not NAME.fullmatch(name):
@@ -157,11 +159,14 @@ def refuse_unknown(domains: Sequence[Domain], source: Source, named: Sequence[st
 
 
 def check_items(domain: str, benchmark: Benchmark) -> None:
-    """Stop unless every item can be told apart by its id.
+    """Stop unless there is a sequence of items, each told apart by its id.
 
     Raises:
         DataError: Naming the domain, the benchmark and the id.
     """
+    if not isinstance(benchmark.items, Sequence):  # a generator need not end
+        what = type(benchmark.items).__name__
+        raise _fault(domain, f"has no list of items in benchmark '{benchmark.name}' but {what}")
     ids = [str(doc.get("id", "")) for doc in benchmark.items]
     if double := _double(ids):
         raise _fault(domain, f"has two items '{double}' in benchmark '{benchmark.name}'")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import warnings
+from collections import Counter
 from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
@@ -14,6 +15,7 @@ from selfmoe.evaluation.benchmarks import check_items, files_of, guarded
 from selfmoe.evaluation.leaks import refuse_leaks
 from selfmoe.files import write_json, write_jsonl
 from selfmoe.plan import Job, Plan, Task
+from selfmoe.records import Seed
 
 
 def plan(plan: Plan) -> None:
@@ -59,7 +61,7 @@ def draw(domain: Domain, job: Job) -> None:
 
     Raises:
         DataError: If a seed is a benchmark item, or the data is malformed.
-        StageError: If the domain returns another number of seeds, or two with one id.
+        StageError: If what the domain returns is no list of that many seeds.
     """
     config = job.session.config
     source = replace(config.source, split="test")  # seeds are the same whatever is evaluated
@@ -69,18 +71,47 @@ def draw(domain: Domain, job: Job) -> None:
     notes = [str(one.message) for one in said if issubclass(one.category, UserWarning)]
     for note in notes:
         job.session.display.warn(f"{job.task.name}: {note}")
-    distinct = len({seed.id for seed in seeds})
-    fewer = domain.may_have_fewer_seeds and 0 < len(seeds) < config.seeds.n
-    if fewer:
+    plugin = config.registry.entry("domain", domain.name).plugin
+    check_seeds(f"domain '{domain.name}' ({plugin})", seeds, config.seeds.n, fewer=domain.may_have_fewer_seeds)
+    if len(seeds) < config.seeds.n:
         job.remarks.append(f"{len(seeds)} are there")
-    if distinct != (len(seeds) if fewer else config.seeds.n):
-        raise StageError(
-            f"domain '{domain.name}' gave {len(seeds)} seeds with {distinct} different ids, "
-            f"but seeds.n is {config.seeds.n}"
-        )
     for benchmark in guarded(domain, config.source, config.evaluate.benchmarks):
         check_items(domain.name, benchmark)  # malformed data is said now, not hours later
         if benchmark.role == "target":
             refuse_leaks(domain.name, seeds, [benchmark])
     write_jsonl(job.out / "seeds.jsonl", [asdict(seed) for seed in seeds])
     write_json(job.out / "notes.json", notes)
+
+
+def check_seeds(domain: str, seeds: Any, n: int, *, fewer: bool = False) -> None:
+    """Stop unless a domain returned a list of ``n`` seeds, their fields texts, no id twice.
+
+    A generator is refused before it is asked for anything: it need not end.
+
+    Args:
+        domain: The domain, for messages.
+        seeds: What it returned.
+        n: How many it was asked for.
+        fewer: Whether there may be fewer, as long as there are any.
+
+    Raises:
+        StageError: Naming the domain and the field.
+    """
+    if not isinstance(seeds, list | tuple):
+        raise _fault(domain, f"seeds() returned {type(seeds).__name__}, expected a list of seeds")
+    if len(seeds) != n and not (fewer and 0 < len(seeds) < n):
+        raise _fault(domain, f"seeds() returned {len(seeds)} seeds, but seeds.n is {n}")
+    for place, seed in enumerate(seeds):
+        if not isinstance(seed, Seed):
+            raise _fault(domain, f"seeds()[{place}] is {type(seed).__name__}, expected a Seed")
+        for field, value in asdict(seed).items():
+            if not isinstance(value, str):
+                kind = type(value).__name__
+                raise _fault(domain, f"seeds()[{place}].{field} is {kind}, expected a text")
+    [(name, count)] = Counter(seed.id for seed in seeds).most_common(1)
+    if count > 1:
+        raise _fault(domain, f"seeds() returned {count} seeds with the id '{name}'")
+
+
+def _fault(domain: str, what: str) -> StageError:
+    return StageError(f"{domain}: {what}\n  Report it to the plugin that provides it.")

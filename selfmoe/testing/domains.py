@@ -11,6 +11,7 @@ A second subclass with another ``source`` checks another track.
 from __future__ import annotations
 
 import random
+import re
 
 import pytest
 
@@ -18,9 +19,30 @@ from selfmoe.components import Benchmark, Component, Domain
 from selfmoe.evaluation.benchmarks import choose
 from selfmoe.evaluation.leaks import refuse_leaks
 from selfmoe.prompts import task_block
-from selfmoe.records import Instruction, Seed, Source
+from selfmoe.records import Example, Instruction, Rejected, Seed, Source
+from selfmoe.sandbox import best_tier
+from selfmoe.stages.seeds import check_seeds
 from selfmoe.testing.benchmarks import BenchmarkContract
 from selfmoe.testing.components import ComponentContract
+
+ODD = [
+    "",
+    " ",
+    "\n\n",
+    "\x00",
+    "####",
+    "#### ",
+    "```",
+    "1/0",
+    "答え: ∞",
+    "\\frac{",
+    "9" * 400,
+    "\ud800",
+]
+"""Texts that a model may write and nobody expects."""
+
+PLACEHOLDER = re.compile(r"\{\{?\s*[A-Za-z_][\w.]*\s*\}\}?|<[A-Z_]+>")
+"""A place in a template that something should have been put into."""
 
 
 class DomainContract(ComponentContract, BenchmarkContract):
@@ -28,9 +50,11 @@ class DomainContract(ComponentContract, BenchmarkContract):
 
     Attributes:
         n_seeds: Seeds to draw.
+        judged_seeds: How many of them the domain must accept; judging may run code.
     """
 
     n_seeds = 20
+    judged_seeds = 5
 
     @pytest.fixture
     def domain(self) -> Domain:
@@ -62,6 +86,7 @@ class DomainContract(ComponentContract, BenchmarkContract):
     def test_names_its_field(self, domain: Domain) -> None:
         """It says in a few words, for prompts, what it is about."""
         assert domain.description.strip()
+        assert not PLACEHOLDER.search(domain.description)
 
     def test_offers_the_track(self, domain: Domain, source: Source) -> None:
         """The track is among those declared."""
@@ -70,9 +95,8 @@ class DomainContract(ComponentContract, BenchmarkContract):
     # --- seeds ---
 
     def test_as_many_seeds_as_asked_for(self, seeds: list[Seed]) -> None:
-        """The number is right and ids are unique."""
-        assert len(seeds) == self.n_seeds
-        assert len({seed.id for seed in seeds}) == len(seeds)
+        """They are a list of that many, each of texts, no id twice; a run stops otherwise."""
+        check_seeds("the domain", seeds, self.n_seeds)
 
     def test_same_generator_same_seeds(
         self, domain: Domain, source: Source, seeds: list[Seed]
@@ -105,3 +129,44 @@ class DomainContract(ComponentContract, BenchmarkContract):
         task = Instruction(seeds[0].instruction, seeds[0].input)
         assert prompts.brainstorm(seeds[1:4]).endswith("4. Instruction:")
         assert prompts.respond(seeds[1:4], task).endswith("\nResponse:")
+
+    def test_generation_prompts_are_filled_in(self, domain: Domain, source: Source) -> None:
+        """No placeholder such as ``{description}`` is left in what opens a prompt."""
+        prompts = domain.prompts(source)
+        for text in (prompts.brainstorm_header, prompts.respond_header):
+            assert not PLACEHOLDER.search(text), text
+
+    # --- judging what a model wrote ---
+
+    @pytest.mark.parametrize("text", ODD)
+    def test_odd_tasks_are_parsed(self, domain: Domain, text: str) -> None:
+        """Whatever a model writes for a task is a task or refused with a reason."""
+        found = domain.parse(text)
+        assert isinstance(found, Instruction | Rejected)
+        if isinstance(found, Rejected):
+            assert found.reason
+
+    @pytest.mark.parametrize("text", ODD)
+    def test_odd_answers_are_judged(
+        self, domain: Domain, source: Source, seeds: list[Seed], text: str
+    ) -> None:
+        """Whatever a model answers is taken or refused with a reason, never an error."""
+        answer = domain.answer(text, source)
+        assert answer is None or isinstance(answer, str)
+        for task in (Instruction(seeds[0].instruction, seeds[0].input), Instruction(text, text)):
+            example = Example("odd", domain.name, task.instruction, task.input, text)
+            for verdict in self._verdicts(domain, example, source):
+                assert verdict is None or (isinstance(verdict, Rejected) and verdict.reason)
+
+    def test_seeds_are_acceptable(self, domain: Domain, source: Source, seeds: list[Seed]) -> None:
+        """The domain takes its own seeds for right: it would refuse what it asks for otherwise."""
+        for seed in seeds[: self.judged_seeds]:
+            example = Example(seed.id, domain.name, seed.instruction, seed.input, seed.response)
+            assert set(self._verdicts(domain, example, source)) == {None}, seed.id
+
+    def _verdicts(self, domain: Domain, example: Example, source: Source) -> list[Rejected | None]:
+        """Return what the domain says of an example, as far as it can be said here."""
+        found = [domain.accept(example, source)]
+        if not domain.verifies_by_running or best_tier() is not None:
+            found.append(domain.verify(example, source))
+        return found
