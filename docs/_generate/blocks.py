@@ -8,7 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from _generate import benchmarks, commands, failures, plugins, results, seedling, settings, tour
+from _generate import (
+    benchmarks,
+    commands,
+    contracts,
+    failures,
+    plugins,
+    results,
+    seedling,
+    settings,
+    tour,
+)
 
 ROOT = Path(__file__).parents[2]
 CARD = "plugins/selfmoe_base_seedling/weights/README.md"
@@ -29,6 +39,9 @@ BLOCKS: dict[tuple[str, str], Callable[[], str]] = {
     ("docs/cli.md", "commands"): commands.reference,
     ("docs/plugins.md", "installed"): plugins.installed,
     ("docs/plugins.md", "hooks"): plugins.hooks,
+    ("docs/testing-plugins.md", "fixtures"): contracts.fixtures,
+    ("docs/testing-plugins.md", "fakes"): contracts.fakes,
+    ("docs/testing-plugins.md", "checks"): contracts.checks,
     ("docs/seedling.md", "sizes"): seedling.sizes,
     ("docs/seedling.md", "scores"): seedling.scores,
     ("docs/seedling.md", "comparison"): seedling.comparison,

@@ -72,7 +72,12 @@ def draw(domain: Domain, job: Job) -> None:
     for note in notes:
         job.session.display.warn(f"{job.task.name}: {note}")
     plugin = config.registry.entry("domain", domain.name).plugin
-    check_seeds(f"domain '{domain.name}' ({plugin})", seeds, config.seeds.n, fewer=domain.may_have_fewer_seeds)
+    check_seeds(
+        f"domain '{domain.name}' ({plugin})",
+        seeds,
+        config.seeds.n,
+        fewer=domain.may_have_fewer_seeds,
+    )
     if len(seeds) < config.seeds.n:
         job.remarks.append(f"{len(seeds)} are there")
     for benchmark in guarded(domain, config.source, config.evaluate.benchmarks):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
@@ -54,6 +54,7 @@ class ToyTrainer(Trainer):
     """Two quick steps of a LoRA of rank 2 on the query projections."""
 
     name = "toy"
+    targets: ClassVar[tuple[str, ...]] = ("q_proj",)
 
     class Config(FitConfig):
         """Options of the toy trainer."""
@@ -71,7 +72,7 @@ class ToyTrainer(Trainer):
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(ctx.seed)
-            config = LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM")
+            config = LoraConfig(r=2, target_modules=list(self.targets), task_type="CAUSAL_LM")
             model: Any = get_peft_model(copy.deepcopy(ctx.base.model), config)
         learned = {name: p for name, p in model.named_parameters() if p.requires_grad}
         fitted = ctx.fit(
@@ -99,8 +100,12 @@ class ToyRouter(Router):
 
         n = len(ctx.experts)
         report = {"added_parameters": float(n), "trained_parameters": 0.0}
-        shares = {"shares": torch.full((n,), 1 / n)}
-        return Composition(self.name, {}, references(ctx.experts), shares, report=report)
+        tensors = {"shares": self.shares(torch.full((n,), 1 / n), ctx)}
+        return Composition(self.name, {}, references(ctx.experts), tensors, report=report)
+
+    def shares(self, shares: Tensor, ctx: ComposeContext) -> Tensor:
+        """Return the share of each expert, given equal ones, shape ``(n_experts,)``."""
+        return shares
 
     def gate(self, composition: Composition) -> Gate:
         """Return the gate of a composition."""
@@ -119,11 +124,10 @@ class ToyMerge(Merge):
         from selfmoe.mixture.deltas import merge_deltas
         from selfmoe.mixture.storage import references
 
-        n = len(ctx.experts)
-
-        def merge(site: str, deltas: Mapping[str, Tensor]) -> Tensor:
-            total: Tensor = sum(deltas.values())  # type: ignore[assignment]
-            return total / n
-
-        tensors, report = merge_deltas(ctx, merge)
+        tensors, report = merge_deltas(ctx, self.merge)
         return Composition(self.name, {}, references(ctx.experts), tensors, report=report)
+
+    def merge(self, site: str, deltas: Mapping[str, Tensor]) -> Tensor:
+        """Return the mean of the experts' deltas of one layer."""
+        total: Tensor = sum(deltas.values())  # type: ignore[assignment]
+        return total / len(deltas)

@@ -9,9 +9,19 @@ import click
 import pytest
 from pydantic import Field, create_model
 
-from _generate import benchmarks, blocks, commands, failures, pictures, plugins, settings, tour
+from _generate import (
+    benchmarks,
+    blocks,
+    commands,
+    contracts,
+    failures,
+    pictures,
+    plugins,
+    settings,
+    tour,
+)
 from _generate.markdown import block, code, plain, table
-from selfmoe import errors, hookspecs
+from selfmoe import errors, hookspecs, testing
 from selfmoe.components import Benchmark, ComponentConfig, Merge
 from selfmoe.config import RunConfig
 from selfmoe.registry import OWN, Registry
@@ -133,6 +143,17 @@ def test_a_module_without_a_place_in_the_tour_is_refused(tmp_path):
     (tmp_path / "selfmoe" / "varnish" / "coat.py").write_text('"""A coat."""\n')
     with pytest.raises(LookupError, match=r"selfmoe/varnish/coat\.py"):
         tour.order(tmp_path)
+
+
+def test_a_new_check_and_a_new_contract_are_noticed(monkeypatch):
+    def test_shines(self):
+        """It shines."""
+
+    monkeypatch.setattr(testing.BaseContract, "test_shines", test_shines, raising=False)
+    assert "| `shines` | It shines. |" in contracts.checks()
+    monkeypatch.setattr(testing, "__all__", [*testing.__all__, "VarnishContract"])
+    with pytest.raises(LookupError, match="VarnishContract"):
+        contracts.checks()
 
 
 def test_a_benchmark_without_source_and_licence_is_refused(monkeypatch):

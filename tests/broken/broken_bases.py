@@ -1,0 +1,112 @@
+"""Bases of which each breaks one check, named by ``fails``; ``spoil`` damages a sound folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from selfmoe.components import Base
+
+
+def edit(file, **changes):
+    """Change keys of a JSON file."""
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+
+
+class Sound(Base):
+    """A base in a folder."""
+
+    name = "sound"
+    fails = None
+    folder: Path
+
+    def path(self):
+        return self.folder
+
+    @staticmethod
+    def spoil(folder):
+        """Change nothing."""
+
+
+class Relative(Sound):
+    """Depends on the folder it is asked in."""
+
+    fails = "test_path_is_a_model"
+
+    def path(self):
+        return Path(os.path.relpath(self.folder))
+
+
+class Coded(Sound):
+    """Brings code of its own."""
+
+    fails = "test_nothing_in_it_is_run"
+
+    @staticmethod
+    def spoil(folder):
+        (folder / "modeling.py").write_text("")
+
+
+class Damaged(Sound):
+    """Is half a model."""
+
+    fails = "test_loads"
+
+    @staticmethod
+    def spoil(folder):
+        file = folder / "model.safetensors"
+        file.write_bytes(file.read_bytes()[:-1000])
+
+
+class Lowercase(Sound):
+    """Loses capitals."""
+
+    fails = "test_tokenizer_gives_texts_back"
+
+    @staticmethod
+    def spoil(folder):
+        edit(folder / "tokenizer.json", normalizer={"type": "Lowercase"})
+
+
+class Closing(Sound):
+    """Ends every text."""
+
+    fails = "test_tokenizer_leaves_the_end_open"
+
+    @staticmethod
+    def spoil(folder):
+        end = {"SpecialToken": {"id": "<eos>", "type_id": 0}}
+        parts = [{"Sequence": {"id": "A", "type_id": 0}}, end]
+        token = {"<eos>": {"id": "<eos>", "ids": [256], "tokens": ["<eos>"]}}
+        edit(
+            folder / "tokenizer.json",
+            post_processor={
+                "type": "TemplateProcessing", "single": parts, "pair": parts,
+                "special_tokens": token,
+            },
+        )  # fmt: skip
+
+
+class Forgetful(Sound):
+    """Reads 64 tokens."""
+
+    fails = "test_context_holds_a_task"
+
+    @staticmethod
+    def spoil(folder):
+        edit(folder / "config.json", max_position_embeddings=64)
+
+
+class Misset(Sound):
+    """Recommends a setting that there is not."""
+
+    fails = "test_runs_of_its_presets_resolve"
+    settings = {"demo": {"run": {"brainstorm": {"m": 3}}}}  # noqa: RUF012
+
+
+class Misnaming(Sound):
+    """Recommends options of nobody."""
+
+    fails = "test_options_it_recommends_are_of_components"
+    settings = {"demo": {"options": {"lorra": {"r": 4}}}}  # noqa: RUF012
