@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from selfmoe.components import ComposeContext, FitConfig, Gate, Router, check_k
+from selfmoe.components import ComposeContext, FitConfig, LearnedRouter, Router, check_k
 from selfmoe.components.composer import Need
-from selfmoe.errors import CompositionError
 from selfmoe.hookspecs import hookimpl
-from selfmoe.records import Composition
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from selfmoe_router_sequence.gate import SequenceGate
 
 SELFMOE_API = 1
 
 
-class Sequence(Router):
+class Sequence(LearnedRouter):
     """Learned router that decides once a prompt and holds it for the whole sequence.
 
     One linear map θ without bias reads the mean over the prompt's tokens, at unit mean square: of
@@ -36,6 +35,7 @@ class Sequence(Router):
 
     name = "sequence"
     label = "sequence"
+    fixed = ("inputs",)
     needs: ClassVar[frozenset[Need]] = frozenset({"prompt_mask"})
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"train_k": "k"}}
 
@@ -61,38 +61,20 @@ class Sequence(Router):
         """Return that k is too large, if it is."""
         return check_k(self.options.k, n_experts)
 
-    def compose(self, ctx: ComposeContext) -> Composition:
-        """Return the gate, trained alone on ``ctx.data``; without data, as initialised.
-
-        Raises:
-            CompositionError: If k is larger than the number of experts.
-        """
-        from selfmoe.mixture.learning import learn
-        from selfmoe.mixture.storage import references
+    def initial_tensors(self, ctx: ComposeContext) -> dict[str, Tensor]:
+        """Return θ as initialised."""
         from selfmoe_router_sequence.gate import initial_tensors
 
-        if problem := self.check(len(ctx.experts)):
-            raise CompositionError(problem)
-        start = Composition(
-            composer=self.name,
-            options=self.options.model_dump(mode="json"),
-            experts=references(ctx.experts),
-            tensors=initial_tensors(ctx, self.options),
-        )
-        learns = bool(ctx.data) and len(ctx.experts) > 1  # the weight of a single expert is 1
-        size = float(start.tensors["theta"].numel())
-        facts = {"added_parameters": size, "trained_parameters": size if learns else 0.0}
-        start = replace(start, report=facts)
-        return learn(ctx, self, start, prepare=self._as_it_learns) if learns else start
+        return initial_tensors(ctx, self.options)
 
-    def gate(self, composition: Composition) -> Gate:
-        """Return the gate of a composition."""
+    def gate_of(self, options: Any, tensors: Mapping[str, Tensor]) -> SequenceGate:
+        """Return the gate with these options and tensors."""
         from selfmoe_router_sequence.gate import SequenceGate
 
-        options: Any = self.Config.model_validate(composition.options)
-        return SequenceGate(options, composition.tensors)
+        return SequenceGate(options, tensors)
 
-    def _as_it_learns(self, gate: SequenceGate) -> None:
+    def prepare(self, gate: SequenceGate) -> None:
+        """Let a sequence use all experts while the gate learns, if it shall."""
         if self.options.train_k == "all":
             gate.k = len(gate.theta)
 

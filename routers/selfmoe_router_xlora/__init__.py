@@ -8,28 +8,28 @@ hidden state of a pass of the base with all experts off, f a linear map or a sma
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from selfmoe.components import ComposeContext, FitConfig, Gate, Router, check_k
-from selfmoe.errors import CompositionError
+from selfmoe.components import ComposeContext, FitConfig, LearnedRouter, Router, check_k
 from selfmoe.hookspecs import hookimpl
-from selfmoe.records import Composition
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from selfmoe_router_xlora.gate import XLoraGate
 
 SELFMOE_API = 1
 
 
-class XLora(Router):
+class XLora(LearnedRouter):
     """Learned router of two passes: what the base alone makes of a token decides (X-LoRA).
 
     A token has the same weights in all blocks (``layerwise``: its own in each), computed from the
     base's final hidden state, after the last norm. They are not renormalised. A forward costs two;
-    with a KV cache both passes are cached.
+    with a KV cache both passes are cached. Experts can be added: the classifier's last layer gets
+    rows for them, all else stays bit for bit.
 
     Unlike X-LoRA in PEFT (``XLoraConfig``), it serves any decoder and experts of any names, ranks
     and targets, learns under gradient checkpointing, and can be saved: PEFT 0.20 and 0.21 write the
@@ -41,6 +41,7 @@ class XLora(Router):
     name = "xlora"
     label = "xlora"
     reference_url = "https://arxiv.org/abs/2402.07148"
+    fixed = ("layerwise", "depth", "size", "bias")
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {"k": 1, "train_k": "k", "bias": False}
     }
@@ -66,42 +67,20 @@ class XLora(Router):
         """Return that k is too large, if it is."""
         return check_k(self.options.k, n_experts)
 
-    def compose(self, ctx: ComposeContext) -> Composition:
-        """Return the classifier, trained alone on ``ctx.data``; without data, as initialised.
-
-        Raises:
-            CompositionError: If k is larger than the number of experts.
-        """
-        from selfmoe.mixture.learning import learn
-
-        start = self._initial(ctx)
-        learns = bool(ctx.data) and len(ctx.experts) > 1  # the weight of a single expert is 1
-        size = float(sum(tensor.numel() for tensor in start.tensors.values()))
-        facts = {"added_parameters": size, "trained_parameters": size if learns else 0.0}
-        start = replace(start, report=facts)
-        return learn(ctx, self, start, prepare=self._as_it_learns) if learns else start
-
-    def gate(self, composition: Composition) -> Gate:
-        """Return the gate of a composition."""
-        from selfmoe_router_xlora.gate import XLoraGate
-
-        options: Any = self.Config.model_validate(composition.options)
-        return XLoraGate(options, composition.tensors)
-
-    def _initial(self, ctx: ComposeContext) -> Composition:
-        from selfmoe.mixture.storage import references
+    def initial_tensors(self, ctx: ComposeContext) -> dict[str, Tensor]:
+        """Return the classifier as initialised."""
         from selfmoe_router_xlora.gate import initial_tensors
 
-        if problem := self.check(len(ctx.experts)):
-            raise CompositionError(problem)
-        return Composition(
-            composer=self.name,
-            options=self.options.model_dump(mode="json"),
-            experts=references(ctx.experts),
-            tensors=initial_tensors(ctx, self.options),
-        )
+        return initial_tensors(ctx, self.options)
 
-    def _as_it_learns(self, gate: XLoraGate) -> None:
+    def gate_of(self, options: Any, tensors: Mapping[str, Tensor]) -> XLoraGate:
+        """Return the gate with these options and tensors."""
+        from selfmoe_router_xlora.gate import XLoraGate
+
+        return XLoraGate(options, tensors)
+
+    def prepare(self, gate: XLoraGate) -> None:
+        """Let a token use all experts while the gate learns, if it shall."""
         if self.options.train_k == "all":
             gate.k = 0
 

@@ -20,6 +20,7 @@ from selfmoe.components.composer import (
     check_k,
 )
 from selfmoe.components.domain import Domain
+from selfmoe.components.learned import LearnedRouter
 from selfmoe.components.softmax import SoftmaxConfig, SoftmaxRouter
 from selfmoe.components.trainer import TrainContext, Trainer
 
@@ -33,6 +34,7 @@ __all__ = [
     "Domain",
     "FitConfig",
     "Gate",
+    "LearnedRouter",
     "Merge",
     "Need",
     "Router",

@@ -35,7 +35,8 @@ class TokenInfo(NamedTuple):
 
     Attributes:
         input_ids: Token ids, shape ``(batch, time)``.
-        attention_mask: 1 for real tokens, shape ``(batch, total time)``, or ``None``.
+        attention_mask: 1 for real tokens, shape ``(batch, total time)``, the last columns being the
+            current tokens, or ``None``.
         position_ids: Position of each token, padding not counted, shape ``(batch, time)``.
         prompt_mask: True on prompt tokens, shape ``(batch, time)``, or ``None`` if not known.
         domain: Domain label of each row, or ``None`` if not known.

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
 from selfmoe.components import ComposeContext, Composer
 from selfmoe.errors import CompositionError, counted
 from selfmoe.mixture.adapters import adapter_hash
@@ -61,3 +66,18 @@ def newcomers(
         )
     there = {ref.name for ref in composition.experts}
     return {name: expert for name, expert in ctx.experts.items() if name not in there}
+
+
+def grown(old: Mapping[str, Tensor], new: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return ``new`` with its first rows replaced by those of ``old``, where there are any.
+
+    Raises:
+        CompositionError: If the rows of ``old`` do not fit, for they are of another base.
+    """
+    for name, rows in old.items():
+        if name not in new or new[name].shape[1:] != rows.shape[1:]:
+            raise CompositionError(
+                f"the composition's {name} of shape {tuple(rows.shape)} does not fit the base and "
+                "its experts; was it composed on another base?"
+            )
+    return {n: torch.cat([old[n], t[len(old[n]) :]]) if n in old else t for n, t in new.items()}

@@ -112,13 +112,16 @@ def _keeping_rows(gate: nn.Module, kept: Mapping[str, int]) -> Iterator[None]:
 
     So nothing that is done to parameters, such as weight decay, touches the rows that are kept.
     """
-    for name, rows in kept.items():
-        above = _Below(gate.get_parameter(name)[:rows].detach().clone())
+    whole = {name for name, rows in kept.items() if rows == len(gate.get_parameter(name))}
+    for name in whole:
+        gate.get_parameter(name).requires_grad_(False)
+    for name in sorted(set(kept) - whole):
+        above = _Below(gate.get_parameter(name)[: kept[name]].detach().clone())
         parametrize.register_parametrization(gate, name, above, unsafe=True)
     try:
         yield
     finally:
-        for name in kept:
+        for name in set(kept) - whole:
             parametrize.remove_parametrizations(gate, name)
 
 

@@ -59,16 +59,34 @@ def describe(arguments: Mapping[str, Any], said: Annotation) -> TokenInfo:
     tokens = ids if ids is not None else embeds
     if tokens is None:
         return TokenInfo()
-    mask = arguments.get("attention_mask")
-    mask = mask if isinstance(mask, Tensor) and mask.dim() == 2 else None
+    given = arguments.get("attention_mask")
+    mask = given if isinstance(given, Tensor) and given.dim() == 2 else None
     past = past_length(arguments.get("past_key_values"))
     return TokenInfo(
         input_ids=ids,
-        attention_mask=mask,
+        attention_mask=_attend_to_themselves(given, past, tokens) if mask is None else mask,
         position_ids=_positions(arguments.get("position_ids"), mask, past, tokens),
         prompt_mask=_prompt_mask(said.prompt_mask, past, tokens),
         domain=_domains(said.domain, tokens.shape[0]),
     )
+
+
+def _attend_to_themselves(masks: Any, past: int, tokens: Tensor) -> Tensor | None:
+    """Return 1 for real tokens, shape ``(batch, time)``, from a mask of queries and keys.
+
+    With a static cache, ``generate`` hands over such a mask, or several by kind of attention.
+    Padding is what no token attends to, not even itself.
+    """
+    mask: Any = masks
+    if isinstance(masks, Mapping):
+        mask = masks.get("full_attention", next(iter(masks.values()), None))
+    batch, time = tokens.shape[:2]
+    known = isinstance(mask, Tensor) and mask.dim() == 4 and mask.shape[-1] >= past + time
+    if not known:
+        return None
+    itself: Tensor = mask[:, 0].diagonal(past, 1, 2)
+    real = itself if itself.dtype == torch.bool else itself == 0
+    return real.long().expand(batch, time)
 
 
 def _positions(given: Tensor | None, mask: Tensor | None, past: int, tokens: Tensor) -> Tensor:

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from selfmoe.components import ComposeContext, Site, TokenInfo
-from selfmoe.errors import CompositionError
 from selfmoe.mixture.gating import unit_logits
 from selfmoe.mixture.structure import text_config
 from selfmoe.randomness import derive
@@ -99,18 +98,3 @@ def initial_tensors(ctx: ComposeContext, router: str, options: Any) -> dict[str,
 
 def _generator(seed: int, router: str, name: str) -> torch.Generator:
     return torch.Generator().manual_seed(derive(seed, router, name))
-
-
-def grown(old: Mapping[str, Tensor], new: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return ``new`` with its first rows replaced by those of ``old``, where there are any.
-
-    Raises:
-        CompositionError: If the rows of ``old`` do not fit, for they are of another base.
-    """
-    for name, rows in old.items():
-        if name not in new or new[name].shape[1:] != rows.shape[1:]:
-            raise CompositionError(
-                f"the composition's {name} of shape {tuple(rows.shape)} does not fit the base and "
-                "its experts; was it composed on another base?"
-            )
-    return {n: torch.cat([old[n], t[len(old[n]) :]]) if n in old else t for n, t in new.items()}

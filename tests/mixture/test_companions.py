@@ -230,6 +230,24 @@ def test_generation_with_a_cache_is_that_without(model, router, experts, how):
     assert torch.equal(found, expected)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("family", ["llama", "gemma2", "gpt2"], indirect=True)
+def test_padding_counts_nowhere_with_a_static_cache(model, router, experts):
+    ids = tokens(1, 6)
+    padded = torch.cat([torch.full((1, 5), 257), ids], 1)
+    both = torch.cat([padded, tokens(1, 11, seed=8)])
+    mask = (both != 257).long()
+    how = {"max_new_tokens": 8, "do_sample": False, "suppress_tokens": [256, 257]}
+    with routed(model, experts, router) as mixture:
+        expected = model.generate(ids, attention_mask=torch.ones_like(ids), **how)[0, 6:]
+        with mixture.record() as record:
+            found = model.generate(both, attention_mask=mask, cache_implementation="static", **how)[
+                0, 11:
+            ]
+    assert torch.equal(found, expected)
+    assert record.tokens() == 6 + 11 + 2 * 7
+
+
 # --- what callers do to caches ----------------------------------------------------------------
 
 

@@ -227,13 +227,13 @@ class TestExtend:
         start = router.extend(before, three._replace(data=[]))
         monkeypatch.setattr(torch.optim.AdamW, "step", spy)
         router.extend(before, three)
-        learn(three._replace(work=three.work / "all"), router, start, prepare=router._prepare)
+        learn(three._replace(work=three.work / "all"), router, start, prepare=router.prepare)
         (new,), (whole,) = seen
         assert_close(new, whole[2:])
 
     def test_a_composition_that_reads_other_inputs_is_refused(self, two, three):
         before = TopK(TopK.Config(inputs="per_width")).compose(two._replace(data=[]))
-        with pytest.raises(CompositionError, match="reads per_width, not block_input; set inputs"):
+        with pytest.raises(CompositionError, match="inputs=per_width, not block_input; set inputs"):
             TopK().extend(before, three)
 
     def test_a_composition_on_another_base_is_refused(self, two, three):
