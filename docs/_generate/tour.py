@@ -28,7 +28,8 @@ TOUR = (
         "is an implementation of them.",
         "hookspecs.py components/__init__.py components/component.py components/base.py "
         "components/domain.py components/benchmark.py components/trainer.py "
-        "components/composer.py components/softmax.py records.py errors.py __init__.py __main__.py",
+        "components/composer.py components/learned.py components/softmax.py records.py "
+        "errors.py __init__.py __main__.py",
     ),
     Chapter(
         "2. From settings to a plan",
