@@ -70,16 +70,23 @@ def test_positions_are_always_known(arguments, expected):
     assert info.position_ids.tolist() == expected
 
 
-def test_only_plain_masks_are_passed_on():
-    ids = torch.zeros(1, 3, dtype=torch.long)
-    plain, prepared = torch.ones(1, 3), torch.ones(1, 1, 3, 3)
-    assert (
-        describe({"input_ids": ids, "attention_mask": plain}, Annotation()).attention_mask is plain
-    )
-    assert (
-        describe({"input_ids": ids, "attention_mask": prepared}, Annotation()).attention_mask
-        is None
-    )
+def test_padding_is_known_from_every_kind_of_mask():
+    def known(mask, **arguments):
+        ids = torch.zeros(1, 3, dtype=torch.long)
+        said = {"input_ids": ids, "attention_mask": mask, **arguments}
+        return describe(said, Annotation()).attention_mask
+
+    plain = torch.ones(1, 3)
+    assert known(plain) is plain
+    attends = torch.tensor([0, 1, 1, 1, 1, 1]).bool() & torch.ones(3, 6).tril(2).bool()
+    prepared = attends[None, None]
+    added = torch.zeros(1, 1, 3, 6).masked_fill(~prepared, torch.finfo(torch.float32).min)
+    for mask in (prepared, added, {"sliding": None, "full_attention": prepared}):
+        assert known(mask).tolist() == [[0, 1, 1]]
+        assert known(mask, past_key_values=Cache(1)).tolist() == [[1, 1, 1]]
+    assert known(prepared[..., :2]) is None
+    assert known({}) is None
+    assert known(None) is None
 
 
 def test_record_tells_prompt_from_response_and_leaves_padding_out():
