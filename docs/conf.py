@@ -15,7 +15,7 @@ copyright = "the selfmoe developers, Apache-2.0"
 version = release = __version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "_generate.site"]
-exclude_patterns = ["_build", "sample-data"]
+exclude_patterns = ["_build", "sample-data", "examples"]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 autodoc_member_order = "bysource"

@@ -7,6 +7,7 @@ settings     the settings and every component's options, from pydantic
 plugins      the installed components and the hooks
 failures     the error catalogue, with messages of errors that are really raised
 benchmarks   every benchmark: facts, prompt, data format, from its class and the sample data
+quotes       code of the examples, as the pages quote it
 tour         the reading order of the code
 markdown     tables and code blocks
 site         what Sphinx needs besides: equations without scripts, line counts

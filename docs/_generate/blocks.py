@@ -6,6 +6,7 @@ A block lies between ``<!-- name: start -->`` and ``<!-- name: end -->``.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from _generate import (
@@ -14,6 +15,7 @@ from _generate import (
     contracts,
     failures,
     plugins,
+    quotes,
     results,
     seedling,
     settings,
@@ -22,6 +24,8 @@ from _generate import (
 
 ROOT = Path(__file__).parents[2]
 CARD = "plugins/selfmoe_base_seedling/weights/README.md"
+KITCHEN = "selfmoe-domain-kitchen"
+PACKAGE = f"{KITCHEN}/selfmoe_domain_kitchen"
 
 BLOCKS: dict[tuple[str, str], Callable[[], str]] = {
     ("README.md", "demo"): results.demo_tables,
@@ -51,6 +55,13 @@ BLOCKS: dict[tuple[str, str], Callable[[], str]] = {
     ("docs/seedling.md", "curation"): seedling.curation,
     ("docs/errors.md", "catalogue"): failures.catalogue,
     ("docs/reading-order.md", "tour"): tour.table_of_modules,
+    ("docs/tutorial.md", "entry"): partial(quotes.quoted, f"{KITCHEN}/pyproject.toml", "entry"),
+    ("docs/tutorial.md", "families"): partial(quotes.quoted, f"{PACKAGE}/families.py"),
+    ("docs/tutorial.md", "domain"): partial(quotes.quoted, f"{PACKAGE}/__init__.py", "domain"),
+    ("docs/tutorial.md", "contract"): partial(quotes.quoted, f"{KITCHEN}/tests/test_contract.py"),
+    ("docs/tutorial.md", "answers"): partial(quotes.quoted, f"{KITCHEN}/tests/test_families.py"),
+    ("docs/own-router.md", "router"): partial(quotes.quoted, "own-router/selfmoe_plugin.py"),
+    ("docs/own-router.md", "run"): partial(quotes.quoted, "own-router/run.yaml"),
 }
 """File and name of a block -> what makes its text."""
 

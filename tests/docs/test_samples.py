@@ -10,6 +10,7 @@ import click
 import pytest
 import yaml
 
+from _generate.quotes import EXAMPLES
 from selfmoe.cli.app import cli as group
 from selfmoe.records import Source
 from selfmoe.registry import Registry
@@ -73,7 +74,9 @@ def test_every_run_on_the_pages_has_valid_settings(texts, blocks, cli, tmp_path)
 def test_every_yaml_block_is_a_valid_configuration(texts, blocks):
     for name, text in texts.items():
         for block in blocks(text, "yaml"):
-            assert resolve(yaml.safe_load(block), name).domains
+            plugins = EXAMPLES / name  # a page may show the plugin that its settings name
+            beside = {"plugin_dir": str(plugins)} if plugins.is_dir() else {}
+            assert resolve(yaml.safe_load(block) | beside, name).domains
 
 
 def test_every_python_block_compiles(texts, blocks):

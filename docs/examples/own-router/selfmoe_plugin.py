@@ -1,0 +1,31 @@
+"""A router of its own: as many experts a token as are more probable than by chance."""
+
+from selfmoe import hookimpl
+from selfmoe.components import SoftmaxConfig, SoftmaxRouter
+
+SELFMOE_API = 1
+
+
+class AboveChance(SoftmaxRouter):
+    """Every token takes the experts that are at least as probable as by chance."""
+
+    name = "above-chance"
+    Config = SoftmaxConfig
+
+    def trains_all(self):
+        return True
+
+    def softmax_gate(self, options, tensors):
+        from selfmoe.mixture.softmax import SoftmaxGate
+
+        class Gate(SoftmaxGate):
+            def keep(self, probabilities):
+                kept = probabilities * (probabilities >= 1 / self.n_experts)
+                return kept / kept.sum(-1, keepdim=True) if self.renormalise else kept
+
+        return Gate(options, tensors)
+
+
+@hookimpl
+def register_routers():
+    return [AboveChance]

@@ -1,0 +1,14 @@
+"""The contract that selfmoe holds every domain to."""
+
+from __future__ import annotations
+
+import pytest
+from selfmoe.testing import DomainContract
+
+from selfmoe_domain_kitchen import KitchenDomain
+
+
+class TestKitchenDomain(DomainContract):
+    @pytest.fixture
+    def domain(self):
+        return KitchenDomain()
