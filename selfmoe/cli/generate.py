@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,7 @@ COLOURS = ("cyan", "yellow", "green", "magenta", "blue", "red", "bright_cyan", "
     help="Longest answer, in tokens.",
 )
 @click.option("--seed", type=int, help="Root seed of the pipeline; default: the run's first.")
+@click.option("--domain", help="Domain of the prompt, for systems that must be told it.")
 def command(
     run: Path,
     prompt: str,
@@ -48,6 +50,7 @@ def command(
     raw: bool,
     max_new_tokens: int,
     seed: int | None,
+    domain: str | None,
     device: str | None,
     dtype: str | None,
 ) -> None:
@@ -73,11 +76,39 @@ def command(
     base = load_system(run, system, seed, device=device, dtype=dtype)
     _check(base, text, max_new_tokens)
     console = output()
-    if not trace:
-        console.print(_answer(base, text, max_new_tokens), markup=False, soft_wrap=True)
-        return
-    coloured = console.color_system is not None and not console.no_color
-    console.print(*_traced(base, text, max_new_tokens, coloured), sep="\n", soft_wrap=True)
+    with _labelled(base, system, domain):
+        if not trace:
+            console.print(_answer(base, text, max_new_tokens), markup=False, soft_wrap=True)
+            return
+        coloured = console.color_system is not None and not console.no_color
+        console.print(*_traced(base, text, max_new_tokens, coloured), sep="\n", soft_wrap=True)
+
+
+def _labelled(
+    base: LoadedBase, system: str, domain: str | None
+) -> contextlib.AbstractContextManager[None]:
+    """Tell a system the domain of the prompt, if it must be told.
+
+    Raises:
+        DataError: If it must and is not, or is and need not.
+        UnknownNameError: If it has no expert of that domain.
+    """
+    from selfmoe.errors import DataError, unknown_name
+
+    mixture: Any = getattr(base.model, "mixture", None)
+    needed = mixture is not None and "labels_at_inference" in mixture.needs
+    if needed and domain is None:
+        raise DataError(
+            f"'{system}' must be told the domain of the prompt: give --domain, one of "
+            f"{', '.join(mixture.experts)}"
+        )
+    if domain is None:
+        return contextlib.nullcontext()
+    if not needed:
+        raise DataError(f"'{system}' does not use the domain of a prompt; leave --domain out")
+    if domain not in mixture.experts:
+        raise unknown_name("expert", domain, mixture.experts)
+    return mixture.annotate(domain=[domain])  # type: ignore[no-any-return]
 
 
 def _check(base: LoadedBase, prompt: str, max_new_tokens: int) -> None:

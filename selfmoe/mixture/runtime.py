@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from selfmoe.components import Composer, Gate
+from selfmoe.components import Composer, Gate, Need
 from selfmoe.errors import CompositionError, NotSupportedError, did_you_mean
 from selfmoe.mixture.adapters import Factors
 from selfmoe.mixture.blocks import Block
@@ -35,6 +35,7 @@ class Mixture:
         composition: What is attached.
         gate: The gate that routes tokens, or ``None`` if the composition is static.
         experts: Names of the experts in gate order.
+        needs: What its composer cannot do without, as far as it concerns forwards.
         keep_alive: Something that must live as long as the mixture, such as a temporary folder.
     """
 
@@ -42,6 +43,7 @@ class Mixture:
         self.composition = composition
         self.experts = tuple(experts)
         self.gate: Any = None
+        self.needs: frozenset[Need] = frozenset()
         self.keep_alive: Any = None
         self._surgery = Surgery(model)
         self._scope: Scope | None = None
@@ -231,6 +233,7 @@ def attach(
     paths = {} if gate is None else {r.name: _path(r.name, experts) for r in composition.experts}
     paths |= composition.owned
     mixture = Mixture(model, composition, tuple(paths))
+    mixture.needs = composer.needs - {"data"}
     try:
         deltas = composer.deltas(composition) if gate is None else {}
         factors = {} if deltas else {n: Expert(n, path).factors() for n, path in paths.items()}

@@ -94,7 +94,8 @@ def _system(
     """Return one system's scores and their average over the targets.
 
     Over several root seeds, the average is that of the seeds in which all targets have a score;
-    ``covers`` says how many targets the average is of, and how many there are.
+    ``covers`` says how many targets the average is of, and how many there are; ``labelled``, that
+    the system is told which domain each item is from.
     """
     per_seed = [scores.get(system.name, {}) for scores in seeds]
     seeded = system.kind != "base"  # no root seed touches the base
@@ -110,6 +111,7 @@ def _system(
     return {
         "name": system.name,
         "kind": system.kind,
+        "labelled": any(row.get("labelled") for s in per_seed for row in s.values()),
         "scores": scores,
         **average,
         "covers": [len(known), len(targets)],

@@ -82,7 +82,12 @@ def _add_rows(table: Table, systems: Sequence[Json], rows: Sequence[Sequence[str
             table.add_section()
         previous = system["kind"]
         style = "bold" if system["name"] == best else ""
-        table.add_row(system["name"], *map(escape, row), style=style)
+        table.add_row(marked(system), *map(escape, row), style=style)
+
+
+def marked(system: Json) -> str:
+    """Return a system's name, with a star if it is told what others are not."""
+    return f"{system['name']} *" if system.get("labelled") else str(system["name"])
 
 
 def _numbers(system: Json, benchmarks: Sequence[str], base: Json, target: bool) -> list[str]:
@@ -97,9 +102,17 @@ def _average(system: Json) -> str:
 
 
 def best_system(systems: Sequence[Json]) -> str | None:
-    """Return the name of the system with the highest average over all targets, bases left out."""
+    """Return the name of the system with the highest average over all targets.
+
+    Bases are left out, and systems that are told the domain of an item.
+    """
     scored = [
-        s for s in systems if s["kind"] != "base" and s["average"] is not None and is_complete(s)
+        s
+        for s in systems
+        if s["kind"] != "base"
+        and not s.get("labelled")
+        and s["average"] is not None
+        and is_complete(s)
     ]
     best = max(scored, key=lambda s: s["average"], default=None)
     return best["name"] if best else None
@@ -156,6 +169,8 @@ def legend(results: Json) -> str:
         lines += _incomplete(results)
     if any(score["lenient"] is not None for score in scores):
         lines.append("Strict: right and in the prescribed form. In brackets: right in any form.")
+    if any(system.get("labelled") for system in results["systems"]):
+        lines.append("* is told the domain of every item, which other systems are not.")
     if benchmarks_of_role(results, "non-target"):
         lines.append("Other benchmarks have no part in average and gain.")
     tiers = {s["extra"]["sandbox"] for s in scores if s["extra"].get("sandbox")}

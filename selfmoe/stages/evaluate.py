@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import asdict
 from functools import partial
 from math import isnan
@@ -65,7 +66,10 @@ def evaluate(system: System, domain: Domain, benchmark: Benchmark, job: Job) -> 
         return
     path = job.input("system") if "system" in job.task.inputs else None
     with attached(session.base, system, path, session.config.registry) as placed:
-        _one(system, domain, benchmark, job, placed)
+        # for those that route by it; all others are blind to it
+        told = nullcontext() if placed is None else placed.annotate(domain=[domain.name])
+        with told:
+            _one(system, domain, benchmark, job, placed)
 
 
 def _can_show(benchmark: Benchmark, shots: int, job: Job) -> bool:
@@ -116,7 +120,12 @@ def _one(
             unsafe_code=config.unsafe_code,
             progress=tell,
         )
-    facts = {"benchmark": f"{domain.name}/{benchmark.name}", "role": benchmark.role}
+    labelled = placed is not None and "labels_at_inference" in placed.needs
+    facts = {
+        "benchmark": f"{domain.name}/{benchmark.name}",
+        "role": benchmark.role,
+        "labelled": labelled,
+    }
     routing = None
     if placed is not None and placed.gate is not None and rows:
         routing = measure_routing(placed, session.base, rows, config.batch_size)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from selfmoe.reporting.html.numbers import percent, points, position
-from selfmoe.reporting.tables import benchmarks_of_role, best_system, gain, legend
+from selfmoe.reporting.tables import benchmarks_of_role, best_system, gain, legend, marked
 
 Json = Mapping[str, Any]
 
@@ -80,7 +80,7 @@ def _rows(results: Json, benchmarks: Sequence[str]) -> list[Row]:
     kinds = [None, *(system["kind"] for system in systems)]
     return [
         Row(
-            name=system["name"],
+            name=marked(system),
             kind=system["kind"],
             cells=[_cell(system["scores"].get(name)) for name in benchmarks],
             average=_average(system),
