@@ -28,8 +28,7 @@ class TopPGate(SoftmaxGate):
         """Return the probabilities of the experts that are used, the others set to 0."""
         values, experts = probabilities.sort(dim=-1, descending=True, stable=True)
         before = values.cumsum(-1) - values
-        used = (before < self.p) | (self.p == 1)  # sums of float32 can reach 1 too early
-        used[..., 0] = True
+        used = (before < self.p) | (self.p == 1)  # sums of float32 reach 1 too early
         used[..., self.most :] = False
         kept = torch.zeros_like(probabilities).scatter(-1, experts, values * used)
         return kept / kept.sum(-1, keepdim=True) if self.renormalise else kept

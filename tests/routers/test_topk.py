@@ -156,7 +156,9 @@ class TestExtend:
         untrained = router.extend(before, three._replace(data=[]))
         assert kept(before, after)
         assert kept(before, untrained)
-        assert set(after.tensors) == set(router.compose(three._replace(data=[])).tensors)
+        fresh = router.compose(three._replace(data=[])).tensors
+        assert set(after.tensors) == set(fresh)
+        assert all(torch.equal(t[2:], fresh[name][2:]) for name, t in untrained.tensors.items())
         for name, theta in after.tensors.items():
             new = theta[2:] if name in before.tensors else theta
             start = untrained.tensors[name][-len(new) :]
