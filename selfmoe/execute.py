@@ -18,7 +18,7 @@ from selfmoe.files import cannot_write, write_atomic
 from selfmoe.interrupts import interrupted
 from selfmoe.plan import Job, Plan, Task
 from selfmoe.progress import Display, duration
-from selfmoe.rundir import CONFIG
+from selfmoe.rundir import CONFIG, RunDirectory
 from selfmoe.session import Session
 from selfmoe.systems import systems_of
 
@@ -71,20 +71,29 @@ def execute(plans: Sequence[Plan], display: Display, *, recorded: bool = True) -
         SelfmoeError: If another process is writing, or input data is missing or malformed.
     """
     first = plans[0]
-    outcome = Outcome()
-    total = sum(len(plan.tasks) for plan in plans)
+    tasks = [task for plan in plans for task in plan.tasks]
     with first.directory.writing():
         if recorded:
             _write_config(first)
-            first.directory.write_plan([row for plan in plans for row in _rows(plan)])
-        session = Session(first.config, first.base, display)
-        number = 0
-        for plan in plans:
-            for task in plan.tasks:
-                number += 1
-                _one(task, session, outcome, f"[{number}/{total}]")
+            first.directory.write_plan(rows_of(tasks, first.directory))
+        outcome = fill(tasks, Session(first.config, first.base, display))
         if recorded:
-            first.directory.write_manifest(manifest_of(plans, outcome))
+            seeds = {str(plan.root): plan for plan in plans}
+            first.directory.write_manifest(manifest_of(seeds, outcome))
+    return outcome
+
+
+def fill(tasks: Sequence[Task], session: Session) -> Outcome:
+    """Fill the cells of all tasks that are not done, in order; the caller holds the lock.
+
+    A task that fails does not keep those from being done that do not depend on it.
+
+    Raises:
+        SelfmoeError: If input data is missing or malformed, or nothing can be written.
+    """
+    outcome = Outcome()
+    for number, task in enumerate(tasks, start=1):
+        _one(task, session, outcome, f"[{number}/{len(tasks)}]")
     return outcome
 
 
@@ -160,53 +169,57 @@ def _write_config(plan: Plan) -> None:
         write_atomic(path, text)
 
 
-def _rows(plan: Plan) -> list[dict[str, Any]]:
+def rows_of(tasks: Sequence[Task], directory: RunDirectory) -> list[dict[str, Any]]:
+    """Return what is going to be done, one row a task, for ``RunDirectory.write_plan``."""
     return [
         {
             "seed": task.root,
             "stage": task.stage,
             "label": task.label,
             "key": task.cell.key,
-            "path": task.cell.path.relative_to(plan.directory.root).as_posix(),
+            "path": task.cell.path.relative_to(directory.root).as_posix(),
             "size": task.size,
         }
-        for task in plan.tasks
+        for task in tasks
     ]
 
 
-def manifest_of(plans: Sequence[Plan], outcome: Outcome) -> dict[str, Any]:
-    """Return what the run holds: its settings, its systems, its cells, and what is missing."""
-    root = plans[0].directory.root
+def manifest_of(plans: Mapping[str, Plan], outcome: Outcome) -> dict[str, Any]:
+    """Return what a run holds: its settings, its systems, its cells, and what is missing.
+
+    Args:
+        plans: By the name of their seed.
+        outcome: What came of them.
+    """
+    first = next(iter(plans.values()))
     return {
-        "base": {"name": plans[0].base.name, "hash": plans[0].base.hash},
-        "config": plans[0].config.model_dump(mode="json"),
+        "base": {"name": first.base.name, "hash": first.base.hash},
+        "config": first.config.model_dump(mode="json"),
         "versions": versions(),
-        "systems": {system.name: system.kind for system, _ in systems_of(plans[0])},
-        "left_out": {k: v for c in plans[0].choices.values() for k, v in c.left_out.items()},
-        "cells": {
-            str(plan.root): {
-                f"{task.stage}/{task.label}": {
-                    "key": task.cell.key,
-                    "path": task.cell.path.relative_to(root).as_posix(),
-                }
-                for task in plan.tasks
-                if task.cell.path.exists()
-            }
-            for plan in plans
-        },
-        "missing": _missing(outcome),
+        "systems": {system.name: system.kind for system, _ in systems_of(first)},
+        "left_out": {k: v for c in first.choices.values() for k, v in c.left_out.items()},
+        "cells": {seed: _cells(plan) for seed, plan in plans.items()},
+        "missing": {seed: why for seed, plan in plans.items() if (why := _missing(plan, outcome))},
     }
 
 
-def _missing(outcome: Outcome) -> dict[str, dict[str, str]]:
-    """Return ``root seed -> cell -> why`` of what could not be done."""
-    missing: dict[str, dict[str, str]] = {}
-    for task, error in outcome.failed:
-        missing.setdefault(str(task.root), {})[f"{task.stage}/{task.label}"] = str(error)
-    for task in outcome.skipped:
-        why = "not done: something it needs failed"
-        missing.setdefault(str(task.root), {})[f"{task.stage}/{task.label}"] = why
-    return missing
+def _cells(plan: Plan) -> dict[str, dict[str, str]]:
+    """Return stage and label -> key and path of every cell that there is."""
+    return {
+        f"{task.stage}/{task.label}": {
+            "key": task.cell.key,
+            "path": task.cell.path.relative_to(plan.directory.root).as_posix(),
+        }
+        for task in plan.tasks
+        if task.cell.path.exists()
+    }
+
+
+def _missing(plan: Plan, outcome: Outcome) -> dict[str, str]:
+    """Return stage and label -> why of what could not be done."""
+    why = {id(task): str(error) for task, error in outcome.failed}
+    why |= {id(task): "not done: something it needs failed" for task in outcome.skipped}
+    return {f"{task.stage}/{task.label}": why[id(task)] for task in plan.tasks if id(task) in why}
 
 
 def versions() -> Mapping[str, str]:

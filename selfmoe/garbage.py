@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from selfmoe.comparison.directory import COMPARISON, ComparisonDirectory
 from selfmoe.files import damage
 from selfmoe.rundir import FOLDERS, RunDirectory
 from selfmoe.state import size_of
@@ -16,7 +18,7 @@ from selfmoe.state import size_of
 CELL = re.compile(r".+@[0-9a-f]{10}(\.damaged-\d+)?")
 """Names of cells, and of what was set aside of damaged ones."""
 
-CELL_FOLDERS = tuple(name for name in FOLDERS if name not in ("work", "report"))
+CELL_FOLDERS = tuple(name for name in FOLDERS if name not in ("work", "report", COMPARISON))
 
 
 @dataclass(frozen=True)
@@ -35,16 +37,20 @@ class Garbage:
 
 
 def find_garbage(run: RunDirectory) -> list[Garbage]:
-    """Return the cells that neither the manifest nor the last command names, and left-over work.
+    """Return the cells that nothing names, and left-over work.
 
+    What names cells is the manifest, the last command, and the last comparison with its manifest.
     Only folders that are named like cells, in the folders of cells, are looked at; links never.
 
     Raises:
         RunError: If the folder holds no finished run, which names its cells, or what the last
             command needs cannot be read.
     """
-    named = {cell["path"] for cells in run.manifest()["cells"].values() for cell in cells.values()}
-    planned = {cell["path"] for cell in run.intact_plan()}
+    named, planned = _named(run.manifest()), {cell["path"] for cell in run.intact_plan()}
+    comparison = ComparisonDirectory(run.root)
+    planned |= {cell["path"] for cell in comparison.intact_plan()}
+    if (run.root / comparison.MANIFEST).exists():
+        named |= _named(comparison.manifest())
     found = []
     for folder in CELL_FOLDERS:
         for path in _cells(run.root, folder):
@@ -56,6 +62,10 @@ def find_garbage(run: RunDirectory) -> list[Garbage]:
             if name not in planned or damage(run.root / name, hashes=False) is None:
                 found.append(Garbage(path, "left-over work", size_of(path)))
     return found
+
+
+def _named(manifest: Mapping[str, Any]) -> set[str]:
+    return {cell["path"] for cells in manifest["cells"].values() for cell in cells.values()}
 
 
 def delete(garbage: Garbage) -> None:

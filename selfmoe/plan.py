@@ -95,12 +95,22 @@ class Job:
 
 @dataclass
 class Plan:
-    """All tasks of one root seed, in the order they can be done."""
+    """All tasks of one root seed, in the order they can be done.
+
+    Attributes:
+        config: The complete settings.
+        directory: Where the cells lie.
+        base: Where the base lies.
+        root: The root seed.
+        composer_seed: Which of several draws of the composers' own seeds; a run has number 0.
+        tasks: The tasks.
+    """
 
     config: RunConfig
     directory: RunDirectory
     base: BaseFiles
     root: int
+    composer_seed: int = 0
     tasks: list[Task] = field(default_factory=list)
 
     @property
@@ -150,6 +160,7 @@ class Plan:
         cell_label: str | None = None,
         name: str | None = None,
         seeded: bool = True,
+        draw: int = 0,
         outdated: Callable[[Path], str | None] | None = None,
     ) -> Task:
         """Add a task; everything given here but ``size``, ``name`` and ``run`` decides its key.
@@ -168,6 +179,7 @@ class Plan:
             cell_label: First part of the cell's folder name; default: ``label``.
             name: What the task is called in plan and manifest; default: ``label``.
             seeded: Whether the root seed matters by itself, not only through the inputs.
+            draw: Number of the task's seed, where the same task is done with several.
             outdated: Says why a finished cell should be made again after all.
         """
         inputs = inputs or {}
@@ -182,10 +194,12 @@ class Plan:
             "seed": self.root if seeded else None,
             "selfmoe": __version__,
         }
+        if draw:
+            facts["draw"] = draw
         if reads_base:
             facts["base"] = [self.base.hash, self.base.dtype, self.config.blocks]
         cell = self.directory.cell(folder, cell_label or label, key_of(facts))
-        seed = derive(self.root, stage, label)
+        seed = derive(self.root, stage, label, *([draw] if draw else []))
         task = Task(stage, name or label, cell, inputs, run, size, seed, self.root, outdated)
         self.tasks.append(task)
         return task
@@ -224,16 +238,17 @@ def make_plans(config: RunConfig) -> list[Plan]:
     Raises:
         SelfmoeError: If the base or the data a domain needs is missing.
     """
-    from selfmoe.stages import STAGES
-
     directory = RunDirectory(Path(str(config.out)))
     directory.check()
     _check_surroundings(config)
     base = find_base(config)
-    plans = []
-    for root in config.root_seeds:
-        plan = Plan(config, directory, base, root)
-        for stage in STAGES:
-            stage.plan(plan)
-        plans.append(plan)
-    return plans
+    return [plan_stages(Plan(config, directory, base, root)) for root in config.root_seeds]
+
+
+def plan_stages(plan: Plan) -> Plan:
+    """Return the plan with the tasks of all stages added."""
+    from selfmoe.stages import STAGES
+
+    for stage in STAGES:
+        stage.plan(plan)
+    return plan

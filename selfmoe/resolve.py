@@ -65,8 +65,29 @@ def resolve(raw: Mapping[str, Any], origin: str = "settings") -> RunConfig:
     config, _ = _checked(full, found)
     found += _cross_problems(config)
     if found:
-        raise _error(origin, found)
+        raise problems_error(origin, found)
     return config
+
+
+def fill_options(
+    config: RunConfig, kind: Kind, name: str, given: Mapping[str, Any], where: str, found: list[str]
+) -> dict[str, Any]:
+    """Return all options of a component as a run with these settings would have them.
+
+    Args:
+        config: Complete settings.
+        kind: Kind of the component.
+        name: Its name.
+        given: The options that were decided.
+        where: What to call them in a problem.
+        found: To be added to: what is wrong with them.
+    """
+    names, preset = config.registry, str(config.preset)
+    plugin = names.get("base", config.base) if config.base in names.names("base") else None
+    advice = plugin.settings.get(preset, {}) if plugin else {}
+    section: dict[str, Any] = {"options": dict(given)}
+    _Filler(names, preset, advice.get("options", {}), found).fill(kind, name, section, where)
+    return dict(section["options"])
 
 
 def _checked(raw: Mapping[str, Any], found: list[str]) -> tuple[RunConfig, dict[str, Any]]:
@@ -80,7 +101,8 @@ def _checked(raw: Mapping[str, Any], found: list[str]) -> tuple[RunConfig, dict[
         return validate(RunConfig, right), right
 
 
-def _error(origin: str, lines: list[str]) -> ConfigError:
+def problems_error(origin: str, lines: list[str]) -> ConfigError:
+    """Return the error that says all that is wrong with some settings."""
     count = f"{len(lines)} problem" + ("s" if len(lines) > 1 else "")
     return ConfigError(f"{origin}: {count}\n  " + "\n  ".join(lines))
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from selfmoe.errors import RunError
 from selfmoe.files import commit_folder, damage, write_atomic, write_json
@@ -27,7 +27,7 @@ from selfmoe.manifest import FORMAT, read_manifest
 
 FOLDERS = (
     "work", "seeds", "brainstorm", "respond", "data", "experts", "compositions", "evaluations",
-    "report",
+    "costs", "report", "comparison",
 )  # fmt: skip
 """Folders of a run directory; whatever else lies there is left alone."""
 
@@ -36,9 +36,6 @@ CONFIG = "config.yaml"
 
 LOCK = "run.lock"
 """Held by whoever writes; there from the first command on."""
-
-PLAN = "work/plan.json"
-"""The cells of the last command, done or not."""
 
 FAILURE = "failure.txt"
 """In the work folder of a cell: why the last attempt failed."""
@@ -107,10 +104,24 @@ class Cell:
 
 
 class RunDirectory:
-    """A folder that holds one run."""
+    """A folder that holds one run.
+
+    Attributes:
+        root: The folder.
+        MANIFEST: What there is, below the root.
+        PLAN: The cells of the last command, done or not, below the root.
+    """
+
+    MANIFEST: ClassVar[str] = "manifest.json"
+    PLAN: ClassVar[str] = "work/plan.json"
 
     def __init__(self, root: Path) -> None:
         self.root = root
+
+    @property
+    def again(self) -> str:
+        """Return the command that makes again what is damaged or missing."""
+        return command_for(self.root / CONFIG)
 
     def cell(self, folder: str, label: str, key: str) -> Cell:
         """Return the cell ``<folder>/<label>@<key>``, done or not."""
@@ -190,14 +201,14 @@ class RunDirectory:
         Raises:
             RunError: If there is none (not a run, or one that never finished), or it is damaged.
         """
-        path = self.root / "manifest.json"
+        path = self.root / self.MANIFEST
         if not path.exists():
             raise RunError(self._why_no_run())
-        return read_manifest(path, command_for(self.root / CONFIG))
+        return read_manifest(path, self.again)
 
     def manifest_problem(self) -> str | None:
         """Return what is wrong with the manifest; ``None`` if it is intact, or not written yet."""
-        if not (self.root / "manifest.json").exists():
+        if not (self.root / self.MANIFEST).exists():
             return None
         try:
             self.manifest()
@@ -234,7 +245,7 @@ class RunDirectory:
         Raises:
             RunError: If there is one that cannot be read.
         """
-        path = self.root / PLAN
+        path = self.root / self.PLAN
         try:
             cells: list[dict[str, Any]] = json.loads(path.read_text("utf-8"))
             _ = [(cell["stage"], cell["path"], cell["size"]) for cell in cells]
@@ -251,11 +262,11 @@ class RunDirectory:
     def write_plan(self, cells: list[dict[str, Any]]) -> None:
         """Write what a command is going to do, if that is new; done first, before any cell."""
         if self.plan() != cells:
-            write_json(self.root / PLAN, cells)
+            write_json(self.root / self.PLAN, cells)
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
         """Write the manifest; done last, when all its cells are."""
-        write_json(self.root / "manifest.json", {"format": FORMAT, **manifest})
+        write_json(self.root / self.MANIFEST, {"format": FORMAT, **manifest})
 
 
 def command_for(config: Path) -> str:

@@ -23,6 +23,7 @@ class Random(Router):
 
     name = "random"
     label = "random"
+    control = True
 
     class Config(ComponentConfig):
         """Options of random routing."""

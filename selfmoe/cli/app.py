@@ -24,6 +24,7 @@ COMMANDS = {
     "config": "Show complete settings, or the schema that editors complete them by.",
     "run": "Take a base model from seeds to an evaluated mixture.",
     "status": "Show which parts of a run are done, to do, damaged or failed.",
+    "compare": "Compare routers and merges on the experts of a run.",
     "report": "Build the report of a run again: the page, its numbers, its figures.",
     "explain-score": "Show every answer of an evaluation, and why it counts as it does.",
     "generate": "Let a system of a finished run continue a prompt.",

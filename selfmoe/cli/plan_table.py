@@ -2,38 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.table import Table
 
-from selfmoe.plan import Plan
+from selfmoe.plan import Plan, Task
 from selfmoe.progress import Display, output
 
 
 def print_plans(plans: list[Plan]) -> None:
     """Print every cell with its key, its size, and whether it is done or why not."""
-    console = output()
-    done = 0
+    console, done = output(), 0
     for plan in plans:
         title = f"Plan for {plan.directory.root}, root seed {plan.root}"
-        table = Table(title=title, title_justify="left")
-        for column in ("stage", "cell", "key", "size", "state"):
-            table.add_column(column, overflow="fold")
-        states = {
-            task.name: state_of(task.cell.path.exists(), task.problem()) for task in plan.tasks
-        }
-        for task in plan.tasks:
-            state = states[task.name]
-            done += state == "done"
-            waits = [t.name for t in task.inputs.values() if states[t.name] != "done"]
-            if state != "done" and waits:
-                state += f", after {waits[0]}" + (
-                    f" and {len(waits) - 1} more" if waits[1:] else ""
-                )
-            table.add_row(task.stage, task.label, task.cell.key, task.size, state)
-        console.print(table)
+        done += _print_table(title, plan.tasks)
     for line in _left_out(plans[0]):
         console.print(line, markup=False, soft_wrap=True)
-    total = sum(len(plan.tasks) for plan in plans)
-    console.print(f"{done} of {total} cells are done, {total - done} to do. Nothing was changed.")
+    _print_counts(done, sum(len(plan.tasks) for plan in plans))
+
+
+def print_tasks(title: str, tasks: Sequence[Task]) -> None:
+    """Print every task with its key, its size, and whether it is done or why not."""
+    _print_counts(_print_table(title, tasks), len(tasks))
+
+
+def _print_counts(done: int, total: int) -> None:
+    output().print(f"{done} of {total} cells are done, {total - done} to do. Nothing was changed.")
+
+
+def _print_table(title: str, tasks: Sequence[Task]) -> int:
+    """Print tasks and return how many of them are done."""
+    table = Table(title=title, title_justify="left")
+    for column in ("stage", "cell", "key", "size", "state"):
+        table.add_column(column, overflow="fold")
+    states = {task.cell: state_of(task.cell.path.exists(), task.problem()) for task in tasks}
+    for task in tasks:
+        state = states[task.cell]
+        waits = [t.name for t in task.inputs.values() if states.get(t.cell, "done") != "done"]
+        if state != "done" and waits:
+            state += f", after {waits[0]}" + (f" and {len(waits) - 1} more" if waits[1:] else "")
+        table.add_row(task.stage, task.label, task.cell.key, task.size, state)
+    output().print(table)
+    return sum(states[task.cell] == "done" for task in tasks)
 
 
 def state_of(exists: bool, problem: str | None) -> str:

@@ -33,17 +33,24 @@ def command(run: Path, verify: bool, as_json: bool) -> None:
     """
     from dataclasses import asdict
 
+    from selfmoe.comparison.directory import ComparisonDirectory
     from selfmoe.rundir import RunDirectory
     from selfmoe.state import cell_states, size_of
 
     directory = RunDirectory(run)
     cells = cell_states(directory, verify=verify)
+    comparison = ComparisonDirectory(run)
+    compared = cell_states(comparison, verify=verify) if comparison.plan() else []
     holder, size, problem = directory.holder(), size_of(run), directory.manifest_problem()
     if as_json:
         facts = {"run": str(run), "writing": holder, "bytes": size, "manifest": problem}
-        click.echo(json.dumps({**facts, "cells": [asdict(cell) for cell in cells]}, indent=1))
+        lists = {"cells": cells, "comparison": compared}
+        rows = {key: [asdict(cell) for cell in states] for key, states in lists.items()}
+        click.echo(json.dumps({**facts, **rows}, indent=1))
         return
     _print(run, cells, holder, size, problem)
+    if compared:
+        _print_comparison(compared, comparison.again)
 
 
 def _print(
@@ -75,6 +82,15 @@ def _print(
     writer = f"Being written by {holder}." if holder else "Nobody is writing."
     whole = done == len(cells) and not problem
     console.print(writer if whole or holder else f"{writer} {_next(run)}", markup=False)
+
+
+def _print_comparison(cells: list[CellState], again: str) -> None:
+    from selfmoe.progress import output
+
+    done = sum(cell.state == "done" for cell in cells)
+    after = "" if done == len(cells) else f" To go on: {again}"
+    text = f"Comparison: {done} of {len(cells)} cells are done.{after}"
+    output().print(text, markup=False, soft_wrap=True)
 
 
 def _next(run: Path) -> str:

@@ -119,12 +119,14 @@ class Composer(Component):
         needs: What it cannot do without.
         bounded: Whether the weights that a token gives to the experts sum to 1 at the most.
         label: The system's name in a run that does not list its compositions.
+        control: Whether it decides without looking, for others to be measured against.
     """
 
     kind: ClassVar[Literal["router", "merge"]]
     needs: ClassVar[frozenset[Need]] = frozenset()
     bounded: ClassVar[bool] = True
     label: ClassVar[str] = ""
+    control: ClassVar[bool] = False
 
     def check(self, n_experts: int) -> str | None:
         """Return why these options cannot work with so many experts, before any work is done."""

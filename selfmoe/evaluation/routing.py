@@ -29,9 +29,9 @@ def measure_routing(
         batch_size: Samples a forward.
 
     Returns:
-        ``{"shares": {part: {expert: 0..1}}, "mean": {part: [block][expert]}, "tokens": {part: n}}``
-        for the parts ``all``, ``prompt`` and ``response``. Shares sum to 1; ``mean`` holds the
-        weights α themselves, which sum to less.
+        ``{"shares": {part: {expert: 0..1}}, "mean": {part: [block][expert]}, "tokens": {part: n},
+        "entropy": {part: bits}}`` for the parts ``all``, ``prompt`` and ``response``. Shares sum to
+        1; ``mean`` holds the weights α themselves, which sum to less.
     """
     # Sorted by length, so that little is padding; sums do not depend on the order.
     encoded = [encode(base.tokenizer, row) for row in rows if row["fits"]]
@@ -44,6 +44,7 @@ def measure_routing(
         "shares": {p: {k: round(v, 6) for k, v in record.shares(p).items()} for p in parts},
         "mean": {p: [[round(v, 6) for v in row] for row in record.mean(p).tolist()] for p in parts},
         "tokens": {p: record.tokens(p) for p in parts},
+        "entropy": {p: round(record.entropy(p), 6) for p in parts},
     }
 
 

@@ -7,6 +7,7 @@ however many others have run since.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -146,6 +147,7 @@ class Record:
         shape = (blocks, len(self.experts))
         self._sums = {part: torch.zeros(shape, dtype=torch.float64) for part in PARTS}
         self._tokens = {part: torch.zeros(blocks, dtype=torch.float64) for part in PARTS}
+        self._bits = {part: torch.zeros(blocks, dtype=torch.float64) for part in PARTS}
 
     def tokens(self, part: str = "all") -> int:
         """Return how many tokens the first block has routed (times its linears, if per linear)."""
@@ -160,6 +162,14 @@ class Record:
         mean = self.mean(part).mean(0)
         shares = mean / mean.sum().clamp(min=1e-12)
         return dict(zip(self.experts, shares.tolist(), strict=True))
+
+    def entropy(self, part: str = "all") -> float:
+        """Return how undecided the gate was: the mean entropy of a token's weights, in bits.
+
+        Weights are normalised to sum to 1 token by token; a token without any counts as 0. Averaged
+        over the blocks; at most log2 of the number of experts.
+        """
+        return float((self._bits[part] / self._tokens[part].clamp(min=1)).mean())
 
     def add(self, block: int, alpha: Tensor, info: TokenInfo) -> None:
         """Count the weights of one gate call, shape ``(batch, time, n_experts)``."""
@@ -179,6 +189,7 @@ class Record:
     def _count(self, part: str, block: int, alpha: Tensor, chosen: Tensor) -> None:
         self._sums[part][block] += alpha[chosen].sum(0, dtype=torch.float64).cpu()
         self._tokens[part][block] += chosen.sum().cpu()
+        self._bits[part][block] += _bits(alpha[chosen].double()).sum().cpu()
 
     def close(self, info: TokenInfo) -> None:
         """Finish the trace of one forward."""
@@ -189,3 +200,10 @@ class Record:
 
 
 PARTS = ("all", "prompt", "response")
+
+
+def _bits(weights: Tensor) -> Tensor:
+    """Return the entropy of each row of weights, once they sum to 1; 0 where all are 0."""
+    shares = weights / weights.sum(-1, keepdim=True).clamp(min=1e-12)
+    nats: Tensor = torch.special.entr(shares).sum(-1)
+    return nats / math.log(2)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from selfmoe.errors import DataError, RunError
 from selfmoe.files import SEAL, damage
-from selfmoe.rundir import RunDirectory, command_for
+from selfmoe.rundir import RunDirectory
 from selfmoe.systems import System
 
 Json = dict[str, Any]
@@ -28,15 +28,23 @@ class Cells:
     Attributes:
         root: The run's folder.
         manifest: The manifest.
-        seeds: Its root seeds, as the manifest writes them.
+        seeds: Its seeds, as the manifest writes them.
+        RECORD: Which of the folder's manifests is read.
+        SEED: What its seeds are.
+        MOVED: Kinds of systems that change with the seed.
 
     Raises:
         RunError: If the folder holds no run.
     """
 
+    RECORD: ClassVar[type[RunDirectory]] = RunDirectory
+    SEED: ClassVar[str] = "root seed"
+    MOVED: ClassVar[tuple[str, ...]] = ("expert", "router", "merge")
+
     def __init__(self, root: Path, manifest: Json | None = None) -> None:
         self.root = root
-        self.manifest = RunDirectory(root).manifest() if manifest is None else manifest
+        self._directory = self.RECORD(root)
+        self.manifest = self._directory.manifest() if manifest is None else manifest
         self.seeds: list[str] = list(self.manifest["cells"])
 
     @property
@@ -68,14 +76,14 @@ class Cells:
         Raises:
             RunError: If it is not; says how it is made again.
         """
-        again = command_for(self.root / "config.yaml")
+        again = self._directory.again
         found = {**self.manifest, **self.config}
         report = found.get("report")
         level = report.get("confidence") if isinstance(report, dict) else None
         if not {"versions", "track", "preset", "seed"} <= set(found) or not isinstance(
             level, float
         ):
-            path = self.root / "manifest.json"
+            path = self.root / self._directory.MANIFEST
             raise RunError(f"{path} is damaged: its settings are not whole; make it again: {again}")
         folders = [self.root / path for path in self._stages()]
         problems = [problem for folder in folders if (problem := _damage(folder))]

@@ -29,7 +29,7 @@ def collect_details(cells: Cells) -> Json:
         "blocks": _blocks(routed),
         "experts": {system: list(routing["shares"]["all"]) for _, system, _, routing in routed},
         "traces": _traces(cells),
-        "fits": [fit for seed in cells.seeds for fit in _fits(cells, seed)],
+        "fits": [fit for seed in cells.seeds for fit in fits(cells, seed)],
         "missing": cells.missing,
         "left_out": cells.left_out,
         "finished": max(dates, default="") or None,
@@ -77,7 +77,7 @@ def _traces(cells: Cells) -> Json:
     return table
 
 
-def _fits(cells: Cells, seed: str) -> Iterator[Json]:
+def fits(cells: Cells, seed: str) -> Iterator[Json]:
     """Yield what was fitted: losses by step, tokens, parameters, seconds."""
     for stage in ("specialise", "compose"):
         for label, folder in cells.of(seed, stage):
@@ -97,13 +97,13 @@ def _expert(folder: Path) -> Json:
 def _composition(folder: Path) -> Json:
     report: Mapping[str, Any] = read_json(folder / "composition.json")["report"]
     path = folder / "training.json"
-    fits = read_json(path)["fits"] if path.exists() else []
+    fitted = read_json(path)["fits"] if path.exists() else []
     return {
-        "losses": [loss for fit in fits for loss in fit["losses"]],
+        "losses": [loss for fit in fitted for loss in fit["losses"]],
         "examples": None,
-        "steps": sum(fit["steps"] for fit in fits) or None,
+        "steps": sum(fit["steps"] for fit in fitted) or None,
         "tokens": report.get("tokens"),
-        "trained_parameters": report.get("trained_parameters"),
+        "trained_parameters": report.get("trained_parameters", None if fitted else 0),
         "added_parameters": report.get("added_parameters", report.get("stored_parameters")),
         "discarded_energy": report.get("discarded_energy"),
     }

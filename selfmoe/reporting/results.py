@@ -47,32 +47,42 @@ def collect(cells: Cells) -> Json:
     Values are shares in 0..1. With one root seed ``stderr``, ``low`` and ``high`` speak of the
     items (Wilson), with several of the root seeds (Student's t).
     """
-    config, manifest = cells.config, cells.manifest
-    scores = [_scores(cells, seed) for seed in cells.seeds]
-    targets = _targets(scores)
-    level = config["report"]["confidence"]
-    seeds = config["seed"]
+    config, seeds = cells.config, cells.config["seed"]
     return {
         "format": 1,
-        "base": manifest["base"],
+        "base": cells.manifest["base"],
         "track": config["track"],
         "preset": config["preset"],
         "seeds": seeds if isinstance(seeds, list) else [seeds],
-        "interval": "items" if len(cells.seeds) == 1 else "root seeds",
-        "confidence": level,
-        "systems": [_system(system, scores, targets, level) for system in cells.systems],
-        "paired": compare(cells, level),
-        "routing": _routing(scores, "all"),
-        "routing_response": _routing(scores, "response"),
+        **scored(cells),
         "data": {seed: _yields(cells, seed) for seed in cells.seeds},
         "seconds": _seconds(cells),
-        "versions": manifest["versions"],
+        "versions": cells.manifest["versions"],
         "cells": cells.keys,
     }
 
 
-def _scores(cells: Cells, seed: str) -> dict[str, dict[str, Json]]:
-    """Return ``system -> benchmark -> score`` of one root seed."""
+def scored(cells: Cells) -> Json:
+    """Return what is known of the systems: scores, differences, routing; see ``collect``."""
+    scores = [scores_of(cells, seed) for seed in cells.seeds]
+    targets = _targets(scores)
+    level = cells.config["report"]["confidence"]
+    over = f"{cells.SEED}s"
+    return {
+        "interval": "items" if len(cells.seeds) == 1 else over,
+        "confidence": level,
+        "systems": [
+            _system(system, scores, targets, level, over if system.kind in cells.MOVED else None)
+            for system in cells.systems
+        ],
+        "paired": compare(cells, level),
+        "routing": _routing(scores, "all"),
+        "routing_response": _routing(scores, "response"),
+    }
+
+
+def scores_of(cells: Cells, seed: str) -> dict[str, dict[str, Json]]:
+    """Return ``system -> benchmark -> score`` of one seed."""
     found: dict[str, dict[str, Json]] = {}
     for label, folder in cells.of(seed, "evaluate"):
         system, _, _ = label.partition("/")
@@ -89,22 +99,26 @@ def _targets(seeds: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _system(
-    system: System, seeds: Sequence[Mapping[str, Any]], targets: Sequence[str], level: float
+    system: System,
+    seeds: Sequence[Mapping[str, Any]],
+    targets: Sequence[str],
+    level: float,
+    over: str | None,
 ) -> Json:
     """Return one system's scores and their average over the targets.
 
-    Over several root seeds, the average is that of the seeds in which all targets have a score;
+    ``over`` names the seeds; ``None`` where none touches the system, as the base.
+    Over several seeds, the average is that of the seeds in which all targets have a score;
     ``covers`` says how many targets the average is of, and how many there are; ``labelled``, that
     the system is told which domain each item is from.
     """
     per_seed = [scores.get(system.name, {}) for scores in seeds]
-    seeded = system.kind != "base"  # no root seed touches the base
     names = dict.fromkeys(name for scores in per_seed for name in scores)
     scores = {
-        name: _combine([s[name] for s in per_seed if name in s], level, seeded) for name in names
+        name: _combine([s[name] for s in per_seed if name in s], level, over) for name in names
     }
     known = [name for name in targets if scores.get(name, {"value": None})["value"] is not None]
-    if seeded and len(seeds) > 1:
+    if over and len(seeds) > 1:
         average = _over_seeds([_average(s, targets) for s in per_seed], level)
     else:
         average = _over_items([scores[name] for name in known], level)
@@ -166,15 +180,15 @@ def _summary(
     }
 
 
-def _combine(rows: Sequence[Json], level: float, seeded: bool) -> Json:
-    """Return one benchmark's score over all root seeds."""
+def _combine(rows: Sequence[Json], level: float, over: str | None) -> Json:
+    """Return one benchmark's score over all seeds."""
     score = {key: rows[0][key] for key in ("role", "n", "not_run", "extra")}
     values = [row["value"] for row in rows]
     if any(value is None for value in values):
         return {"value": None, "stderr": None, "low": None, "high": None, "lenient": None, **score}
     value = fmean(values)
     score["interval"] = "items"
-    if len(rows) == 1 or not seeded:
+    if len(rows) == 1 or over is None:
         stderr = rows[0]["stderr"]
         low, high = wilson(value * rows[0]["n"], rows[0]["n"], level)
     else:
@@ -182,7 +196,7 @@ def _combine(rows: Sequence[Json], level: float, seeded: bool) -> Json:
         half, _ = confident(value, stderr, len(values) - 1, level)
         low, high = max(0.0, value - half), min(1.0, value + half)
         loose = [row["lenient"] for row in rows]
-        score |= {"interval": "root seeds", "by_seed": values, "lenient_by_seed": loose}
+        score |= {"interval": over, "by_seed": values, "lenient_by_seed": loose}
     lenient = _mean([row["lenient"] for row in rows])
     return {
         "value": value, "stderr": stderr, "low": low, "high": high, "lenient": lenient, **score

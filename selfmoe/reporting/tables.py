@@ -159,14 +159,15 @@ def legend(results: Json) -> str:
     counts = sorted({score["n"] for score in scores})
     n = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     level = f"{100 * results['confidence']:.0f} %"
-    seeds = ", ".join(map(str, results["seeds"]))
+    seeds, seed = ", ".join(map(str, results["seeds"])), results.get("seed", "root seed")
     lines = [
         f"n = {n} items a benchmark; ± half the {level} interval over {results['interval']}"
-        f" (root seed {seeds}); gain over base in points."
+        f" ({seed} {seeds}); gain over base in points."
     ]
     if results["interval"] != "items":
-        lines.append("No root seed touches the base: its interval is over items.")
-        lines += _incomplete(results)
+        what = "base and experts: their" if "expert" in _fixed(results) else "the base: its"
+        lines.append(f"No {seed} touches {what} interval is over items.")
+        lines += _incomplete(results, seed)
     if any(score["lenient"] is not None for score in scores):
         lines.append("Strict: right and in the prescribed form. In brackets: right in any form.")
     if any(system.get("labelled") for system in results["systems"]):
@@ -182,16 +183,21 @@ def legend(results: Json) -> str:
     return "\n".join(lines)
 
 
-def _incomplete(results: Json) -> list[str]:
-    """Return a line on the scores that not every root seed has."""
+def _fixed(results: Json) -> tuple[str, ...]:
+    """Return the kinds of systems that no seed touches: of a comparison, its experts, too."""
+    return ("base", "expert") if "seed" in results else ("base",)
+
+
+def _incomplete(results: Json, seed: str) -> list[str]:
+    """Return a line on the scores that not every seed has."""
     asked = len(results["seeds"])
     found = [
         f"{system['name']} on {name}: {len(score.get('by_seed', [0]))} of {asked}"
         for system in results["systems"]
         for name, score in system["scores"].items()
-        if system["kind"] != "base" and len(score.get("by_seed", [0])) < asked
+        if system["kind"] not in _fixed(results) and len(score.get("by_seed", [0])) < asked
     ]
-    return [f"Not every root seed has a score: {'; '.join(found)}."] if found else []
+    return [f"Not every {seed} has a score: {'; '.join(found)}."] if found else []
 
 
 def routing_table(results: Json) -> Table | None:

@@ -63,6 +63,7 @@ def _add(
     made, data = plan.of("specialise"), plan.of("curate")
     inputs = {f"expert {name}": made[name] for name in experts}
     inputs |= {f"data {name}": data[name] for name in experts if name in data}
+    drawn = f", composer seed {plan.composer_seed}" if plan.composer_seed else ""
     return plan.add(
         "compose",
         "compositions",
@@ -75,7 +76,8 @@ def _add(
         },
         components=[entry.component, ("trainer", str(trainer.trainer))],
         inputs=inputs | ({START: start} if start else {}),
-        size=counted(len(experts), "expert"),
+        size=counted(len(experts), "expert") + drawn,
+        draw=plan.composer_seed,
         version=2,
         name=label if last else f"{label} of {', '.join(experts)}",
     )

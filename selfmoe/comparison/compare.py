@@ -1,0 +1,59 @@
+"""Doing a comparison: what is missing is composed, evaluated and counted, then put together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from selfmoe.comparison.directory import ComparisonDirectory
+from selfmoe.comparison.plan import ComparisonPlan, Question, plan_comparison
+from selfmoe.comparison.results import collect_comparison
+from selfmoe.execute import Outcome, fill, manifest_of, rows_of
+from selfmoe.files import write_json
+from selfmoe.progress import Display
+from selfmoe.session import Session
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What came of a comparison.
+
+    Attributes:
+        directory: Where it lies.
+        results: What ``comparison/results.json`` holds.
+        outcome: What was done now.
+    """
+
+    directory: ComparisonDirectory
+    results: Mapping[str, Any]
+    outcome: Outcome
+
+
+def compare(question: Question, *, display: Display | None = None) -> Comparison:
+    """Answer a question about a run, and return the numbers; nothing is done twice.
+
+    Args:
+        question: What to compare, on which run.
+        display: Where progress is shown; default: standard error.
+
+    Raises:
+        SelfmoeError: If the run or the question is wrong, or a composer failed. What was finished
+            is kept.
+    """
+    made = carry_out(plan_comparison(question), display or Display())
+    made.outcome.raise_failures()
+    return made
+
+
+def carry_out(plan: ComparisonPlan, display: Display) -> Comparison:
+    """Do what a plan says, and write and return the numbers of what could be done."""
+    directory, first = plan.directory, plan.first
+    with directory.writing():
+        directory.write_plan(rows_of(plan.tasks, directory))
+        outcome = fill(plan.tasks, Session(first.config, first.base, display))
+        manifest = manifest_of(plan.seeds, outcome) | {"no_composers": dict(plan.left_out)}
+        directory.write_manifest(manifest)
+        results = collect_comparison(directory.root, first.config, first.root)
+        write_json(directory.results, results)
+    return Comparison(directory, results, outcome)

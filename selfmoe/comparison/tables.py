@@ -1,0 +1,141 @@
+"""A comparison in the terminal: scores, then what each system gains and costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from selfmoe.comparison.order import sentence
+from selfmoe.narrow import fits, print_table
+from selfmoe.progress import duration
+from selfmoe.reporting.html.numbers import percent
+from selfmoe.reporting.tables import benchmarks_of_role, best_system, legend, scores_table
+
+Json = Mapping[str, Any]
+
+
+def print_comparison(results: Json, console: Console) -> None:
+    """Print both tables and what must be known to read them, as wide as the console is."""
+    for role in ("target", "non-target"):
+        if benchmarks_of_role(results, role):
+            table = scores_table(results, role)
+            if not fits(table, console):
+                table = scores_table(results, role, narrow=True)
+            print_table(table, console)
+            console.print()
+    print_table(costs_table(results), console)
+    console.print()
+    for line in notes(results):
+        console.print(line, markup=False)
+
+
+def costs_table(results: Json) -> Table:
+    """Return, for every system, its average, its difference to the reference, and its cost."""
+    paired = results["paired"] or {"reference": "–", "systems": {}}
+    table = Table(title="Averages in %, and cost", title_justify="left")
+    table.add_column("system", no_wrap=True)
+    columns = (
+        "average", f"less {paired['reference']}", "p", "trained", "added", "forward", "entropy",
+        "seconds",
+    )  # fmt: skip
+    for name in columns:
+        table.add_column(escape(name), justify="right", no_wrap=True)
+    best = best_system(results["systems"])
+    previous = None
+    for system in results["systems"]:
+        if previous not in (None, system["kind"]):
+            table.add_section()
+        previous = system["kind"]
+        row = [_average(system), *_difference(paired["systems"].get(system["name"]))]
+        row += [_count(system["trained_parameters"]), _count(system["added_parameters"])]
+        row += [_number(system["forward"], "×", 2), _entropy(system), duration(system["seconds"])]
+        style = "bold" if system["name"] == best else ""
+        table.add_row(escape(system["name"] + _mark(system)), *row, style=style)
+    return table
+
+
+def _mark(system: Json) -> str:
+    return " *" if system["needs_labels"] else ""
+
+
+def _average(system: Json) -> str:
+    low, high = system["average_low"], system["average_high"]
+    half = "" if low is None else f" ±{100 * (high - low) / 2:.1f}"
+    return percent(system["average"]) + half
+
+
+def _difference(measures: Json | None) -> tuple[str, str]:
+    estimate = (measures or {}).get("score")
+    if estimate is None:
+        return "–", "–"
+    low, high, p = estimate["low"], estimate["high"], estimate["p"]
+    half = "" if low is None else f" ±{100 * (high - low) / 2:.1f}"
+    shown = "–" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
+    return f"{100 * estimate['difference']:+.1f}{half}", shown
+
+
+def _count(value: float | None) -> str:
+    """Return a number of parameters: ``512``, ``4.1 k``, ``3.2 M``."""
+    if value is None:
+        return "–"
+    for unit in ("", " k", " M", " G"):
+        if abs(value) < 1000 or unit == " G":
+            break
+        value /= 1000
+    return f"{value:.0f}" if unit == "" else f"{value:.1f}{unit}"
+
+
+def _number(value: float | None, unit: str, digits: int) -> str:
+    return "–" if value is None else f"{value:.{digits}f}{unit}"
+
+
+def _entropy(system: Json) -> str:
+    return _number(system["entropy"], "!" if system["collapsed"] else "", 2)
+
+
+def notes(results: Json) -> list[str]:
+    """Return what a reader must know, and what came of what was asked."""
+    return [*legend(results).splitlines(), *_about(results), *_alarms(results)]
+
+
+def _about(results: Json) -> Iterator[str]:
+    paired, rows = results["paired"], results["systems"]
+    if paired is not None:
+        several = results["interval"] != "items"
+        law = f"Student's t over the {results['interval']}" if several else "normal, over the items"
+        yield f"Less {paired['reference']}: on the same items, in points; two-sided p: {law}."
+    yield (
+        "Trained: parameters the composer fitted; added: what the system holds beside the base, "
+        f"adapters and gate. Forward: operations of a prefill of {results['tokens']} tokens, the "
+        "base's being 1, counted, not timed. Entropy: of a token's weights, in bits, answers only. "
+        "Seconds: to compose and evaluate."
+    )
+    if any(_mark(row) for row in rows):
+        yield "* is told the domain of each item: a bound, no system that could be used."
+    if results["order"]:
+        yield sentence(results["order"])
+
+
+def _alarms(results: Json) -> Iterator[str]:
+    for system in results["systems"]:
+        if system["collapsed"]:
+            yield (
+                f"{system['name']} has collapsed: expert {system['collapsed']} gets over 95 % of "
+                "the weight on every benchmark."
+            )
+    for label, why in results["left_out"].items():
+        yield f"Left out: {label}: {why}"
+    for seed, cells in results["missing"].items():
+        for name, why in _first_of_each(list(cells.items())):
+            yield f"Failed: {name} ({results['seed']} {seed}): {why}"
+
+
+def _first_of_each(cells: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Yield cells that failed themselves, with the first line of why."""
+    for name, why in cells:
+        if not why.startswith("not done: "):
+            yield name, why.partition("\n")[0]

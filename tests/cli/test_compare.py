@@ -1,0 +1,212 @@
+"""``selfmoe compare``: routers and merges on a run's own experts, nothing upstream made again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import selfmoe
+from selfmoe.rundir import RunDirectory
+
+NEW = ("--routers", "random", "--merges", "mean")
+
+
+def stamps(run: Path) -> dict[str, int]:
+    """Return the time every cell was written, of the stages before the composers."""
+    folders = ("seeds", "brainstorm", "respond", "data", "experts")
+    return {
+        str(seal.relative_to(run)): seal.stat().st_mtime_ns
+        for folder in folders
+        for seal in run.glob(f"{folder}/*/cell.json")
+    }
+
+
+def names(results) -> list[str]:
+    return [system["name"] for system in results["systems"]]
+
+
+def results(cli, *arguments: str):
+    done = cli("compare", "runs/demo", *arguments, "--json")
+    assert done.exit_code == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_only_what_is_missing_is_made_and_the_run_stays_what_it_was(cli, finished):
+    kept = {name: (finished / name).read_bytes() for name in ("config.yaml", "manifest.json")}
+    plan = (finished / "work" / "plan.json").read_bytes()
+    report = (finished / "report" / "results.json").read_bytes()
+    before, cells = stamps(finished), set(finished.glob("*/*/cell.json"))
+    done = cli("compare", "runs/demo", *NEW)
+    assert done.exit_code == 0, done.stderr
+    assert stamps(finished) == before
+    assert {name: (finished / name).read_bytes() for name in kept} == kept
+    assert (finished / "work" / "plan.json").read_bytes() == plan
+    assert (finished / "report" / "results.json").read_bytes() == report
+    made = {
+        path.parent.name.partition("@")[0] for path in set(finished.glob("*/*/cell.json")) - cells
+    }
+    assert made == {"random", "mean", "base", "expert-anything", "mixse"}  # the last three: costs
+    kinds = {p.parent.parent.name for p in set(finished.glob("*/*/cell.json")) - cells}
+    assert kinds == {"compositions", "evaluations", "costs"}
+    assert cli("status", "runs/demo").stdout.count("Comparison: ") == 1
+
+
+def test_a_second_time_nothing_is_done_and_no_model_loaded(cli, finished, monkeypatch):
+    first = results(cli, *NEW)
+    monkeypatch.setattr("selfmoe.session.load_base", lambda *_: pytest.fail("base loaded"))
+    again = cli("compare", "runs/demo", *NEW, "--json")
+    assert json.loads(again.stdout) == first
+    assert "Nothing to do: all " in again.stderr
+    assert "done in" not in again.stderr
+
+
+def test_a_composer_as_the_run_has_it_is_the_run_s(cli, finished):
+    shown = results(cli, "--routers", "topk:max_steps=1", "--merges", "ties")
+    assert names(shown) == ["base", "expert-anything", "mixse", "ties"]
+    manifest = RunDirectory(finished).manifest()["cells"]["0"]
+    compared = json.loads((finished / "comparison" / "manifest.json").read_text())["cells"]["0"]
+    own = [name for name in manifest if name.startswith(("compose/", "evaluate/", "specialise/"))]
+    assert {name: compared[name] for name in own} == {name: manifest[name] for name in own}
+
+
+def test_what_differs_has_a_label_of_its_own(cli, finished):
+    shown = results(cli, "--routers", "topk:max_steps=1:temperature=0.5, random")
+    assert names(shown)[2:] == ["mixse", "topk-max_steps1-temperature0_5", "random"]
+    options = {system["name"]: system["options"] for system in shown["systems"]}
+    assert options["topk-max_steps1-temperature0_5"]["temperature"] == 0.5
+    assert options["topk-max_steps1-temperature0_5"]["lr"] == options["mixse"]["lr"]
+
+
+def test_with_several_seeds_intervals_are_over_them(cli, finished):
+    one = results(cli, *NEW)
+    shown = results(cli, *NEW, "--seeds", "3")
+    assert (shown["interval"], shown["seeds"]) == ("composer seeds", [0, 1, 2])
+    folders = {path.name for path in finished.glob("compositions/random@*")}
+    assert len(folders) == 3
+    manifest = json.loads((finished / "comparison" / "manifest.json").read_text())["cells"]
+    assert (
+        manifest["0"]["compose/mixse"]
+        == RunDirectory(finished).manifest()["cells"]["0"]["compose/mixse"]
+    )
+    assert len({manifest[seed]["compose/mixse"]["key"] for seed in "012"}) == 3
+    assert len({manifest[seed]["specialise/anything"]["key"] for seed in "012"}) == 1
+    scores = {system["name"]: system["scores"]["anything/mini"] for system in shown["systems"]}
+    assert len(scores["random"]["by_seed"]) == 3
+    assert "by_seed" not in scores["expert-anything"]
+    assert (
+        scores["base"] == {s["name"]: s for s in one["systems"]}["base"]["scores"]["anything/mini"]
+    )
+    table = cli("compare", "runs/demo", *NEW, "--seeds", "3").stdout
+    assert "interval over composer seeds (composer seed 0, 1, 2)" in " ".join(table.split())
+    assert "No composer seed touches base and experts: their interval is over items." in table
+
+
+def test_what_is_wrong_is_said_at_once(cli, finished):
+    done = cli(
+        "compare", "runs/demo",
+        "--routers", "topc,topk:kk=2,topk:k=0:k=1,topk:k,random:k=[1",
+        "--merges", "random",
+    )  # fmt: skip
+    assert done.exit_code == 1
+    lines = done.stderr.splitlines()
+    assert lines[0] == "Error: what to compare: 6 problems"
+    for part in (
+        "topk:k=0:k=1: 'k' is given twice.",
+        "topk:k: expected name:option=value, got 'k' for an option.",
+        "routers: k of random:k=[1 is not valid YAML",
+        "routers: no router named 'topc'; did you mean 'topk'? Available: ",
+        "routers.topk.options.kk: unknown key; did you mean 'k'? Known keys: ",
+        "merges: no merge named 'random'",
+    ):
+        assert part in done.stderr, part
+    assert not (finished / "comparison").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--seeds", "0"], "--seeds 0: give a number of composer seeds from 1"),
+        (["--limit", "0"], "--limit 0: give a number of items from 1"),
+        (["--seed", "7"], "no root seed named '7'"),
+        (["--routers", ","], "nothing is named; give --routers, --merges, or neither for all."),
+    ],
+)
+def test_impossible_questions(cli, finished, arguments, message):
+    done = cli("compare", "runs/demo", *arguments)
+    assert done.exit_code == 1
+    assert message in done.stderr
+
+
+def test_a_composer_that_cannot_work_is_named(cli, finished):
+    done = cli("compare", "runs/demo", "--routers", "random:k=2,random")
+    assert done.exit_code == 0
+    assert "Left out: random-k2: k = 2 of only 1 expert; choose k from 1 to 1" in done.stdout
+    assert (
+        "random-k2"
+        in json.loads((finished / "comparison" / "results.json").read_text())["left_out"]
+    )
+
+
+BROKEN = '''
+
+from selfmoe.components import Merge
+
+
+class Broken(Merge):
+    """Fails."""
+
+    name = "broken"
+
+    def compose(self, ctx):
+        raise ValueError("no luck")
+
+
+@hookimpl
+def register_merges():
+    return [Broken]
+'''
+
+
+def test_a_composer_that_fails_does_not_stop_the_others(cli, configure, plugin_code, tmp_path):
+    settings = configure()
+    (tmp_path / "selfmoe_plugin.py").write_text(plugin_code + BROKEN)
+    selfmoe.run(settings)
+    done = cli("compare", "runs/demo", "--merges", "broken,mean")
+    assert done.exit_code == 1
+    assert "mean" in done.stdout
+    assert "Failed: compose/broken (composer seed 0): ValueError: no luck" in done.stdout
+    assert "compose broken: ValueError: no luck" in done.stderr
+
+
+def test_experts_of_other_code_are_refused(cli, finished, tmp_path):
+    (expert,) = finished.glob("experts/anything@*")
+    expert.rename(tmp_path / "elsewhere")
+    done = cli("compare", "runs/demo", *NEW)
+    assert done.exit_code == 1
+    assert "runs/demo has no experts to compare on" in done.stderr
+    assert (
+        "A comparison makes no experts. This makes them: selfmoe run runs/demo/config.yaml"
+        in done.stderr
+    )
+    assert not list(finished.glob("experts/anything@*"))
+
+
+def test_gc_keeps_what_the_comparison_names(cli, finished):
+    results(cli, *NEW)
+    before = set(finished.glob("*/*/cell.json"))
+    assert cli("gc", "runs/demo", "--yes").stdout == "Nothing to delete.\n"
+    assert set(finished.glob("*/*/cell.json")) == before
+    results(cli, "--merges", "mean")
+    cli("gc", "runs/demo", "--yes")
+    assert not list(finished.glob("*/random@*"))
+    assert list(finished.glob("compositions/mean@*"))
+
+
+def test_a_dry_run_does_nothing(cli, finished):
+    done = cli("compare", "runs/demo", *NEW, "--dry-run")
+    assert "compose  │ random" in done.stdout
+    assert "Nothing was changed." in done.stdout
+    assert "specialise" not in done.stdout
+    assert not (finished / "comparison").exists()
