@@ -78,8 +78,7 @@ def execute(plans: Sequence[Plan], display: Display, *, recorded: bool = True) -
             first.directory.write_plan(rows_of(tasks, first.directory))
         outcome = fill(tasks, Session(first.config, first.base, display))
         if recorded:
-            seeds = {str(plan.root): plan for plan in plans}
-            first.directory.write_manifest(manifest_of(seeds, outcome))
+            first.directory.write_manifest(manifest_of(by_root(plans), outcome))
     return outcome
 
 
@@ -182,6 +181,11 @@ def rows_of(tasks: Sequence[Task], directory: RunDirectory) -> list[dict[str, An
         }
         for task in tasks
     ]
+
+
+def by_root(plans: Sequence[Plan]) -> dict[str, Plan]:
+    """Return the plans of a run by their root seeds, as its manifest names them."""
+    return {str(plan.root): plan for plan in plans}
 
 
 def manifest_of(plans: Mapping[str, Plan], outcome: Outcome) -> dict[str, Any]:

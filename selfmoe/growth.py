@@ -16,7 +16,7 @@ from typing import Any, Literal
 from selfmoe.api import Run, from_yaml, run_plans
 from selfmoe.config import RunConfig
 from selfmoe.errors import ConfigError, UnknownNameError, did_you_mean, unknown_name
-from selfmoe.execute import execute, manifest_of
+from selfmoe.execute import by_root, execute, manifest_of
 from selfmoe.plan import make_plans
 from selfmoe.progress import Display
 from selfmoe.reporting.cells import Cells
@@ -103,7 +103,7 @@ def add_expert(
     finished, outcome = run_plans(make_plans(config), display)
     outcome.raise_failures()
     before = make_plans(resolve(without(after, name, changed), "the system before"))
-    old = manifest_of(before, execute(before, display, recorded=False))
+    old = manifest_of(by_root(before), execute(before, display, recorded=False))
     level = config.report.confidence
     told = {label: changes(Cells(root, old), Cells(root), label, level) for label in changed}
     left = [label for label in config.compose or {} if label not in changed]

@@ -33,6 +33,7 @@ BLOCKS: dict[tuple[str, str], Callable[[], str]] = {
     ("docs/quickstart.md", "demo"): results.demo_tables,
     ("docs/quickstart.md", "sizes"): results.demo_sizes,
     ("docs/quickstart.md", "families"): plugins.families,
+    ("docs/compare.md", "demo"): results.compared_tables,
     ("docs/benchmarks.md", "overview"): benchmarks.overview,
     ("docs/benchmarks.md", "templates"): benchmarks.templates,
     ("docs/benchmarks.md", "sections"): benchmarks.sections,

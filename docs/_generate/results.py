@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from selfmoe.comparison.tables import print_comparison
 from selfmoe.progress import duration
 from selfmoe.reporting.tables import print_results
 
 FILE = Path(__file__).parents[2] / "results" / "demo.json"
+COMPARED = FILE.with_name("compare.json")
+"""What ``selfmoe compare`` found on the demo; not made yet where there is no such file."""
 
 
 def read() -> dict[str, Any]:
@@ -23,8 +27,19 @@ def read() -> dict[str, Any]:
 
 def demo_tables() -> str:
     """Return the tables as they appear at the end of ``make demo``."""
+    return _printed(print_results, read(), 118)
+
+
+def compared_tables() -> str:
+    """Return the tables of ``selfmoe compare`` on the demo, once there are any."""
+    if not COMPARED.exists():
+        return ""
+    return _printed(print_comparison, json.loads(COMPARED.read_text("utf-8")), 120)
+
+
+def _printed(show: Callable[[Any, Console], None], results: dict[str, Any], width: int) -> str:
     file = io.StringIO()
-    print_results(read(), Console(file=file, width=118, highlight=False, color_system=None))
+    show(results, Console(file=file, width=width, highlight=False, color_system=None))
     lines = [line.rstrip() for line in file.getvalue().splitlines()]
     return "```text\n" + "\n".join(lines).strip("\n") + "\n```\n"
 

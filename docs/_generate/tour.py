@@ -75,8 +75,9 @@ TOUR = (
         "8. Reports and commands",
         "What a run found out, and the command line, one module a command.",
         "reporting/__init__.py reporting/results.py reporting/**/*.py cli/__init__.py "
-        "narrow.py cli/app.py cli/run.py cli/**/*.py interrupts.py state.py garbage.py "
-        "doctor/**/*.py",
+        "comparison/__init__.py comparison/specs.py comparison/plan.py comparison/compare.py "
+        "comparison/*.py narrow.py cli/app.py cli/run.py cli/**/*.py interrupts.py state.py "
+        "garbage.py doctor/**/*.py",
     ),
     Chapter(
         "9. For authors of plugins",

@@ -90,7 +90,8 @@ def _specs(kind: Kind, texts: Iterable[str], found: list[str]) -> Iterator[Spec]
             for option in options:
                 key, equals, value = option.partition("=")
                 if not equals or not key.strip() or key.strip() in given:
-                    found.append(_wrong(part, option, "twice" if equals and key else ""))
+                    twice = bool(equals and key.strip())
+                    found.append(f"{kind}s: {_wrong(part.strip(), option, twice)}")
                     continue
                 try:
                     given[key.strip()] = read_yaml(value, f"{key.strip()} of {part}")
@@ -99,12 +100,10 @@ def _specs(kind: Kind, texts: Iterable[str], found: list[str]) -> Iterator[Spec]
             yield Spec(kind, name.strip(), given)
 
 
-def _wrong(spec: str, option: str, twice: str) -> str:
+def _wrong(spec: str, option: str, twice: bool) -> str:
     if twice:
         return f"{spec}: '{option.partition('=')[0].strip()}' is given twice."
-    return (
-        f"{spec}: expected name:option=value, such as {spec.partition(':')[0]}:k=2; got '{option}'."
-    )
+    return f"{spec}: expected name:option=value, got '{option}' for an option."
 
 
 def _split(text: str, mark: str) -> list[str]:

@@ -92,7 +92,7 @@ def _attention(query: Any, key: Any, value: Any, *others: Any, **more: Any) -> i
     """Return the operations of one attention, from the shapes of its inputs."""
     from torch.utils.flop_counter import sdpa_flop_count
 
-    return int(sdpa_flop_count(query, key, value))
+    return int(sdpa_flop_count(query, key, value))  # type: ignore[no-untyped-call]
 
 
 def added_parameters(placed: Mixture | None) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -106,15 +107,15 @@ def test_with_several_seeds_intervals_are_over_them(cli, finished):
 def test_what_is_wrong_is_said_at_once(cli, finished):
     done = cli(
         "compare", "runs/demo",
-        "--routers", "topc,topk:kk=2,topk:k=0:k=1,topk:k,random:k=[1",
+        "--routers", "topc,topk:kk=2,topk:k=2:k=1,topk:k,random:k=[1",
         "--merges", "random",
     )  # fmt: skip
     assert done.exit_code == 1
     lines = done.stderr.splitlines()
     assert lines[0] == "Error: what to compare: 6 problems"
     for part in (
-        "topk:k=0:k=1: 'k' is given twice.",
-        "topk:k: expected name:option=value, got 'k' for an option.",
+        "routers: topk:k=2:k=1: 'k' is given twice.",
+        "routers: topk:k: expected name:option=value, got 'k' for an option.",
         "routers: k of random:k=[1 is not valid YAML",
         "routers: no router named 'topc'; did you mean 'topk'? Available: ",
         "routers.topk.options.kk: unknown key; did you mean 'k'? Known keys: ",
@@ -210,3 +211,27 @@ def test_a_dry_run_does_nothing(cli, finished):
     assert "Nothing was changed." in done.stdout
     assert "specialise" not in done.stdout
     assert not (finished / "comparison").exists()
+
+
+def test_the_page_names_every_key_of_the_json(cli, finished):
+    shown = results(cli, *NEW)
+    page = (Path(__file__).parents[2] / "docs" / "compare.md").read_text("utf-8")
+    table = page.partition("## JSON")[2].partition("In Python")[0]
+    keys = {word for line in table.splitlines() if line.startswith("| `") for word in
+            re.findall(r"`(\w+)`", line.split("|")[1])}  # fmt: skip
+    assert keys == set(shown)
+    known = set(re.findall(r"`(\w+)`", table.partition("A system has")[2]))
+    for system in shown["systems"]:
+        assert set(system) == known
+
+
+def test_costs_and_entropy_are_those_of_the_system(cli, finished):
+    rows = {row["name"]: row for row in results(cli, *NEW)["systems"]}
+    assert rows["base"]["forward"] == rows["mean"]["forward"] == 1
+    assert rows["random"]["forward"] > 1
+    assert rows["mean"]["added_parameters"] == rows["mean"]["trained_parameters"] == 0
+    assert rows["random"]["added_parameters"] == rows["expert-anything"]["added_parameters"]
+    assert rows["mixse"]["added_parameters"] > rows["random"]["added_parameters"]
+    assert rows["random"]["entropy"] == 0  # one expert
+    assert rows["mean"]["entropy"] is None
+    assert rows["random"]["seconds"] > 0

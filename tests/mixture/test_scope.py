@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -117,3 +119,17 @@ def test_a_gate_that_is_asked_once_counts_in_every_block(llama, llama_experts):
     assert first.sum() > 0
     assert torch.equal(record.mean(), first.expand(3, 3))
     assert record.traces[0].weights.amax(-1).min() > 1 / 3
+
+
+def test_entropy_is_that_of_each_token_s_weights():
+    alpha = torch.tensor([[[0.2, 0.2], [0.7, 0.0], [0.1, 0.3], [0.0, 0.0]]])
+    mask = torch.tensor([[1, 1, 1, 1]])
+    prompt = torch.tensor([[True, True, False, False]])
+    record = Record(2, ["a", "b"])
+    info = TokenInfo(attention_mask=mask, prompt_mask=prompt)
+    record.add(0, alpha, info)
+    record.add(1, torch.full_like(alpha, 0.5), info)
+    naive = -(0.25 * math.log2(0.25) + 0.75 * math.log2(0.75))
+    assert record.entropy("prompt") == pytest.approx((0.5 + 1) / 2)
+    assert record.entropy("response") == pytest.approx((naive / 2 + 1) / 2)
+    assert record.entropy() == pytest.approx(((1 + naive) / 4 + 1) / 2)
