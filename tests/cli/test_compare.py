@@ -107,7 +107,7 @@ def test_with_several_seeds_intervals_are_over_them(cli, finished):
 def test_what_is_wrong_is_said_at_once(cli, finished):
     done = cli(
         "compare", "runs/demo",
-        "--routers", "topc,topk:kk=2,topk:k=2:k=1,topk:k,random:k=[1",
+        "--routers", "randon,topk:kk=2,topk:k=2:k=1,topk:k,random:k=[1",
         "--merges", "random",
     )  # fmt: skip
     assert done.exit_code == 1
@@ -117,7 +117,7 @@ def test_what_is_wrong_is_said_at_once(cli, finished):
         "routers: topk:k=2:k=1: 'k' is given twice.",
         "routers: topk:k: expected name:option=value, got 'k' for an option.",
         "routers: k of random:k=[1 is not valid YAML",
-        "routers: no router named 'topc'; did you mean 'topk'? Available: ",
+        "routers: no router named 'randon'; did you mean 'random'? Available: ",
         "routers.topk.options.kk: unknown key; did you mean 'k'? Known keys: ",
         "merges: no merge named 'random'",
     ):
