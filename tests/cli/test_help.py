@@ -113,7 +113,7 @@ def test_nothing_heavy_is_imported_for_a_look(words, finished, tmp_path, environ
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ("selfmoe co", ["config", "completion"]),
+        ("selfmoe co", ["config", "compare", "completion"]),
         ("selfmoe config s", ["schema", "show"]),
         ("selfmoe run --domains math,kno", ["math,knowledge"]),
         ("selfmoe run --base se", ["seedling"]),
