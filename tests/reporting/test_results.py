@@ -16,7 +16,7 @@ from scipy.stats import t
 
 from selfmoe.errors import DataError
 from selfmoe.evaluation.statistics import wilson
-from selfmoe.execute import Outcome, manifest_of
+from selfmoe.execute import Outcome, by_root, manifest_of
 from selfmoe.files import SEAL, write_json
 from selfmoe.plan import Plan, make_plans
 from selfmoe.reporting.cells import Cells
@@ -64,7 +64,7 @@ def finished(out: Path, **changes: Any) -> list[Plan]:
                     "routing": {"shares": SHARES} if system == "mixse" else None,
                 }
                 write_json(folder / f"{domain}.mini.json", score)
-    plans[0].directory.write_manifest(manifest_of(plans, Outcome()))
+    plans[0].directory.write_manifest(manifest_of(by_root(plans), Outcome()))
     return plans
 
 
