@@ -12,7 +12,7 @@ def order(systems: Sequence[Json], paired: Json | None, alpha: float) -> list[di
     """Return what a learned router must show, each with how it came out.
 
     Systems that decide without looking (``control``) should lie below the reference, and those
-    that are given the label of the domain (``needs_labels``) above it.
+    that are given the label of the domain (``labelled``) above it.
 
     Args:
         systems: What the comparison knows of them.
@@ -41,7 +41,7 @@ def order(systems: Sequence[Json], paired: Json | None, alpha: float) -> list[di
 
 def _pairs(systems: Sequence[Json], reference: str) -> Iterator[tuple[str, int]]:
     """Yield what should differ from the reference, and in which direction."""
-    for sign, key in ((-1, "control"), (1, "needs_labels")):
+    for sign, key in ((-1, "control"), (1, "labelled")):
         for system in systems:
             if system[key] and system["name"] != reference:
                 yield system["name"], sign

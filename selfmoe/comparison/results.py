@@ -97,14 +97,13 @@ class _Facts:
 
     def _composer(self, entry: ComposeConfig | None) -> Json:
         if entry is None:
-            return {"composer": None, "options": None, "control": False, "needs_labels": False}
+            return {"composer": None, "options": None, "control": False}
         kind, name = entry.component
         cls = self._config.registry.get(kind, name)
         return {
             "composer": name,
             "options": entry.options,
             "control": cls.control,
-            "needs_labels": "labels_at_inference" in cls.needs,
         }
 
 

@@ -13,7 +13,7 @@ from selfmoe.comparison.order import sentence
 from selfmoe.narrow import fits, print_table
 from selfmoe.progress import duration
 from selfmoe.reporting.html.numbers import percent
-from selfmoe.reporting.tables import benchmarks_of_role, best_system, legend, scores_table
+from selfmoe.reporting.tables import benchmarks_of_role, best_system, legend, marked, scores_table
 
 Json = Mapping[str, Any]
 
@@ -54,12 +54,8 @@ def costs_table(results: Json) -> Table:
         row += [_count(system["trained_parameters"]), _count(system["added_parameters"])]
         row += [_number(system["forward"], "×", 2), _entropy(system), duration(system["seconds"])]
         style = "bold" if system["name"] == best else ""
-        table.add_row(escape(system["name"] + _mark(system)), *row, style=style)
+        table.add_row(escape(marked(system)), *row, style=style)
     return table
-
-
-def _mark(system: Json) -> str:
-    return " *" if system["needs_labels"] else ""
 
 
 def _average(system: Json) -> str:
@@ -103,7 +99,7 @@ def notes(results: Json) -> list[str]:
 
 
 def _about(results: Json) -> Iterator[str]:
-    paired, rows = results["paired"], results["systems"]
+    paired = results["paired"]
     if paired is not None:
         several = results["interval"] != "items"
         law = f"Student's t over the {results['interval']}" if several else "normal, over the items"
@@ -114,8 +110,6 @@ def _about(results: Json) -> Iterator[str]:
         "base's being 1, counted, not timed. Entropy: of a token's weights, in bits, answers only. "
         "Seconds: to compose and evaluate."
     )
-    if any(_mark(row) for row in rows):
-        yield "* is told the domain of each item: a bound, no system that could be used."
     if results["order"]:
         yield sentence(results["order"])
 
