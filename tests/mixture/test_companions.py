@@ -15,6 +15,7 @@ from transformers import DynamicCache, StaticCache
 from selfmoe.errors import CompositionError, NotSupportedError
 from selfmoe.generation import generate
 from selfmoe.mixture import attach
+from selfmoe.mixture.companions import CompanionCache, past_length
 from selfmoe.mixture.storage import model_hash
 from selfmoe.mixture.structure import find_decoder, linears
 from selfmoe.testing.composers import assert_close
@@ -157,6 +158,16 @@ def test_the_mean_of_the_prompt_decides_once(model, mixed, name):
 
 
 # --- cached is uncached -----------------------------------------------------------------------
+
+
+def test_cached_is_uncached_with_autograd(mixture, llama):
+    ids = tokens(2, 15)
+    mixture.gate.requires_grad_(True)
+    with prompted(mixture, ids):
+        whole = logits(llama, ids)
+    found, cache = read(llama, ids, [0, PROMPT, 12, 15])
+    assert_close(found.detach(), whole.detach())
+    assert not any(t.requires_grad for t in vars(cache.layers[-1]).values() if torch.is_tensor(t))
 
 
 @torch.no_grad()
@@ -328,6 +339,8 @@ def test_a_cache_that_is_reset_begins_anew(mixture, llama, kind):
         found, _ = read(llama, ids, [0, PROMPT, 12, 15], cache)
         assert_close(found, expected)
         cache.reset()
+        kept = cache.layers[-1]
+        assert not isinstance(kept, CompanionCache) or past_length(kept.cache) == 0
 
 
 @torch.no_grad()
