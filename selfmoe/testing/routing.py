@@ -100,6 +100,37 @@ def random_theta(n: int, width: int = 32, std: float = 0.3) -> Tensor:
     return torch.randn(n, width, generator=torch.Generator().manual_seed(5)) * std
 
 
+WEIGHTS = ("top1", "top2", "all", "uniform", "one", "zeros", "some zeros")
+"""Kinds of ``random_weights``."""
+
+
+def random_weights(kind: str, batch: int, time: int, n: int = 3, blocks: int = 3) -> list[Tensor]:
+    """Return weights α for every block, each of shape ``(batch, time, n)``.
+
+    Args:
+        kind: One of ``WEIGHTS``: how many experts a token uses, all alike, the second alone, none,
+            or every other token one.
+        batch: Rows.
+        time: Tokens of each.
+        n: Experts.
+        blocks: How many.
+    """
+    generator = torch.Generator().manual_seed(11)
+    p = torch.rand(blocks, batch, time, n, generator=generator).softmax(-1)
+    if kind in {"top1", "top2", "some zeros"}:
+        least = p.topk(2 if kind == "top2" else 1).values[..., -1:]
+        p = torch.where(p >= least, p, 0.0)
+    if kind == "some zeros":
+        p[:, :, ::2] = 0
+    if kind == "uniform":
+        p = torch.full_like(p, 1 / n)
+    if kind in {"one", "zeros"}:
+        p = torch.zeros_like(p)
+    if kind == "one":
+        p[..., 1] = 0.7
+    return list(p)
+
+
 def random_thetas(experts: Mapping[str, Expert], inputs: str) -> dict[str, Tensor]:
     """Return random tensors of the router ``topk`` for what it reads: of each width, or the one."""
     if inputs != "per_width":

@@ -7,9 +7,12 @@ from functools import cache
 
 import pytest
 
+from selfmoe.mixture import attach
+from selfmoe.mixture.kernels import AUTO
 from selfmoe.records import Expert
 from selfmoe.testing.families import FAMILIES, tiny_model
-from selfmoe.testing.routing import even_experts, mixed_experts
+from selfmoe.testing.routing import even_experts, mixed_experts, random_theta, refer
+from selfmoe_router_topk import TopK
 
 Make = Callable[..., dict[str, Expert]]
 
@@ -60,3 +63,17 @@ def llama():
 def llama_experts(written):
     """Return three experts on it."""
     return written(even_experts, "llama")
+
+
+@pytest.fixture
+def routed():
+    """Return what attaches experts, routed by ``topk``, to a model."""
+
+    def attached(model, experts, kernel=AUTO, k=1, theta=None):
+        composer = TopK(TopK.Config(k=k))
+        chosen = composer.options.model_dump(mode="json")
+        theta = random_theta(len(experts)) if theta is None else theta
+        made = refer(experts, tensors={"theta": theta}, options=chosen)
+        return attach(model, composer, made, experts, kernel=kernel)
+
+    return attached

@@ -8,11 +8,8 @@ import pytest
 import torch
 from peft import PeftModel
 
-from selfmoe.errors import CompositionError, UnknownNameError
 from selfmoe.mixture import attach
-from selfmoe.mixture.kernels import AUTO, KERNELS, choose, grouped, single, stacked
-from selfmoe.mixture.kernels.weights import Weights
-from selfmoe.mixture.layers import RoutedDelta
+from selfmoe.mixture.kernels import AUTO, KERNELS
 from selfmoe.mixture.structure import find_decoder, linears
 from selfmoe.records import Expert
 from selfmoe.testing.composers import assert_close
@@ -20,6 +17,7 @@ from selfmoe.testing.families import FAMILIES, tiny_model
 from selfmoe.testing.models import random_adapter
 from selfmoe.testing.reference import naive_mixture
 from selfmoe.testing.routing import (
+    WEIGHTS,
     Given,
     Imposed,
     even_experts,
@@ -27,31 +25,10 @@ from selfmoe.testing.routing import (
     mixed_experts,
     naive_topk,
     random_theta,
+    random_weights,
     refer,
     tokens,
 )
-from selfmoe_router_topk import TopK
-
-KINDS = ("top1", "top2", "all", "uniform", "one", "zeros", "some zeros")
-
-
-def weights_of(kind, batch, time, n=3):
-    """Return weights for each of three blocks."""
-    generator = torch.Generator().manual_seed(11)
-    p = torch.rand(3, batch, time, n, generator=generator).softmax(-1)
-    if kind in {"top1", "top2", "some zeros"}:
-        least = p.topk(2 if kind == "top2" else 1).values[..., -1:]
-        p = torch.where(p >= least, p, 0.0)
-    if kind == "some zeros":
-        p[:, :, ::2] = 0
-    if kind == "uniform":
-        p = torch.full_like(p, 1 / n)
-    if kind == "one":
-        p = torch.zeros_like(p)
-        p[..., 1] = 0.7
-    if kind == "zeros":
-        p = torch.zeros_like(p)
-    return list(p)
 
 
 def expected_logits(model, experts, weights, ids):
@@ -64,24 +41,16 @@ def expected_logits(model, experts, weights, ids):
         return logits(model, ids)
 
 
-def routed(model, experts, kernel=AUTO, k=1, theta=None):
-    composer = TopK(TopK.Config(k=k))
-    chosen = composer.options.model_dump(mode="json")
-    theta = random_theta(len(experts)) if theta is None else theta
-    made = refer(experts, tensors={"theta": theta}, options=chosen)
-    return attach(model, composer, made, experts, kernel=kernel)
-
-
 # --- equal to the formula ---------------------------------------------------------------------
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("kernel", [*KERNELS, AUTO])
 def test_equals_the_naive_formula(model, mixed, kernel):
-    for kind in KINDS:
+    for kind in WEIGHTS:
         for shape in [(2, 11), (1, 1)]:
             ids = tokens(*shape)
-            weights = weights_of(kind, *shape)
+            weights = random_weights(kind, *shape)
             expected = expected_logits(model, mixed, weights, ids)
             with attach(model, Given(Imposed(weights)), refer(mixed), mixed, kernel=kernel):
                 assert_close(logits(model, ids), expected)
@@ -92,7 +61,7 @@ def test_equals_the_naive_formula(model, mixed, kernel):
 def test_experts_without_weight_change_nothing(model, mixed, kernel):
     for shape in [(2, 11), (1, 1)]:
         ids = tokens(*shape)
-        plain, zeros = logits(model, ids), weights_of("zeros", *shape)
+        plain, zeros = logits(model, ids), random_weights("zeros", *shape)
         with attach(model, Given(Imposed(zeros)), refer(mixed), mixed, kernel=kernel):
             found = logits(model, ids)
         if kernel == "grouped":  # the layers see the tokens in another order
@@ -110,7 +79,7 @@ def test_any_number_of_experts(llama, tmp_path, kernel, n):
         for i in range(n)
     }
     for shape in [(2, 9), (1, 1)]:
-        weights = weights_of("top1", *shape, n=n)
+        weights = random_weights("top1", *shape, n=n)
         expected = expected_logits(llama, experts, weights, tokens(*shape))
         with attach(llama, Given(Imposed(weights)), refer(experts), experts, kernel=kernel):
             assert_close(logits(llama, tokens(*shape)), expected)
@@ -129,7 +98,7 @@ def test_uniform_weights_are_the_merge_by_concatenation(model, family, kernel, t
     merged.add_weighted_adapter(list(experts), [1 / 3] * 3, "cat", combination_type="cat")
     merged.set_adapter("cat")
     ids = tokens()
-    weights = weights_of("uniform", 2, 11)
+    weights = random_weights("uniform", 2, 11)
     with attach(model, Given(Imposed(weights)), refer(experts), experts, kernel=kernel):
         assert_close(logits(model, ids), logits(merged, ids))
 
@@ -139,8 +108,8 @@ def test_uniform_weights_are_the_merge_by_concatenation(model, family, kernel, t
 def test_bfloat16_is_as_near_to_float32_as_the_naive_formula(llama, llama_experts, kernel):
     low = copy.deepcopy(llama).bfloat16()
     for shape in [(4, 40), (1, 1)]:
-        ids, errors = tokens(*shape), []
-        weights = weights_of("top1", *shape)
+        ids = tokens(*shape)
+        weights = random_weights("top1", *shape)
         exact = expected_logits(llama, llama_experts, weights, ids)
         naive = expected_logits(low, llama_experts, weights, ids)
         with attach(
@@ -157,7 +126,7 @@ def test_bfloat16_is_as_near_to_float32_as_the_naive_formula(llama, llama_expert
 @torch.no_grad()
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("how", [{"num_beams": 3}, {"do_sample": False}], ids=["beams", "greedy"])
-def test_generates_what_the_naive_mixture_does(llama, llama_experts, kernel, how):
+def test_generates_what_the_naive_mixture_does(llama, llama_experts, kernel, how, routed):
     ids, theta = tokens(1, 6), random_theta(3)
     how = {"attention_mask": torch.ones_like(ids), "max_new_tokens": 8, **how}
     how["suppress_tokens"] = [257]  # its embedding is zero: all experts would tie on it
@@ -169,7 +138,7 @@ def test_generates_what_the_naive_mixture_does(llama, llama_experts, kernel, how
 
 @torch.no_grad()
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_prefixes_caches_and_padding(llama, llama_experts, kernel):
+def test_prefixes_caches_and_padding(llama, llama_experts, kernel, routed):
     ids = tokens(1, 9)
     padded = torch.cat([torch.full((1, 4), 257), ids], 1)
     mask = (torch.arange(13) >= 4).long()[None]
@@ -184,158 +153,13 @@ def test_prefixes_caches_and_padding(llama, llama_experts, kernel):
             assert_close(out.logits[:, 0], whole[:, i])
 
 
-# --- gradients --------------------------------------------------------------------------------
-
-
-def gradients(model, experts, kernel, theta, train=()):
-    """Return the gradients of θ and of the experts' factors whose names are given."""
-    with routed(model, experts, kernel, theta=theta) as mixture:
-        deltas = [m for m in model.modules() if isinstance(m, RoutedDelta)]
-        wanted = [getattr(d, name).requires_grad_(True) for d in deltas for name in train]
-        wanted += list(mixture.gate.requires_grad_(True).parameters())
-        logits(model, tokens(), use_cache=False).float().logsumexp(-1).mean().backward()
-        return [tensor.grad.clone() for tensor in wanted]
-
-
-@pytest.mark.parametrize("kernel", KERNELS)
-def test_gradients_do_not_depend_on_the_kernel(model, mixed, kernel):
-    theta = random_theta(3).requires_grad_(True)
-    with naive_topk(model, mixed, theta, 1):
-        logits(model, tokens(), use_cache=False).float().logsumexp(-1).mean().backward()
-    (found,) = gradients(model, mixed, kernel, theta)
-    assert_close(found, theta.grad)
-
-
-@pytest.mark.parametrize("train", [("a", "b"), ("b",)])
-def test_experts_can_be_trained(model, mixed, train):
-    """The factors' gradients are those of a layer that adds ``B A`` with autograd alone."""
-    theta = random_theta(3)
-    plain = gradients(model, mixed, "stacked", theta)
-    found = gradients(model, mixed, "stacked", theta, train)
-    assert_close(found[-1], plain[-1])
-    step, place = 1e-3, [p.abs().argmax() for p in found[:-1]]
-    with routed(model, mixed, "stacked", theta=theta):
-        deltas = [m for m in model.modules() if isinstance(m, RoutedDelta)]
-        tensors = [getattr(d, name) for d in deltas for name in train]
-        pick = max(range(len(tensors)), key=lambda i: found[i].abs().max())
-        index = torch.unravel_index(place[pick], tensors[pick].shape)
-        values = []
-        with torch.no_grad():
-            for sign in (1, -1):
-                tensors[pick][index] += sign * step
-                values.append(logits(model, tokens()).double().logsumexp(-1).mean())
-                tensors[pick][index] -= sign * step
-    slope = (values[0] - values[1]) / (2 * step)
-    assert abs(slope - found[pick][index]) < 0.05 * abs(slope)
-
-
-# --- sharing ----------------------------------------------------------------------------------
-
-
-def groups_of(model):
-    found = {}
-    for name, module in model.named_modules():
-        if isinstance(module, RoutedDelta) and ".0." in name:
-            found.setdefault(id(module.group), set()).add(module.name.split(".")[-1])
-    return sorted(map(sorted, found.values()))
-
-
-@pytest.mark.parametrize(
-    ("of", "expected"),
-    [
-        ("llama", [["down_proj"], ["gate_proj", "up_proj"], ["k_proj", "q_proj", "v_proj"]]),
-        ("gpt2", [["c_attn"], ["c_fc"], ["c_proj"]]),
-        ("gpt_neox", [["dense"], ["dense_4h_to_h"], ["dense_h_to_4h"], ["query_key_value"]]),
-    ],
-)
-def test_layers_that_read_the_same_input_are_found(of, expected, written):
-    model, experts = tiny_model(of), written(even_experts, of)
-    with routed(model, experts):
-        found = groups_of(model)
-    assert [group for group in expected if group not in found] == []
-    assert all(len(group) == 1 for group in found if group not in expected)
-
-
-@torch.no_grad()
-@pytest.mark.parametrize("kernel", KERNELS)
-def test_layers_that_read_other_inputs_after_all_are_served(llama, llama_experts, kernel):
-    ids, attention = tokens(), llama.model.layers[1].self_attn
-    with naive_topk(llama, llama_experts, random_theta(3), 1):
-        expected = logits(llama, ids)
-    handles = [
-        linear.register_forward_pre_hook(lambda module, args: (args[0].clone(),))
-        for linear in (attention.k_proj, attention.v_proj)
-    ]
-    with routed(llama, llama_experts, kernel):
-        for handle in handles:
-            handle.remove()
-        assert_close(logits(llama, ids), expected)
-        handles = [
-            linear.register_forward_pre_hook(lambda module, args: (args[0].clone(),))
-            for linear in (attention.q_proj, attention.v_proj)
-        ]
-        assert_close(logits(llama, ids), expected)
-        for handle in handles:
-            handle.remove()
-
-
-def test_nothing_is_held_after_a_forward(llama, llama_experts):
-    with routed(llama, llama_experts), torch.no_grad():
-        logits(llama, tokens())
-        for module in llama.modules():
-            if isinstance(module, RoutedDelta):
-                assert module.group._x is None
-                assert module.group._pieces == ()
-
-
-# --- choosing ---------------------------------------------------------------------------------
-
-
-@torch.no_grad()
-def test_kernels_are_chosen_by_shape(llama, llama_experts):
-    with routed(llama, llama_experts):
-        group = llama.model.layers[0].self_attn.q_proj.selfmoe_delta.group
-        one = torch.tensor([[0.0, 0.6, 0.0]])
-        many = torch.eye(3).repeat(64, 1)
-        four = torch.eye(4).repeat(64, 1)
-
-        def chosen(name, alpha):
-            return choose(name, group, torch.zeros(len(alpha), 32), Weights(alpha))
-
-        assert chosen(AUTO, one) is single
-        assert chosen(AUTO, torch.full((1, 3), 0.3)) is stacked
-        assert chosen(AUTO, one.expand(8, 3)) is stacked
-        assert chosen(AUTO, many) is stacked, "a third of the experts is not few"
-        assert chosen(AUTO, four) is grouped
-        assert chosen("single", many) is stacked, "single cannot do this"
-        assert chosen("grouped", one) is grouped
-        with torch.enable_grad():
-            assert chosen("grouped", many) is stacked
-
-
-def test_unknown_kernels_are_refused(llama, llama_experts):
-    with pytest.raises(UnknownNameError, match="no kernel named 'stakked'; did you mean 'stacked'"):
-        routed(llama, llama_experts, "stakked")
-    assert not hasattr(llama, "mixture")
-
-
-def test_weights_for_other_tokens_are_refused(llama, llama_experts):
-    weights = weights_of("top1", 2, 10)
-    with (
-        attach(llama, Given(Imposed(weights)), refer(llama_experts), llama_experts),
-        pytest.raises(CompositionError, match="22 tokens of the 20"),
-        torch.no_grad(),
-    ):
-        logits(llama, tokens())
-
-
 # --- compilation ------------------------------------------------------------------------------
 
 
 @torch.no_grad()
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 @pytest.mark.parametrize("of", ["llama", "gpt2"])
-def test_compiles_without_graph_breaks(of, written):
+def test_compiles_without_graph_breaks(of, written, routed):
     model, experts, ids = tiny_model(of), written(mixed_experts, of), tokens()
     with routed(model, experts, "stacked"):
         expected = logits(model, ids, use_cache=False)

@@ -25,7 +25,7 @@ NARROW = 0.08
 SPARSE = 0.25
 """Part of the experts that tokens use at most."""
 CROWD = 16
-"""Tokens an expert has at least, on average."""
+"""Tokens there are at least for each expert."""
 
 
 class Piece(NamedTuple):
@@ -47,10 +47,10 @@ def fits(group: Group, x: Tensor, weights: Weights) -> bool:
 
 def pays(group: Group, x: Tensor, weights: Weights) -> bool:
     """Return whether the layers are narrow for so many experts, and tokens use few of these."""
-    experts = weights.alpha.shape[1]
-    if group.narrowness <= NARROW or weights.tokens < CROWD * experts or x.device.type != "cpu":
+    enough = weights.tokens >= CROWD * weights.experts
+    if not (enough and weights.on_cpu and group.narrowness > NARROW):
         return False
-    return weights.uses() <= SPARSE * experts * weights.tokens
+    return weights.uses() <= SPARSE * weights.experts * weights.tokens
 
 
 def down(group: Group, x: Tensor, weights: Weights) -> Sequence[Piece]:

@@ -26,14 +26,14 @@ def fits(group: Group, x: Tensor, weights: Weights) -> bool:
 
 def pays(group: Group, x: Tensor, weights: Weights) -> bool:
     """Return whether it is one token that uses few of the experts, on the CPU."""
-    if weights.tokens != 1 or x.device.type != "cpu":
+    if weights.tokens != 1 or not weights.on_cpu:
         return False
-    return len(weights.active()) <= max(1, weights.alpha.shape[1] // 4)
+    return len(weights.active()) <= max(1, weights.experts // 4)
 
 
 def down(group: Group, x: Tensor, weights: Weights) -> Sequence[Tensor]:
     """Return the token for each layer; which experts count is the same for all."""
-    return (x[0],) * len(group.parts)
+    return (x.view(-1),) * len(group.parts)
 
 
 def up(part: RoutedDelta, piece: Tensor, x: Tensor, weights: Weights) -> Tensor:

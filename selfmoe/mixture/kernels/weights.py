@@ -53,13 +53,16 @@ class Weights:
     Attributes:
         given: The same.
         alpha: The same, of shape ``(tokens, n_experts)``.
-        tokens: How many there are.
+        tokens: How many tokens there are.
+        experts: How many experts.
+        on_cpu: Whether looking at the weights costs no waiting.
     """
 
     def __init__(self, given: Tensor) -> None:
         self.given = given
         self.alpha = given.reshape(-1, given.shape[-1])
-        self.tokens = self.alpha.shape[0]
+        self.tokens, self.experts = self.alpha.shape
+        self.on_cpu = given.device.type == "cpu"
         self._rows: dict[tuple[Layout, torch.dtype], Tensor] = {}
         self._active: list[tuple[int, float]] | None = None
         self._uses: int | None = None
@@ -100,7 +103,7 @@ class Weights:
     def _sort(self) -> Order:
         experts, tokens = self.alpha.t().nonzero().unbind(1)
         shares = self.alpha[tokens, experts]
-        every = torch.bincount(experts, minlength=self.alpha.shape[1]).tolist()
+        every = torch.bincount(experts, minlength=self.experts).tolist()
         counts = [count for count in every if count]
         used = [i for i, count in enumerate(every) if count]
         uses = list(map(Use, used, torch.split(tokens, counts), torch.split(shares, counts)))

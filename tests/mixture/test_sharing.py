@@ -1,0 +1,169 @@
+"""Which layers share work, which kernel is chosen, and what is asked for gradients."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from selfmoe.errors import CompositionError, UnknownNameError
+from selfmoe.mixture import attach
+from selfmoe.mixture.kernels import AUTO, KERNELS, choose, grouped, single, stacked
+from selfmoe.mixture.kernels.weights import Weights
+from selfmoe.mixture.layers import RoutedDelta
+from selfmoe.testing.composers import assert_close
+from selfmoe.testing.families import tiny_model
+from selfmoe.testing.routing import (
+    Given,
+    Imposed,
+    even_experts,
+    logits,
+    naive_topk,
+    random_theta,
+    random_weights,
+    refer,
+    tokens,
+)
+
+# --- sharing ----------------------------------------------------------------------------------
+
+
+def groups_of(model):
+    found = {}
+    for name, module in model.named_modules():
+        if isinstance(module, RoutedDelta) and ".0." in name:
+            found.setdefault(id(module.group), set()).add(module.name.split(".")[-1])
+    return sorted(map(sorted, found.values()))
+
+
+@pytest.mark.parametrize(
+    ("of", "expected"),
+    [
+        ("llama", [["down_proj"], ["gate_proj", "up_proj"], ["k_proj", "q_proj", "v_proj"]]),
+        ("gpt2", [["c_attn"], ["c_fc"], ["c_proj"]]),
+        ("gpt_neox", [["dense"], ["dense_4h_to_h"], ["dense_h_to_4h"], ["query_key_value"]]),
+    ],
+)
+def test_layers_that_read_the_same_input_are_found(of, expected, written, routed):
+    model, experts = tiny_model(of), written(even_experts, of)
+    with routed(model, experts):
+        found = groups_of(model)
+    assert [group for group in expected if group not in found] == []
+    assert all(len(group) == 1 for group in found if group not in expected)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_layers_that_read_other_inputs_after_all_are_served(llama, llama_experts, kernel, routed):
+    ids, attention = tokens(), llama.model.layers[1].self_attn
+    with naive_topk(llama, llama_experts, random_theta(3), 1):
+        expected = logits(llama, ids)
+    handles = [
+        linear.register_forward_pre_hook(lambda module, args: (args[0].clone(),))
+        for linear in (attention.k_proj, attention.v_proj)
+    ]
+    with routed(llama, llama_experts, kernel):
+        for handle in handles:
+            handle.remove()
+        assert_close(logits(llama, ids), expected)
+        handles = [
+            linear.register_forward_pre_hook(lambda module, args: (args[0].clone(),))
+            for linear in (attention.q_proj, attention.v_proj)
+        ]
+        assert_close(logits(llama, ids), expected)
+        for handle in handles:
+            handle.remove()
+
+
+def test_nothing_is_held_after_a_forward(llama, llama_experts, routed):
+    with routed(llama, llama_experts), torch.no_grad():
+        logits(llama, tokens())
+        for module in llama.modules():
+            if isinstance(module, RoutedDelta):
+                assert module.group._x is None
+                assert module.group._pieces == ()
+
+
+# --- choosing ---------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def test_kernels_are_chosen_by_shape(llama, llama_experts, routed):
+    with routed(llama, llama_experts):
+        group = llama.model.layers[0].self_attn.q_proj.selfmoe_delta.group
+        one = torch.tensor([[0.0, 0.6, 0.0]])
+        many = torch.eye(3).repeat(64, 1)
+        four = torch.eye(4).repeat(64, 1)
+
+        def chosen(name, alpha):
+            return choose(name, group, torch.zeros(len(alpha), 32), Weights(alpha))
+
+        assert chosen(AUTO, one) is single
+        assert chosen(AUTO, torch.full((1, 3), 0.3)) is stacked
+        assert chosen(AUTO, one.expand(8, 3)) is stacked
+        assert chosen(AUTO, many) is stacked, "a third of the experts is not few"
+        assert chosen(AUTO, four) is grouped
+        assert chosen("single", many) is stacked, "single cannot do this"
+        assert chosen("grouped", one) is grouped
+        with torch.enable_grad():
+            assert chosen("grouped", many) is stacked
+
+
+def test_unknown_kernels_are_refused(llama, llama_experts, routed):
+    with pytest.raises(UnknownNameError, match="no kernel named 'stakked'; did you mean 'stacked'"):
+        routed(llama, llama_experts, "stakked")
+    assert not hasattr(llama, "mixture")
+
+
+def test_weights_for_other_tokens_are_refused(llama, llama_experts):
+    weights = random_weights("top1", 2, 10)
+    with (
+        attach(llama, Given(Imposed(weights)), refer(llama_experts), llama_experts),
+        pytest.raises(CompositionError, match="22 tokens of the 20"),
+        torch.no_grad(),
+    ):
+        logits(llama, tokens())
+
+
+# --- gradients --------------------------------------------------------------------------------
+
+
+def gradients(mixture, model, train=()):
+    """Return the gradients of θ and of the experts' factors whose names are given."""
+    with mixture:
+        deltas = [m for m in model.modules() if isinstance(m, RoutedDelta)]
+        wanted = [getattr(d, name).requires_grad_(True) for d in deltas for name in train]
+        wanted += list(mixture.gate.requires_grad_(True).parameters())
+        logits(model, tokens(), use_cache=False).float().logsumexp(-1).mean().backward()
+        return [tensor.grad.clone() for tensor in wanted]
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_gradients_do_not_depend_on_the_kernel(model, mixed, kernel, routed):
+    theta = random_theta(3).requires_grad_(True)
+    with naive_topk(model, mixed, theta, 1):
+        logits(model, tokens(), use_cache=False).float().logsumexp(-1).mean().backward()
+    (found,) = gradients(routed(model, mixed, kernel, theta=theta), model)
+    assert_close(found, theta.grad)
+
+
+@pytest.mark.parametrize("train", [("a", "b"), ("b",)])
+def test_experts_can_be_trained(model, mixed, train, routed):
+    """Their gradients are the slopes of the loss; those of the gate stay what they are."""
+    theta = random_theta(3)
+    plain = gradients(routed(model, mixed, theta=theta), model)
+    found = gradients(routed(model, mixed, theta=theta), model, train)
+    assert_close(found[-1], plain[-1])
+    step, place = 1e-3, [p.abs().argmax() for p in found[:-1]]
+    with routed(model, mixed, "stacked", theta=theta):
+        deltas = [m for m in model.modules() if isinstance(m, RoutedDelta)]
+        tensors = [getattr(d, name) for d in deltas for name in train]
+        pick = max(range(len(tensors)), key=lambda i: found[i].abs().max())
+        index = torch.unravel_index(place[pick], tensors[pick].shape)
+        values = []
+        with torch.no_grad():
+            for sign in (1, -1):
+                tensors[pick][index] += sign * step
+                values.append(logits(model, tokens()).double().logsumexp(-1).mean())
+                tensors[pick][index] -= sign * step
+    slope = (values[0] - values[1]) / (2 * step)
+    assert abs(slope - found[pick][index]) < 0.05 * abs(slope)
