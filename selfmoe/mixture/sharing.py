@@ -3,8 +3,7 @@
 This is not told from names: a forward of one token shows which linears are given the very same
 tensor, and from then on these are a group. It is known before any forward that counts, because
 checkpointing wants a block to do the same whenever it runs. What a group has computed is used by a
-linear only if that is given the same tensor again, and the same weights; otherwise it is computed
-anew.
+linear only if that is given the same tensor again; otherwise it is computed anew.
 """
 
 from __future__ import annotations
@@ -69,7 +68,6 @@ class Group:
     def clear(self) -> None:
         """Forget what was computed."""
         self._x: Tensor | None = None
-        self._weights: Weights | None = None
         self._kernel: Kernel | None = None
         self._pieces: Sequence[Any] = ()
 
@@ -84,7 +82,7 @@ class Group:
         Raises:
             CompositionError: If the weights are for other tokens than those of ``x``.
         """
-        if self._kernel is None or x is not self._x or weights is not self._weights:
+        if self._kernel is None or x is not self._x:
             flat = x.reshape(-1, x.shape[-1])
             if flat.shape[0] != weights.tokens:
                 raise CompositionError(
@@ -93,7 +91,7 @@ class Group:
                 )
             self._kernel = choose(part.kernel, self, flat, weights)
             self._pieces = self._kernel.down(self, flat, weights)
-            self._x, self._weights = x, weights
+            self._x = x
         kernel, piece = self._kernel, self._pieces[part.place]
         if part is self.parts[-1]:
             self.clear()

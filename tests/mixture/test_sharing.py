@@ -53,34 +53,65 @@ def test_layers_that_read_the_same_input_are_found(of, expected, written, routed
 
 @torch.no_grad()
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_layers_that_read_other_inputs_after_all_are_served(llama, llama_experts, kernel, routed):
-    ids, attention = tokens(), llama.model.layers[1].self_attn
-    with naive_topk(llama, llama_experts, random_theta(3), 1):
-        expected = logits(llama, ids)
-    handles = [
-        linear.register_forward_pre_hook(lambda module, args: (args[0].clone(),))
-        for linear in (attention.k_proj, attention.v_proj)
-    ]
-    with routed(llama, llama_experts, kernel):
+@pytest.mark.parametrize("other", [("k_proj", "v_proj"), ("q_proj",), ("v_proj",)])
+def test_layers_that_read_other_inputs_after_all_are_served(
+    llama, llama_experts, kernel, other, routed
+):
+    attention = llama.model.layers[1].self_attn
+    for ids in (tokens(), tokens(1, 1)):
+        with routed(llama, llama_experts, kernel):
+            handles = [
+                getattr(attention, name).register_forward_pre_hook(lambda m, args: (args[0] * 1.5,))
+                for name in other
+            ]
+            found = logits(llama, ids)
+        with naive_topk(llama, llama_experts, random_theta(3), 1):
+            expected = logits(llama, ids)
         for handle in handles:
             handle.remove()
-        assert_close(logits(llama, ids), expected)
-        handles = [
-            linear.register_forward_pre_hook(lambda module, args: (args[0].clone(),))
-            for linear in (attention.q_proj, attention.v_proj)
-        ]
-        assert_close(logits(llama, ids), expected)
-        for handle in handles:
-            handle.remove()
+        assert_close(found, expected)
 
 
-def test_nothing_is_held_after_a_forward(llama, llama_experts, routed):
-    with routed(llama, llama_experts), torch.no_grad():
+@torch.no_grad()
+@pytest.mark.parametrize("site", ["block", "linear"])
+def test_nothing_is_held_after_a_forward(llama, llama_experts, site):
+    gate = Imposed(random_weights("top1", 2, 11) * 7)
+    gate.site = site
+    with attach(llama, Given(gate), refer(llama_experts), llama_experts):
         logits(llama, tokens())
         for module in llama.modules():
             if isinstance(module, RoutedDelta):
                 assert module.group._x is None
                 assert module.group._pieces == ()
+
+
+@torch.no_grad()
+def test_nothing_is_held_after_a_failure(llama, llama_experts, routed):
+    def fail(module, args):
+        raise RuntimeError("halfway")
+
+    attention = llama.model.layers[1].self_attn
+    with routed(llama, llama_experts):
+        attention.k_proj.register_forward_pre_hook(fail)
+        with pytest.raises(RuntimeError, match="halfway"):
+            logits(llama, tokens())
+        assert attention.q_proj.selfmoe_delta.group._x is None
+
+
+@torch.no_grad()
+def test_experts_that_change_are_seen_by_every_kernel(llama, llama_experts, routed):
+    token = tokens(1, 1)
+    with routed(llama, llama_experts):
+        before = logits(llama, token)  # one token: kernel single, which keeps views of factors
+        logits(llama, tokens())  # kernel stacked, which moves those of a group together
+        for module in llama.modules():
+            if isinstance(module, RoutedDelta):
+                module.a.mul_(2)
+        after = logits(llama, token)
+        with torch.enable_grad():
+            expected = logits(llama, token).detach()
+    assert not torch.allclose(after, before)
+    assert_close(after, expected)
 
 
 # --- choosing ---------------------------------------------------------------------------------
