@@ -72,3 +72,11 @@ def test_the_two_commands_are_targets_of_the_makefile():
     makefile = (ROOT / "Makefile").read_text("utf-8")
     for command in re.findall(r"^make (\w+)", README, re.MULTILINE):
         assert re.search(rf"^{command}:", makefile, re.MULTILINE)
+
+
+def test_what_the_readme_installs_and_links_is_there():
+    installed = re.findall(r"^pip install (\./\S+)", README, re.MULTILINE)
+    assert installed
+    assert all((ROOT / folder / "pyproject.toml").is_file() for folder in installed)
+    linked = re.findall(r"\]\(((?!https?:)[^)#]+)", README)
+    assert [path for path in linked if not (ROOT / path).exists()] == []

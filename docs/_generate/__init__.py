@@ -4,7 +4,8 @@ blocks       which block of which file is made by what      (start here)
 results      tables from the committed results of the demo
 commands     the command line, from click
 settings     the settings and every component's options, from pydantic
-plugins      the installed components and the hooks
+plugins      the installed components
+hooks        every hook, with an example that works
 failures     the error catalogue, with messages of errors that are really raised
 benchmarks   every benchmark: facts, prompt, data format, from its class and the sample data
 quotes       code of the examples, as the pages quote it

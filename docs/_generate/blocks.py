@@ -14,6 +14,7 @@ from _generate import (
     commands,
     contracts,
     failures,
+    hooks,
     plugins,
     quotes,
     results,
@@ -24,8 +25,8 @@ from _generate import (
 
 ROOT = Path(__file__).parents[2]
 CARD = "plugins/selfmoe_base_seedling/weights/README.md"
-KITCHEN = "selfmoe-domain-kitchen"
-PACKAGE = f"{KITCHEN}/selfmoe_domain_kitchen"
+ROWS = "selfmoe-domain-rows"
+PACKAGE = f"{ROWS}/selfmoe_domain_rows"
 
 BLOCKS: dict[tuple[str, str], Callable[[], str]] = {
     ("README.md", "demo"): results.demo_tables,
@@ -43,7 +44,8 @@ BLOCKS: dict[tuple[str, str], Callable[[], str]] = {
     ("docs/config.md", "components"): settings.components,
     ("docs/cli.md", "commands"): commands.reference,
     ("docs/plugins.md", "installed"): plugins.installed,
-    ("docs/plugins.md", "hooks"): plugins.hooks,
+    ("docs/plugins.md", "hooks"): hooks.overview,
+    ("docs/plugins.md", "hook-by-hook"): hooks.sections,
     ("docs/testing-plugins.md", "fixtures"): contracts.fixtures,
     ("docs/testing-plugins.md", "fakes"): contracts.fakes,
     ("docs/testing-plugins.md", "checks"): contracts.checks,
@@ -56,11 +58,12 @@ BLOCKS: dict[tuple[str, str], Callable[[], str]] = {
     ("docs/seedling.md", "curation"): seedling.curation,
     ("docs/errors.md", "catalogue"): failures.catalogue,
     ("docs/reading-order.md", "tour"): tour.table_of_modules,
-    ("docs/tutorial.md", "entry"): partial(quotes.quoted, f"{KITCHEN}/pyproject.toml", "entry"),
+    ("docs/tutorial.md", "entry"): partial(quotes.quoted, f"{ROWS}/pyproject.toml", "entry"),
     ("docs/tutorial.md", "families"): partial(quotes.quoted, f"{PACKAGE}/families.py"),
-    ("docs/tutorial.md", "domain"): partial(quotes.quoted, f"{PACKAGE}/__init__.py", "domain"),
-    ("docs/tutorial.md", "contract"): partial(quotes.quoted, f"{KITCHEN}/tests/test_contract.py"),
-    ("docs/tutorial.md", "answers"): partial(quotes.quoted, f"{KITCHEN}/tests/test_families.py"),
+    ("docs/tutorial.md", "domain"): partial(quotes.quoted, f"{PACKAGE}/__init__.py"),
+    ("docs/tutorial.md", "contract"): partial(quotes.quoted, f"{ROWS}/tests/test_contract.py"),
+    ("docs/tutorial.md", "more-tests"): partial(quotes.quoted, f"{ROWS}/tests/test_rows.py"),
+    ("docs/tutorial.md", "added"): results.added_tables,
     ("docs/own-router.md", "router"): partial(quotes.quoted, "own-router/selfmoe_plugin.py"),
     ("docs/own-router.md", "run"): partial(quotes.quoted, "own-router/run.yaml"),
 }

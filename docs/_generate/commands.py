@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import click
 
-from _generate.markdown import block, code, paragraphs, plain, table
+from _generate.markdown import block, code, paragraphs, plain, said, table
 
 
 def reference(group: click.Group | None = None) -> str:
@@ -29,6 +29,7 @@ def _overview(group: click.Group, context: click.Context) -> str:
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         assert command is not None
+        said(command.help, f"{context.command_path} {name}")
         about = plain(command.get_short_help_str(limit=200))
         rows.append(
             (f"[{code(f'{context.command_path} {name}')}](#{context.command_path}-{name})", about)
@@ -69,6 +70,9 @@ def _prose(text: str) -> Iterator[str]:
 def _options(command: click.Command, context: click.Context) -> str:
     """Return the options; what an argument is, the help text says."""
     options = [p for p in command.params if isinstance(p, click.Option)]
-    records = [option.get_help_record(context) for option in options]
-    rows = [(code(name), plain(text)) for name, text in filter(None, records)]
+    rows = []
+    for option in options:
+        if record := option.get_help_record(context):  # none of what is hidden
+            said(option.help, f"{context.command_path} {record[0]}")
+            rows.append((code(record[0]), plain(record[1])))
     return table(("option", "meaning"), rows) if rows else ""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import NamedTuple
 
-from _generate.markdown import block, paragraphs, plain
+from _generate.markdown import block, said
 from _generate.plugins import own
 from selfmoe import errors
 from selfmoe.errors import SelfmoeError
@@ -166,7 +165,7 @@ def catalogue(module: ModuleType = errors, entries: Mapping[str, Failure] = CATA
 
 
 def _section(cls: type[SelfmoeError], entry: Failure) -> str:
-    about = plain(paragraphs(inspect.cleandoc(cls.__doc__ or ""))[0])
+    about = said(cls.__doc__, cls.__name__)
     parent = cls.__bases__[0]
     kind = "" if parent is SelfmoeError else f" A kind of `{parent.__name__}`."
     return (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterable, Sequence
 
@@ -57,3 +58,15 @@ def _escape(text: str) -> str:
 def paragraphs(text: str) -> list[str]:
     """Return the paragraphs of a cleaned docstring or help text, each on its own lines."""
     return [part.strip("\n") for part in text.split("\n\n") if part.strip()]
+
+
+def said(text: str | None, of: str) -> str:
+    """Return the first paragraph of a docstring or help text as Markdown.
+
+    Raises:
+        LookupError: If there is none: what users can ask for must say what it is.
+    """
+    parts = paragraphs(inspect.cleandoc(text or ""))
+    if not parts:
+        raise LookupError(f"{of} is not documented: it has no docstring, help or description")
+    return plain(parts[0])

@@ -1,13 +1,9 @@
-"""The installed components and the hooks that bring them."""
+"""The installed components, and the families of bases."""
 
 from __future__ import annotations
 
-import inspect
-from types import ModuleType
-
-from _generate.markdown import code, paragraphs, plain, table
-from selfmoe import hookspecs
-from selfmoe.registry import KINDS, OWN, Entry, Registry, registry
+from _generate.markdown import code, plain, table
+from selfmoe.registry import OWN, Entry, Registry, registry
 
 
 def own(kind: str | None = None, found: Registry | None = None) -> list[Entry]:
@@ -33,24 +29,6 @@ def installed(found: Registry | None = None) -> str:
 
 def _linked(text: str, url: str) -> str:
     return f"[{text}]({url})" if url else text
-
-
-def hooks(module: ModuleType = hookspecs) -> str:
-    """Return every hook with its signature, what it returns and what its classes extend."""
-    bases = dict(KINDS.values())
-    rows = []
-    for name, function in vars(module).items():
-        if hasattr(function, "selfmoe_spec"):
-            about = plain(paragraphs(inspect.cleandoc(function.__doc__ or ""))[0])
-            returns = inspect.signature(function).return_annotation
-            base = f"`selfmoe.components.{bases[name].__name__}`" if name in bases else ""
-            rows.append((code(f"{name}{_arguments(function)}"), code(returns), base, about))
-    return table(("hook", "returns", "classes extend", "meaning"), rows)
-
-
-def _arguments(function: object) -> str:
-    assert callable(function)
-    return f"({', '.join(inspect.signature(function).parameters)})"
 
 
 def families() -> str:

@@ -1,4 +1,4 @@
-"""Tables from the committed results of the demo."""
+"""Tables from the committed results of the demo, and of what the tutorial adds to it."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from rich.console import Console
 
 from selfmoe.comparison.tables import print_comparison
 from selfmoe.progress import duration
+from selfmoe.reporting.changes import changes_legend, changes_table
 from selfmoe.reporting.tables import print_results
 
-FILE = Path(__file__).parents[2] / "results" / "demo.json"
-COMPARED = FILE.with_name("compare.json")
+FOLDER = Path(__file__).parents[2] / "results"
+COMPARED = FOLDER / "compare.json"
 """What ``selfmoe compare`` found on the demo; not made yet where there is no such file."""
 
 
-def read() -> dict[str, Any]:
-    """Return the results of the demo."""
-    results: dict[str, Any] = json.loads(FILE.read_text("utf-8"))
+def read(name: str = "demo") -> dict[str, Any]:
+    """Return a file of ``results/``; by default the results of the demo."""
+    results: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text("utf-8"))
     return results
 
 
@@ -35,6 +36,18 @@ def compared_tables() -> str:
     if not COMPARED.exists():
         return ""
     return _printed(print_comparison, json.loads(COMPARED.read_text("utf-8")), 120)
+
+
+def added_tables() -> str:
+    """Return what ``selfmoe add-expert`` of the tutorial ends with."""
+    return _printed(_show_added, read("rows"), 118)
+
+
+def _show_added(growth: dict[str, Any], console: Console) -> None:
+    for system, changes in growth["systems"].items():
+        joined = f"'{growth['expert']}' joined ({growth['router']})"
+        console.print(changes_table(changes, f"{system}: before and after {joined}, in %"))
+    console.print(changes_legend(growth["results"]))
 
 
 def _printed(show: Callable[[Any, Console], None], results: dict[str, Any], width: int) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from _generate.markdown import code, paragraphs, plain, table
+from _generate.markdown import code, paragraphs, plain, said, table
 from _generate.plugins import own
 from selfmoe.config import PRESETS, RunConfig
 from selfmoe.registry import Entry, Registry
@@ -78,7 +78,7 @@ def _fields(
     rows = []
     for name, field in fields.items():
         given = [_value(values[name]) if name in values else "" for values in presets.values()]
-        about = plain(field.description or "")
+        about = said(field.description, f"the setting {name}")
         rows.append((code(name), _allowed(field), _value(_default(field)), *given, about))
     return table(("key", "values", "default", *presets, "meaning"), rows)
 

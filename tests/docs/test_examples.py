@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
 import sys
@@ -17,16 +16,16 @@ from _generate import quotes
 from selfmoe.discovery import import_file
 from selfmoe.scaffold import new_plugin
 
-KITCHEN = quotes.EXAMPLES / "selfmoe-domain-kitchen"
+ROWS = quotes.EXAMPLES / "selfmoe-domain-rows"
 ROUTER = quotes.EXAMPLES / "own-router"
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """Return a folder with the kitchen as pip leaves it there."""
+    """Return a folder with the tutorial's domain as pip leaves it there."""
     folder = tmp_path_factory.mktemp("site")
-    project = tomllib.loads((KITCHEN / "pyproject.toml").read_text("utf-8"))["project"]
-    (package,) = KITCHEN.glob("selfmoe_*")
+    project = tomllib.loads((ROWS / "pyproject.toml").read_text("utf-8"))["project"]
+    (package,) = ROWS.glob("selfmoe_*")
     shutil.copytree(package, folder / package.name)
     metadata = folder / f"{package.name}-{project['version']}.dist-info"
     metadata.mkdir()
@@ -47,9 +46,9 @@ def rows(text: str) -> list[list[str]]:
     ]
 
 
-def test_the_kitchen_is_listed_as_the_tutorial_shows(site, command, pages, blocks):
+def test_the_example_is_listed_as_the_tutorial_shows(site, command, pages, blocks):
     shown = [row for block in blocks(pages["tutorial"], "text") for row in rows(block)]
-    row = next(row for row in shown if "selfmoe-domain-kitchen" in row)
+    row = next(row for row in shown if "selfmoe-domain-rows" in row)
     arguments = ("list-plugins", "--kind", "domain")
     assert row in rows(command(*arguments, paths=(site,), COLUMNS="200").stdout)
     assert row not in rows(command(*arguments, COLUMNS="200").stdout)
@@ -57,13 +56,13 @@ def test_the_kitchen_is_listed_as_the_tutorial_shows(site, command, pages, block
 
 def test_check_plugin_says_what_the_tutorial_shows(cli, monkeypatch, pages, blocks):
     monkeypatch.setenv("SELFMOE_PLUGINS", "base-seedling")
-    done = cli("check-plugin", str(KITCHEN))
+    done = cli("check-plugin", str(ROWS))
     assert done.output.splitlines()[-1] + "\n" in blocks(pages["tutorial"], "text")
 
 
 def test_the_tests_on_the_pages_pass(site, pages, blocks, environment, tmp_path):
     (source,) = [b for b in blocks(pages["own-router"], "python") if "ComposerContract" in b]
-    shutil.copytree(KITCHEN / "tests", tmp_path / "kitchen")
+    shutil.copytree(ROWS / "tests", tmp_path / "tests")
     shutil.copy(ROUTER / "selfmoe_plugin.py", tmp_path)
     (tmp_path / "test_router.py").write_text(source)
     done = subprocess.run(
@@ -79,19 +78,15 @@ def test_the_tests_on_the_pages_pass(site, pages, blocks, environment, tmp_path)
     assert told.count(".") > 40, told
 
 
-def test_whoever_follows_the_tutorial_has_the_kitchen(tmp_path, pages, blocks):
-    new_plugin("domain", "kitchen", tmp_path)
-    written = tmp_path / KITCHEN.name
-    shown = blocks(pages["tutorial"], "python")
-    families, cls, contract, answers = shown
-    package = written / "selfmoe_domain_kitchen"
+def test_whoever_follows_the_tutorial_has_the_example(tmp_path, pages, blocks):
+    new_plugin("domain", "rows", tmp_path)
+    written = tmp_path / ROWS.name
+    families, module, contract, more = blocks(pages["tutorial"], "python")
     assert (written / "tests" / "test_contract.py").read_text("utf-8") == contract
-    (package / "families.py").write_text(families)
-    (written / "tests" / "test_families.py").write_text(answers)
-    module = (package / "__init__.py").read_text("utf-8")
-    changed = re.sub(r"class Kitchen.*?\n(?=\n\n@)", lambda _: cls, module, flags=re.DOTALL)
-    (package / "__init__.py").write_text(changed)
-    assert contents(written) == contents(KITCHEN)
+    (written / "selfmoe_domain_rows" / "families.py").write_text(families)
+    (written / "selfmoe_domain_rows" / "__init__.py").write_text(module)
+    (written / "tests" / "test_rows.py").write_text(more)
+    assert contents(written) == contents(ROWS)
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -150,8 +145,8 @@ def test_an_example_that_was_changed_is_noticed(tmp_path, monkeypatch):
     shutil.copytree(quotes.EXAMPLES, tmp_path / "examples")
     monkeypatch.setattr(quotes, "EXAMPLES", tmp_path / "examples")
     assert generated.updated("docs/tutorial.md") == page
-    families = tmp_path / "examples" / KITCHEN.name / "selfmoe_domain_kitchen" / "families.py"
-    families.write_text(families.read_text("utf-8").replace("total = each * times", "total = 1"))
+    families = tmp_path / "examples" / ROWS.name / "selfmoe_domain_rows" / "families.py"
+    families.write_text(families.read_text("utf-8").replace("rng.randint(1, 60)", "1"))
     assert generated.updated("docs/tutorial.md") != page
 
 

@@ -15,6 +15,7 @@ from _generate import (
     commands,
     contracts,
     failures,
+    hooks,
     pictures,
     plugins,
     settings,
@@ -47,18 +48,57 @@ def test_a_block_that_is_not_up_to_date_is_noticed(monkeypatch):
 # --- what is new in the code and not on the page is noticed ---------------------------------------
 
 
-def test_a_new_command_and_a_new_option_change_the_page():
+@pytest.fixture
+def group():
+    """Return a group with one command that has one option."""
+
     @click.group()
     def group() -> None:
-        pass
+        """Furniture."""
+
+    @group.command()
+    @click.option("--wax", help="How much of it.")
+    def polish(wax: str) -> None:
+        """Make it shine."""
+
+    return group
+
+
+def test_a_new_command_and_a_new_option_change_the_page(group):
+    @click.command()
+    def paint() -> None:
+        """Make it red."""
 
     before = commands.reference(group)
-    group.command("polish")(lambda: None)
-    assert "## `selfmoe polish`" not in before
-    assert "## `selfmoe polish`" in commands.reference(group)
-    option = click.Option(["--wax"], help="How much of it.")
-    group.get_command(None, "polish").params.append(option)
-    assert "| `--wax TEXT` | How much of it. |" in commands.reference(group)
+    group.add_command(paint)
+    group.commands["polish"].params.append(click.Option(["--cloth"], help="Which one."))
+    assert "## `selfmoe polish`" in before
+    assert "## `selfmoe paint`" not in before
+    assert "--cloth" not in before
+    assert "## `selfmoe paint`" in commands.reference(group)
+    assert "| `--cloth TEXT` | Which one. |" in commands.reference(group)
+
+
+def test_a_renamed_command_and_a_renamed_option_change_the_page(group):
+    before = commands.reference(group)
+    group.commands["polish"].params[0].opts[:] = ["--oil"]
+    after = commands.reference(group)
+    assert "`--wax TEXT`" in before
+    assert "`--wax TEXT`" not in after
+    assert "`--oil TEXT`" in after
+    group.add_command(group.commands.pop("polish"), "rub")
+    assert "## `selfmoe rub`" in commands.reference(group)
+    assert "## `selfmoe polish`" not in commands.reference(group)
+
+
+def test_a_command_and_an_option_without_help_are_refused(group):
+    (option,) = group.commands["polish"].params
+    option.help = None
+    with pytest.raises(LookupError, match=r"selfmoe polish --wax TEXT is not documented"):
+        commands.reference(group)
+    option.help, group.commands["polish"].help = "How much of it.", None
+    with pytest.raises(LookupError, match=r"selfmoe polish is not documented"):
+        commands.reference(group)
 
 
 def test_a_new_setting_changes_the_page():
@@ -67,6 +107,23 @@ def test_a_new_setting_changes_the_page():
     row = "| `coats` | integer, ≥ 1, < 9 | `3` | Coats of varnish. |"
     assert row in settings.sections(changed)
     assert row not in settings.sections()
+
+
+def test_a_renamed_setting_changes_the_page():
+    fields = {
+        "root_seed" if name == "seed" else name: (field.annotation, field)
+        for name, field in RunConfig.model_fields.items()
+    }
+    renamed = settings.sections(create_model("Renamed", **fields))
+    assert "| `root_seed` |" in renamed
+    assert "| `seed` |" in settings.sections()
+    assert "| `seed` |" not in renamed
+
+
+def test_a_setting_without_a_description_is_refused():
+    changed = create_model("Changed", __base__=RunConfig, coats=(int, 3))
+    with pytest.raises(LookupError, match="the setting coats is not documented"):
+        settings.sections(changed)
 
 
 def registry_with(*classes: type[Merge]) -> Registry:
@@ -101,16 +158,51 @@ def test_a_new_component_and_its_presets_change_the_pages():
     assert "| `coats` | integer, ≥ 1 | `1` | `2` | How many. |" in options
 
 
-def test_a_new_hook_changes_the_page():
-    module = SimpleNamespace(**vars(hookspecs))
+@pytest.fixture
+def more_hooks():
+    """Return the hooks and one more."""
 
     @hookspecs.hookspec
     def register_varnishes(colour):
         """Return the varnishes. Since 9."""
 
-    module.register_varnishes = register_varnishes
-    assert "`register_varnishes(colour)`" in plugins.hooks(module)
-    assert "Return the varnishes. Since 9." in plugins.hooks(module)
+    return SimpleNamespace(**vars(hookspecs), register_varnishes=register_varnishes)
+
+
+def test_a_new_hook_changes_the_page(more_hooks):
+    assert "`register_varnishes(colour)`" in hooks.overview(more_hooks)
+    assert "Return the varnishes. Since 9." in hooks.overview(more_hooks)
+
+
+def test_a_hook_without_example_and_an_example_without_hook_are_refused(more_hooks):
+    with pytest.raises(LookupError, match=r"differ: register_varnishes$"):
+        hooks.sections(more_hooks)
+    fewer = SimpleNamespace(**{k: v for k, v in vars(hookspecs).items() if k != "register_bases"})
+    with pytest.raises(LookupError, match=r"differ: register_bases$"):
+        hooks.sections(fewer)
+
+
+def test_a_renamed_hook_is_refused():
+    hook = hookspecs.register_bases
+    names = {("register_models" if v is hook else k): v for k, v in vars(hookspecs).items()}
+    with pytest.raises(LookupError, match="register_bases, register_models"):
+        hooks.sections(SimpleNamespace(**names))
+
+
+def test_a_hook_without_docstring_is_refused(more_hooks):
+    more_hooks.register_varnishes.__doc__ = None
+    with pytest.raises(LookupError, match="register_varnishes is not documented"):
+        hooks.overview(more_hooks)
+
+
+def test_a_renamed_error_and_one_without_docstring_are_refused(monkeypatch):
+    renamed = {("RunsError" if k == "RunError" else k): v for k, v in vars(errors).items()}
+    renamed["RunsError"] = type("RunsError", (errors.SelfmoeError,), {})
+    with pytest.raises(LookupError, match=r"differ: \['RunError', 'RunsError'\]"):
+        failures.catalogue(SimpleNamespace(**renamed))
+    monkeypatch.setattr(errors.RunError, "__doc__", None)
+    with pytest.raises(LookupError, match="RunError is not documented"):
+        failures.catalogue()
 
 
 def test_an_error_without_entry_and_an_entry_without_error_are_refused():

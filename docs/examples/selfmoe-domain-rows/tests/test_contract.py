@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from selfmoe.testing import DomainContract
 
-from selfmoe_domain_kitchen import KitchenDomain
+from selfmoe_domain_rows import RowsDomain
 
 
-class TestKitchenDomain(DomainContract):
+class TestRowsDomain(DomainContract):
     @pytest.fixture
     def domain(self):
-        return KitchenDomain()
+        return RowsDomain()
