@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from selfmoe import __version__
 from selfmoe.base import BaseFiles, find_base
+from selfmoe.cell import Cell, key_of
 from selfmoe.components import Domain
 from selfmoe.config import RunConfig
 from selfmoe.errors import DataError, PluginError
@@ -21,7 +22,7 @@ from selfmoe.evaluation.benchmarks import Choice, choose, refuse_unknown
 from selfmoe.files import sha256
 from selfmoe.randomness import derive
 from selfmoe.registry import LOCAL, Kind
-from selfmoe.rundir import Cell, RunDirectory, key_of
+from selfmoe.rundir import RunDirectory
 
 if TYPE_CHECKING:
     from selfmoe.session import Session

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from selfmoe.components import Base
 from selfmoe.config import PRESETS, ComposeConfig, RunConfig
 from selfmoe.errors import ConfigError, UnknownNameError, did_you_mean
+from selfmoe.filling import Filler
 from selfmoe.registry import LOCAL, NAME, Kind, Registry, registry
 from selfmoe.settings import merge, problems, validate, without, without_empty
 
@@ -55,7 +56,7 @@ def resolve(raw: Mapping[str, Any], origin: str = "settings") -> RunConfig:
         full = merge(full, {"specialise": {"trainer": _single(names, "trainer")}})
     offered = recommended.get("compose") or _default_compositions(names)
     full["compose"] = _compositions(asked.get("compose"), offered)
-    filler = _Filler(names, preset, advice.get("options", {}), found)
+    filler = Filler(names, preset, advice.get("options", {}), found)
     for name, entry in (full.get("define") or {}).items():
         filler.fill("domain", entry.get("domain"), entry, f"define.{name}")
     filler.fill("trainer", full["specialise"]["trainer"], full["specialise"], "specialise")
@@ -67,27 +68,6 @@ def resolve(raw: Mapping[str, Any], origin: str = "settings") -> RunConfig:
     if found:
         raise problems_error(origin, found)
     return config
-
-
-def fill_options(
-    config: RunConfig, kind: Kind, name: str, given: Mapping[str, Any], where: str, found: list[str]
-) -> dict[str, Any]:
-    """Return all options of a component as a run with these settings would have them.
-
-    Args:
-        config: Complete settings.
-        kind: Kind of the component.
-        name: Its name.
-        given: The options that were decided.
-        where: What to call them in a problem.
-        found: To be added to: what is wrong with them.
-    """
-    names, preset = config.registry, str(config.preset)
-    plugin = names.get("base", config.base) if config.base in names.names("base") else None
-    advice = plugin.settings.get(preset, {}) if plugin else {}
-    section: dict[str, Any] = {"options": dict(given)}
-    _Filler(names, preset, advice.get("options", {}), found).fill(kind, name, section, where)
-    return dict(section["options"])
 
 
 def _checked(raw: Mapping[str, Any], found: list[str]) -> tuple[RunConfig, dict[str, Any]]:
@@ -162,34 +142,6 @@ def _compositions(asked: Mapping[str, Any] | None, offered: Mapping[str, Any]) -
         isinstance(entry, Mapping) and {"router", "merge"} & set(entry) for entry in asked.values()
     )
     return merge({} if whole else offered, asked)
-
-
-class _Filler:
-    """Replaces a component's options by all of them: preset, then advice, then the user's."""
-
-    def __init__(
-        self, names: Registry, preset: str, advice: Mapping[str, Any], found: list[str]
-    ) -> None:
-        self.names, self.preset, self.advice, self.found = names, preset, advice, found
-
-    def fill(self, kind: Kind, name: Any, section: Any, where: str) -> None:
-        if not isinstance(section, dict) or not isinstance(name, str):
-            return
-        if name not in self.names.names(kind):
-            try:
-                self.names.entry(kind, name)
-            except UnknownNameError as error:
-                self.found.append(f"{where}.{kind}: " + " ".join(str(error).split()))
-            return
-        cls = self.names.get(kind, name)
-        given = section.get("options") or {}
-        layers = (cls.presets.get(self.preset, {}), self.advice.get(name, {}), given)
-        try:
-            options = validate(cls.Config, merge(*layers))
-        except ValidationError as error:
-            self.found.extend(problems(error, cls.Config, f"{where}.options"))
-            return
-        section["options"] = options.model_dump(mode="json")
 
 
 def _cross_problems(config: RunConfig) -> list[str]:

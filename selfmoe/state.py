@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from selfmoe.cell import FAILURE
 from selfmoe.files import damage
-from selfmoe.rundir import FAILURE, RunDirectory
+from selfmoe.rundir import RunDirectory
 
 State = Literal["done", "to do", "damaged", "failed"]
 

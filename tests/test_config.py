@@ -74,7 +74,7 @@ def test_an_unknown_key_names_the_nearest(raw: dict[str, Any], where: str, hint:
         ({"specialise": {"options": {"lr": float("nan")}}}, "specialise.options.lr", "finite"),
         ({"specialise": {"options": {"lr": float("inf")}}}, "specialise.options.lr", "finite"),
         ({"specialise": {"trainer": "lara"}}, "specialise.trainer", "did you mean 'lora'?"),
-        ({"compose": {"a": {"router": "top"}}}, "compose.a.router", "did you mean 'topk'?"),
+        ({"compose": {"a": {"router": "topkk"}}}, "compose.a.router", "did you mean 'topk'?"),
         ({"compose": {"a": {"merge": "topk"}}}, "compose.a.merge", "no merge named 'topk'"),
         ({"compose": {"a": {"options": {}}}}, "compose.a", "give either router or merge"),
         (

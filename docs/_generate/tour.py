@@ -35,9 +35,9 @@ TOUR = (
         "2. From settings to a plan",
         "Settings are checked at once, names are looked up in the registry, and the stages add "
         "their tasks. Nothing here loads a model.",
-        "config.py resolve.py settings.py origins.py schema.py template.py yaml_text.py "
+        "config.py resolve.py filling.py settings.py origins.py schema.py template.py yaml_text.py "
         "registry.py discovery.py inspection.py "
-        "plan.py rundir.py manifest.py files.py randomness.py",
+        "plan.py cell.py rundir.py manifest.py files.py randomness.py",
     ),
     Chapter(
         "3. Doing what the plan says",

@@ -19,6 +19,7 @@ class Uniform(Router):
 
     name = "uniform"
     label = "uniform"
+    control = True
 
     class Config(ComponentConfig):
         """Options of uniform routing."""

@@ -31,7 +31,7 @@ def order(systems: Sequence[Json], paired: Json | None, alpha: float) -> list[di
         if estimate is None:
             continue
         pair = (name, paired["reference"]) if sign < 0 else (paired["reference"], name)
-        difference, p = sign * estimate["difference"], estimate["p"]
+        difference, p = sign * estimate["difference"] + 0.0, estimate["p"]
         sure = p is not None and p < alpha
         holds = (difference > 0) if sure else None
         facts = {"difference": difference, "p": p, "holds": holds}

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from selfmoe.cell import key_of
 from selfmoe.config import ComposeConfig, RunConfig
 from selfmoe.errors import ConfigError, UnknownNameError
-from selfmoe.resolve import fill_options, problems_error
-from selfmoe.rundir import key_of
+from selfmoe.filling import fill_options
+from selfmoe.resolve import problems_error
 from selfmoe.yaml_text import read_yaml, value_text
 
 Kind = Literal["router", "merge"]

@@ -84,8 +84,8 @@ def test_with_several_seeds_intervals_are_over_them(cli, finished):
     one = results(cli, *NEW)
     shown = results(cli, *NEW, "--seeds", "3")
     assert (shown["interval"], shown["seeds"]) == ("composer seeds", [0, 1, 2])
-    folders = {path.name for path in finished.glob("compositions/random@*")}
-    assert len(folders) == 3
+    drawn = {path.read_bytes() for path in finished.glob("compositions/random@*/tensors.*")}
+    assert len(drawn) == 3
     manifest = json.loads((finished / "comparison" / "manifest.json").read_text())["cells"]
     assert (
         manifest["0"]["compose/mixse"]
@@ -203,6 +203,27 @@ def test_gc_keeps_what_the_comparison_names(cli, finished):
     cli("gc", "runs/demo", "--yes")
     assert not list(finished.glob("*/random@*"))
     assert list(finished.glob("compositions/mean@*"))
+
+
+def test_nothing_goes_while_it_is_unknown_what_the_comparison_needs(cli, finished):
+    results(cli, *NEW)
+    (finished / "comparison" / "manifest.json").write_text("{")
+    done = cli("gc", "runs/demo", "--yes")
+    assert done.exit_code == 1
+    assert "comparison/manifest.json is damaged" in done.stderr
+    assert "This makes it again: selfmoe compare runs/demo" in done.stderr
+    assert list(finished.glob("compositions/random@*"))
+
+
+def test_what_an_interrupted_comparison_still_has_to_do_is_told(cli, finished):
+    results(cli, *NEW)
+    (finished / next(iter(finished.glob("evaluations/mean@*")))).rename(finished / "away")
+    done = cli("status", "runs/demo")
+    assert "11 of 11 cells are done" in done.stdout
+    assert "Comparison: 12 of 13 cells are done. To go on: selfmoe compare runs/demo" in done.stdout
+    told = json.loads(cli("status", "runs/demo", "--json").stdout)["comparison"]
+    assert [cell["label"] for cell in told if cell["state"] == "to do"] == ["mean/anything/mini"]
+    assert results(cli, *NEW)["missing"] == {}
 
 
 def test_a_dry_run_does_nothing(cli, finished):
