@@ -1,0 +1,6 @@
+"""Parts of `benchmarks/speed.py`.
+
+systems    the base, an identical twin, PEFT's LoRA, several adapters, Arrow, X-LoRA, and selfmoe
+clock      interleaved rounds of CPU time, ratios, the noise floor
+work       what is timed: prefill, decode, router training; and the memory of a forward
+"""
