@@ -2,6 +2,7 @@
 
 blocks       which block of which file is made by what      (start here)
 results      tables from the committed results of the demo
+speed        tables and a figure from the committed measurements of speed
 commands     the command line, from click
 settings     the settings and every component's options, from pydantic
 plugins      the installed components

@@ -20,6 +20,7 @@ from _generate import (
     results,
     seedling,
     settings,
+    speed,
     tour,
 )
 
@@ -39,6 +40,12 @@ BLOCKS: dict[tuple[str, str], Callable[[], str]] = {
     ("docs/benchmarks.md", "templates"): benchmarks.templates,
     ("docs/benchmarks.md", "sections"): benchmarks.sections,
     ("docs/benchmarks.md", "rules"): benchmarks.rules,
+    ("docs/experts.md", "refit"): partial(results.added_tables, "add-expert-refit"),
+    ("docs/experts.md", "extend"): partial(results.added_tables, "add-expert-extend"),
+    ("docs/performance.md", "ratios"): speed.ratios,
+    ("docs/performance.md", "conditions"): speed.conditions,
+    ("docs/performance.md", "kernels"): speed.kernels,
+    ("docs/performance.md", "memory"): speed.memory,
     ("docs/config.md", "sections"): settings.sections,
     ("docs/config.md", "presets"): settings.presets,
     ("docs/config.md", "components"): settings.components,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from _generate import speed
 from _generate.seedling import FULL, ROOT, read
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def _systems(axes: Axes) -> None:
 
 DRAWN: Mapping[str, tuple[Callable[[Axes], None], Path, tuple[float, float]]] = {
     "seedling-training": (_training, LOG, (6.4, 3.2)),
+    "speed-growth": (speed.growth, speed.FILE, (6.4, 3.2)),
     "seedling-systems": (_systems, ROOT / "results" / f"{FULL}.json", (6.4, 3.8)),
 }
 """Name of a figure -> what draws it, the file it is drawn from, its size in inches."""

@@ -38,9 +38,9 @@ def compared_tables() -> str:
     return _printed(print_comparison, json.loads(COMPARED.read_text("utf-8")), 120)
 
 
-def added_tables() -> str:
-    """Return what ``selfmoe add-expert`` of the tutorial ends with."""
-    return _printed(_show_added, read("rows"), 118)
+def added_tables(name: str = "rows") -> str:
+    """Return what ``selfmoe add-expert`` ends with; by default that of the tutorial."""
+    return _printed(_show_added, read(name), 118)
 
 
 def _show_added(growth: dict[str, Any], console: Console) -> None:

@@ -1,0 +1,97 @@
+"""Tables and a figure from the committed measurements of speed and memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from _generate.markdown import table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FILE = Path(__file__).parents[2] / "results" / "speed.json"
+_GROWTH = "growth, "
+_ROWS = ("twin", "selfmoe", "PEFT LoRA", "PEFT several", "PEFT Arrow", "PEFT X-LoRA")
+
+
+def read() -> dict[str, Any]:
+    """Return the measurements."""
+    results: dict[str, Any] = json.loads(FILE.read_text("utf-8"))
+    return results
+
+
+def ratios() -> str:
+    """Return each system's CPU time relative to the bare base, one row a workload."""
+    rows = [row for row in read()["measurements"] if not row["title"].startswith(_GROWTH)]
+    head = ("workload", "hidden", "n", *(name for name in _ROWS))
+    return table(head, (_workload(row) for row in rows))
+
+
+def _workload(row: dict[str, Any]) -> tuple[str, ...]:
+    systems = row["systems"]
+    title = row["title"] if row["counts"] else f"{row['title']} (noise floor off by over 2 %)"
+    cells = [_ratio(systems[name]) if name in systems else "" for name in _ROWS]
+    return (title, str(row["hidden"]), str(row["n"]), *cells)
+
+
+def _ratio(row: dict[str, Any]) -> str:
+    return f"{row['ratio']:.2f} ({row['low']:.2f}–{row['high']:.2f})"
+
+
+def memory() -> str:
+    """Return the memory of a forward beyond the loaded model, one row a system."""
+    spaces = read()["memory"]
+    names: Sequence[str] = list(spaces[0]["systems"])
+    head = ("system", *(f"n = {space['n']}" for space in spaces))
+    return table(head, ((name, *(_space(s, name) for s in spaces)) for name in names))
+
+
+def _space(space: dict[str, Any], name: str) -> str:
+    row, base = space["systems"][name], space["systems"]["base"]
+    share = 100 * (row["extra"] / base["extra"] - 1)
+    more = "" if name == "base" else f", {share:+.0f} %"
+    return f"{row['extra']:.0f} MB ({row['low']:.0f}–{row['high']:.0f}){more}"
+
+
+def kernels() -> str:
+    """Return which kernel is chosen when, as the kernels' own package says it."""
+    from selfmoe.mixture import kernels as package
+
+    _, _, text = (package.__doc__ or "").partition("\n\n")
+    return text.rpartition("\n\nA kernel is")[0] + "\n"
+
+
+def conditions() -> str:
+    """Return on what and how it was measured, as a paragraph."""
+    results = read()
+    tries = sum(len(row["discarded"]) for row in results["measurements"])
+    rounds = min(row["rounds"] for row in results["measurements"])
+    wanted = ("torch", "transformers", "peft")
+    versions = ", ".join(f"{name} {results['versions'][name]}" for name in wanted)
+    loud = sum(not row["counts"] for row in results["measurements"])
+    still = f" {loud} of them had none within 2 % and are marked." if loud else ""
+    return (
+        f"Measured on an {results['processor']} processor, one thread, {rounds} rounds or more, "
+        f"with {versions}; {tries} measurements were discarded for their noise floor and made "
+        f"again.{still} `{results['command']}` makes `results/speed.json`.\n"
+    )
+
+
+def growth(axes: Axes) -> None:
+    """Draw the cost of n experts."""
+    rows = [row for row in read()["measurements"] if row["title"].startswith(_GROWTH)]
+    for title, colour in (("prefill", "#1f66c1"), ("decode", "#b7791f")):
+        mine = [row for row in rows if row["title"] == _GROWTH + title]
+        points = [row["systems"]["selfmoe"] for row in mine]
+        n = [row["n"] for row in mine]
+        axes.plot(n, [point["ratio"] for point in points], "o-", color=colour, label=title)
+        low, high = ([point[end] for point in points] for end in ("low", "high"))
+        axes.fill_between(n, low, high, color=colour, alpha=0.2, linewidth=0)
+    axes.axhline(1, color="#6b7480", linestyle=":", linewidth=1)
+    axes.set(xscale="log", xlabel="experts", ylabel="CPU time relative to the base")
+    axes.set_xticks(n, [str(number) for number in n])
+    axes.set_xticks([], minor=True)
+    axes.legend(frameon=False)
