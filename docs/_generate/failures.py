@@ -44,7 +44,7 @@ def _plugin() -> None:
 
 
 def _name() -> None:
-    raise errors.unknown_name("router", "topp", [entry.cls.name for entry in own("router")])
+    raise errors.unknown_name("router", "topkk", [entry.cls.name for entry in own("router")])
 
 
 def _missing() -> None:

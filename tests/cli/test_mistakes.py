@@ -160,8 +160,8 @@ SETTINGS = [
     Mistake("run --set specialise.trainer=lara",
         one("specialise.trainer: no trainer named 'lara'; did you mean 'lora'? "
             f"{available('trainer')}")),
-    Mistake("run --set compose.mine.router=topp",
-        one("compose.mine.router: no router named 'topp'; did you mean 'topk'? "
+    Mistake("run --set compose.mine.router=topkk",
+        one("compose.mine.router: no router named 'topkk'; did you mean 'topk'? "
             f"{available('router')}")),
     Mistake("run --set compose.mine.merge=topk",
         one(f"compose.mine.merge: no merge named 'topk'. {available('merge')}")),
