@@ -8,15 +8,16 @@ finds the former system as it was.
 from __future__ import annotations
 
 import copy
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from selfmoe.api import Run, from_yaml, run_plans
-from selfmoe.config import RunConfig
-from selfmoe.errors import ConfigError, UnknownNameError, did_you_mean, unknown_name
+from selfmoe.errors import ConfigError, unknown_name
 from selfmoe.execute import by_root, execute, manifest_of
+from selfmoe.expert_source import Settings, Source, check_source, made_of, with_source
 from selfmoe.plan import make_plans
 from selfmoe.progress import Display
 from selfmoe.reporting.cells import Cells
@@ -24,25 +25,9 @@ from selfmoe.reporting.paired import changes
 from selfmoe.resolve import resolve
 from selfmoe.rundir import CONFIG, RunDirectory
 
-Settings = dict[str, Any]
+__all__ = ["Growth", "Join", "Source", "add_expert", "grown", "remove_expert", "shrunk", "without"]
+
 Join = Literal["refit", "extend"]
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a new expert comes from, besides a domain plugin of its name.
-
-    Attributes:
-        seeds: File of seeds, for a field without a plugin.
-        description: That field in a few words.
-        benchmark: File of held-out tasks of that field.
-        adapter: PEFT LoRA folder to take as it is.
-    """
-
-    seeds: Path | None = None
-    description: str = ""
-    benchmark: Path | None = None
-    adapter: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -88,17 +73,21 @@ def add_expert(
     Raises:
         SelfmoeError: If the run or the request is wrong, or something could not be made.
     """
-    display = display or Display()
+    display, source = display or Display(), source or Source()
     root = Path(run)
     RunDirectory(root).manifest()  # refuses what is no finished run
     raw = from_yaml(root / CONFIG)
     after = raw
     if name not in _experts(raw):
         labels = _joined(raw, systems)
-        after = grown(_with_source(raw, name, source or Source()), name, labels, join)
-    elif source is not None and source != Source():
-        raise ConfigError(f"the run has an expert '{name}' already; choose another name")
+        after = grown(with_source(raw, name, source), name, labels, join)
+    elif _asks_otherwise(raw, name, join, systems, source):
+        raise ConfigError(
+            f"the run has an expert '{name}' already, added otherwise than is asked now\n"
+            f"  Choose another name, or take it out first: {_removing(root, name)}"
+        )
     config = resolve(after, f"adding expert '{name}'")
+    check_source(config, name, source)
     changed = [label for label, entry in (config.compose or {}).items() if _has(entry, name)]
     finished, outcome = run_plans(make_plans(config), display)
     outcome.raise_failures()
@@ -179,6 +168,21 @@ def _leave(new: Settings, name: str, labels: Sequence[str]) -> Settings:
     return _tidied(new)
 
 
+def _asks_otherwise(
+    raw: Settings, name: str, join: Join, systems: Sequence[str] | None, source: Source
+) -> bool:
+    """Return whether an expert that is there joined in another way than is asked."""
+    compose = raw["compose"]
+    has = {k for k, entry in compose.items() if name in (entry.get("experts") or _experts(raw))}
+    extended = {k for k, entry in compose.items() if name in entry.get("extend", [])}
+    other = systems is not None and set(_joined(raw, systems)) != has
+    return other or (join == "extend" and extended != has) or not made_of(raw, name, source)
+
+
+def _removing(root: Path, name: str) -> str:
+    return f"selfmoe remove-expert {shlex.quote(str(root))} {name}"
+
+
 def _tidied(new: Settings) -> Settings:
     """Return settings in which compositions of all experts say so by naming none."""
     everyone = _experts(new)
@@ -209,36 +213,3 @@ def _joined(raw: Settings, systems: Sequence[str] | None) -> list[str]:
             f"anew with --systems: {', '.join(compose) or 'there are none'}."
         )
     return labels
-
-
-def _with_source(raw: Settings, name: str, source: Source) -> Settings:
-    """Return settings with one expert more, which no composition has yet."""
-    new = copy.deepcopy(raw)
-    names = RunConfig.model_validate({"plugin_dir": raw.get("plugin_dir")}).registry
-    provided = name in names.names("domain")
-    if source.seeds is not None:
-        if provided:
-            plugin = names.entry("domain", name).plugin
-            raise ConfigError(
-                f"{plugin} has a domain '{name}', with seeds of its own\n  Leave --seeds out, or "
-                "choose another name."
-            )
-        options = {"seeds": str(source.seeds.absolute()), "description": source.description}
-        if source.benchmark is not None:
-            options["benchmark"] = str(source.benchmark.absolute())
-        parent = next(d for d in names.names("domain") if names.get("domain", d).from_files)
-        new["define"] = {**(new.get("define") or {}), name: {"domain": parent, "options": options}}
-    elif source.benchmark is not None or source.description:
-        raise ConfigError("--description and --benchmark go with --seeds, which is missing")
-    elif not provided and source.adapter is None:
-        known = names.names("domain")
-        raise UnknownNameError(
-            f"no domain named '{name}'{did_you_mean(name, known) or '.'}\n"
-            f"  Installed: {', '.join(known)}. For a field without a plugin give --seeds FILE."
-        )
-    if provided or source.seeds is not None:
-        new["domains"] = [*new["domains"], name]
-    if source.adapter is not None:
-        folder = str(source.adapter.absolute())
-        new["adapters"] = {**(new.get("adapters") or {}), name: folder}
-    return new

@@ -42,8 +42,8 @@ TOUR = (
     Chapter(
         "3. Doing what the plan says",
         "Each task fills one folder; what is there already is left alone.",
-        "api.py execute.py growth.py session.py base.py hub.py checkpoints.py devices.py "
-        "systems.py progress.py",
+        "api.py execute.py expert_source.py growth.py session.py base.py hub.py checkpoints.py "
+        "devices.py systems.py progress.py",
     ),
     Chapter(
         "4. The stages",

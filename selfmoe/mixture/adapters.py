@@ -181,7 +181,7 @@ def _factors(
         raise CompositionError(
             f"{where}: A of shape {tuple(a.shape)} and B of shape {tuple(b.shape)} do not fit"
         )
-    rank = int(_by_pattern(config.get("rank_pattern"), site, config.get("r")))
+    rank = _number(path, config, "rank_pattern", site, "r")
     if a.shape[0] != rank or not 1 <= rank <= MAX_RANK:
         raise CompositionError(
             f"{where}: A has {a.shape[0]} rows, {CONFIG} says rank {rank}; both must be equal "
@@ -189,8 +189,26 @@ def _factors(
         )
     if not (torch.isfinite(a).all() and torch.isfinite(b).all()):
         raise CompositionError(f"{where}: the weights hold infinite or undefined values")
-    alpha = float(_by_pattern(config.get("alpha_pattern"), site, config.get("lora_alpha")))
+    alpha = _number(path, config, "alpha_pattern", site, "lora_alpha")
     return Factors(a, b, alpha / (math.sqrt(rank) if config.get("use_rslora") else rank))
+
+
+def _number(path: Path, config: Mapping[str, Any], patterns: str, site: str, key: str) -> float:
+    """Return what a configuration says of a layer: by pattern, or else by ``key``.
+
+    Raises:
+        CompositionError: If that is no finite number, or the patterns are none.
+    """
+    try:
+        value = _by_pattern(config.get(patterns), site, config.get(key))
+    except (AttributeError, re.error):
+        raise CompositionError(
+            f"{path / CONFIG}: {patterns} must map patterns of layer names to numbers; got "
+            f"{config[patterns]!r}"
+        ) from None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise CompositionError(f"{path / CONFIG}: {key} of {site} must be a number; got {value!r}")
+    return value
 
 
 def _by_pattern(patterns: Mapping[str, Any] | None, site: str, default: Any) -> Any:

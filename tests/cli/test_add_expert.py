@@ -161,6 +161,29 @@ def test_a_field_without_a_plugin(run, tmp_path, anything_is_a_task):
     assert selfmoe.run(run / "config.yaml").built > 0
 
 
+def test_an_interrupted_addition_from_files_goes_on(run, tmp_path, anything_is_a_task, monkeypatch):
+    from selfmoe.stages import evaluate
+
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    source = Source(seeds=write(tmp_path / "my.jsonl", ROWS), description="counting")
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluate, "_one", stop)
+        with pytest.raises(KeyboardInterrupt):
+            add_expert(run, "law", source=source)
+    assert add_expert(run, "law", source=source).run.built > 0
+    others: list[dict[str, object]] = [
+        {"source": Source(seeds=write(tmp_path / "other.jsonl", ROWS))},
+        {"source": Source(adapter=tmp_path)},
+        {"join": "extend"},
+        {"systems": ["ties"]},
+    ]
+    for asked in others:
+        with pytest.raises(ConfigError, match=r"otherwise than is asked(.|\n)*remove-expert"):
+            add_expert(run, "law", **asked)
+
+
 # --- mistakes -------------------------------------------------------------------------------------
 
 
@@ -181,6 +204,27 @@ def test_mistakes_are_said_before_anything_is_done(run, tmp_path, plugin_with_mo
             add_expert(run, *arguments, **named)
     with pytest.raises(UnknownNameError, match="no expert named 'further'"):
         remove_expert(run, "further")
+    assert (run / "config.yaml").read_bytes() == before
+
+
+def test_a_source_that_cannot_be_used_leaves_the_run_as_it_was(run, tmp_path):
+    before = (run / "config.yaml").read_bytes()
+    seeds, held = write(tmp_path / "my.jsonl", ROWS), write(tmp_path / "held.jsonl", ROWS[:1])
+    empty = write(tmp_path / "empty.jsonl", [])
+    cut = random_adapter(tiny_llama(num_hidden_layers=2), tmp_path / "cut", r=3, seed=5)
+    (cut / "adapter_model.safetensors").write_bytes(b"half")
+    odd = random_adapter(tiny_llama(num_hidden_layers=2), tmp_path / "odd", r=3, seed=5)
+    settings = json.loads((odd / "adapter_config.json").read_text())
+    (odd / "adapter_config.json").write_text(json.dumps({**settings, "r": "x"}))
+    for source, words in (
+        (Source(seeds=empty), "holds no tasks"),
+        (Source(seeds=seeds, benchmark=empty), "holds no tasks"),
+        (Source(seeds=seeds, benchmark=held), "of its benchmark 'held-out'"),
+        (Source(adapter=cut), "cut/adapter_model.safetensors is damaged"),
+        (Source(adapter=odd), "must be a number; got 'x'"),
+    ):
+        with pytest.raises(SelfmoeError, match=words):
+            add_expert(run, "law", source=source)
     assert (run / "config.yaml").read_bytes() == before
 
 

@@ -140,6 +140,23 @@ class TestDamage:
         with pytest.raises(CompositionError, match="infinite or undefined"):
             read_factors(adapter)
 
+    @pytest.mark.parametrize(
+        ("changes", "says"),
+        [
+            ({"r": "x"}, "r of model.*must be a number; got 'x'"),
+            ({"r": True}, "got True"),
+            ({"r": 3.5}, "A has 4 rows.*says rank 3.5"),
+            ({"lora_alpha": None}, "lora_alpha of model.*must be a number; got None"),
+            ({"lora_alpha": float("nan")}, "got nan"),
+            ({"rank_pattern": "x"}, "rank_pattern must map patterns"),
+            ({"alpha_pattern": {"(": 3}}, "alpha_pattern must map patterns"),
+        ],
+    )
+    def test_ranks_and_scales_that_are_no_numbers(self, adapter, changes, says):
+        edit(adapter, **changes)
+        with pytest.raises(CompositionError, match=says):
+            read_factors(adapter)
+
     def test_huge_rank(self, adapter):
         edit(adapter, r=1025)
 

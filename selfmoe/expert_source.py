@@ -1,0 +1,107 @@
+"""Where a new expert comes from: a domain's plugin, files of tasks, or an adapter."""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from selfmoe.config import RunConfig
+from selfmoe.errors import ConfigError, UnknownNameError, did_you_mean
+from selfmoe.evaluation.benchmarks import check_items
+from selfmoe.evaluation.leaks import refuse_leaks
+
+Settings = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a new expert comes from, besides a domain plugin of its name.
+
+    Attributes:
+        seeds: File of seeds, for a field without a plugin.
+        description: That field in a few words.
+        benchmark: File of held-out tasks of that field.
+        adapter: PEFT LoRA folder to take as it is.
+    """
+
+    seeds: Path | None = None
+    description: str = ""
+    benchmark: Path | None = None
+    adapter: Path | None = None
+
+
+def with_source(raw: Settings, name: str, source: Source) -> Settings:
+    """Return settings with one expert more, which no composition has yet."""
+    new = copy.deepcopy(raw)
+    names = RunConfig.model_validate({"plugin_dir": raw.get("plugin_dir")}).registry
+    provided = name in names.names("domain")
+    if source.seeds is not None:
+        if provided:
+            plugin = names.entry("domain", name).plugin
+            raise ConfigError(
+                f"{plugin} has a domain '{name}', with seeds of its own\n  Leave --seeds out, or "
+                "choose another name."
+            )
+        options = _options(source)
+        parent = next(d for d in names.names("domain") if names.get("domain", d).from_files)
+        new["define"] = {**(new.get("define") or {}), name: {"domain": parent, "options": options}}
+    elif source.benchmark is not None or source.description:
+        raise ConfigError("--description and --benchmark go with --seeds, which is missing")
+    elif not provided and source.adapter is None:
+        known = names.names("domain")
+        raise UnknownNameError(
+            f"no domain named '{name}'{did_you_mean(name, known) or '.'}\n"
+            f"  Installed: {', '.join(known)}. For a field without a plugin give --seeds FILE."
+        )
+    if provided or source.seeds is not None:
+        new["domains"] = [*new["domains"], name]
+    if source.adapter is not None:
+        folder = str(source.adapter.absolute())
+        new["adapters"] = {**(new.get("adapters") or {}), name: folder}
+    return new
+
+
+def made_of(raw: Settings, name: str, source: Source) -> bool:
+    """Return whether an expert that a run has comes from where a source says, if it says it."""
+    adapter = (raw.get("adapters") or {}).get(name)
+    if source.adapter is not None and adapter != str(source.adapter.absolute()):
+        return False
+    asked = _options(source)
+    there = ((raw.get("define") or {}).get(name) or {}).get("options") or {}
+    return all(there.get(key) == value for key, value in asked.items())
+
+
+def check_source(config: RunConfig, name: str, source: Source) -> None:
+    """Read what a source names, so that what is wrong with it is said before a run changes.
+
+    Raises:
+        DataError: If a file is missing or malformed, or a seed is one of the held-out tasks.
+        CompositionError: If the adapter is damaged, or no plain LoRA.
+    """
+    if source.adapter is not None:
+        from selfmoe.mixture.adapters import read_factors
+
+        read_factors(source.adapter)
+    if source.seeds is None:
+        return
+    domain = config.registry.configure("domain", name)
+    seeds = domain.seeds(config.source, config.seeds.n, random.Random(0))
+    for benchmark in domain.benchmarks(config.source):
+        check_items(name, benchmark)
+        refuse_leaks(name, seeds, [benchmark])
+
+
+def _options(source: Source) -> Mapping[str, str]:
+    """Return what a source says of files, as options of the domain that reads them."""
+    said: dict[str, str] = {}
+    if source.seeds is not None:
+        said["seeds"] = str(source.seeds.absolute())
+    if source.seeds is not None or source.description:
+        said["description"] = source.description
+    if source.benchmark is not None:
+        said["benchmark"] = str(source.benchmark.absolute())
+    return said
