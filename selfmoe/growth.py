@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from selfmoe.api import Run, from_yaml, run_plans
+from selfmoe.config import RunConfig
 from selfmoe.errors import ConfigError, unknown_name
 from selfmoe.execute import by_root, execute, manifest_of
 from selfmoe.expert_source import Settings, Source, check_source, made_of, with_source
@@ -88,11 +89,14 @@ def add_expert(
         )
     config = resolve(after, f"adding expert '{name}'")
     check_source(config, name, source)
+    _warn_unscored(config, name, display)
     changed = [label for label, entry in (config.compose or {}).items() if _has(entry, name)]
     finished, outcome = run_plans(make_plans(config), display)
     outcome.raise_failures()
     before = make_plans(resolve(without(after, name, changed), "the system before"))
-    old = manifest_of(by_root(before), execute(before, display, recorded=False))
+    asked_before = execute(before, display, recorded=False)
+    asked_before.raise_failures()
+    old = manifest_of(by_root(before), asked_before)
     level = config.report.confidence
     told = {label: changes(Cells(root, old), Cells(root), label, level) for label in changed}
     left = [label for label in config.compose or {} if label not in changed]
@@ -143,6 +147,13 @@ def shrunk(raw: Settings, name: str) -> Settings:
     new["domains"] = [domain for domain in new["domains"] if domain != name]
     for key in ("define", "adapters"):
         new[key] = {k: value for k, value in (new.get(key) or {}).items() if k != name}
+    evaluate = new.get("evaluate") or {}
+    if named := evaluate.get("benchmarks"):
+        kept = [identity for identity in named if identity.partition("/")[0] != name]
+        evaluate["benchmarks"] = kept or None
+    documents = (new.get("respond") or {}).get("documents")
+    if isinstance(documents, dict):
+        documents.pop(name, None)
     return _leave(new, name, list(new["compose"]))
 
 
@@ -177,6 +188,18 @@ def _asks_otherwise(
     extended = {k for k, entry in compose.items() if name in entry.get("extend", [])}
     other = systems is not None and set(_joined(raw, systems)) != has
     return other or (join == "extend" and extended != has) or not made_of(raw, name, source)
+
+
+def _warn_unscored(config: RunConfig, name: str, display: Display) -> None:
+    """Say that nobody is scored on the domain of a new expert, if the settings leave it out."""
+    named = config.evaluate.benchmarks
+    if named is None or name not in (config.domains or []):
+        return
+    if not any(identity.partition("/")[0] == name for identity in named):
+        display.warn(
+            f"evaluate.benchmarks names none of '{name}', so no system is scored on it; add its "
+            "ids there and run the settings again"
+        )
 
 
 def _removing(root: Path, name: str) -> str:

@@ -53,19 +53,32 @@ def changes(before: Cells, after: Cells, system: str, level: float) -> Json:
     """Return what became of one system between two states of a run, measured item by item.
 
     Returns:
-        ``{benchmark: {"score": ..., "lenient": ...}}`` for every target benchmark that both
-        answered, and ``average`` of these if they are several; each measure has ``before`` and
-        ``after`` (0..1, means over the root seeds) and, as in ``compare``, ``difference``, ``low``,
-        ``high`` and ``p``; ``None`` where it cannot be had.
+        ``{benchmark: {"score": ..., "lenient": ...}}`` for every target benchmark, and ``average``
+        of those that both answered if they are several; each measure has ``before`` and ``after``
+        (0..1, means over the root seeds) and, as in ``compare``, ``difference``, ``low``, ``high``
+        and ``p``; ``None`` where it cannot be had, as where generated code was not run.
     """
     old = [_answers(before, seed).get(system, {}) for seed in before.seeds]
     new = [_answers(after, seed).get(system, {}) for seed in after.seeds]
-    names = [name for name in new[0] if all(name in answers for answers in [*old, *new])]
+    asked = _targets(after, system)
+    names = [name for name in asked if all(name in answers for answers in [*old, *new])]
     parts = {name: [name] for name in names} | ({"average": names} if names[1:] else {})
-    return {
+    unknown: dict[str, Any] = {name: dict.fromkeys(MEASURES) for name in asked}
+    return unknown | {
         name: {key: _change(old, new, part, key, level) for key in MEASURES}
         for name, part in parts.items()
     }
+
+
+def _targets(cells: Cells, system: str) -> list[str]:
+    """Return the target benchmarks that a system was asked, answered or not."""
+    folders = [
+        folder
+        for label, folder in cells.of(cells.seeds[0], "evaluate")
+        if label.partition("/")[0] == system
+    ]
+    scores = [read_json(path) for folder in folders for path in sorted(folder.glob("*.*.json"))]
+    return [score["benchmark"] for score in scores if score["role"] == "target"]
 
 
 def _change(

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 import selfmoe
-from selfmoe.errors import ConfigError, SelfmoeError, UnknownNameError
+from selfmoe.errors import ConfigError, SelfmoeError, StageError, UnknownNameError
 from selfmoe.growth import Source, add_expert, grown, remove_expert, shrunk
 from selfmoe.prompts import Prompts
 from selfmoe.records import Instruction
@@ -34,6 +34,10 @@ def plugin_with_more(run) -> None:
     text = path.read_text().replace("@hookimpl", more).replace("[Anything,", "[Further, Anything,")
     path.write_text(text)
     registry.cache_clear()
+
+
+def adapter_in(folder: Path) -> Path:
+    return random_adapter(tiny_llama(num_hidden_layers=2), folder / "law", r=3, seed=5)
 
 
 def files(root: Path, *folders: str) -> dict[str, bytes]:
@@ -80,6 +84,54 @@ def test_removing_gives_the_former_system_back_bit_for_bit(run, plugin_with_more
     assert kept.items() <= files(run, "compositions", "evaluations").items()
 
 
+def test_what_the_settings_leave_unscored_is_said_and_named_benchmarks_go_with_their_expert(
+    configure, tmp_path, capsys
+):
+    named = ["anything/mini"]
+    path = configure(domains=["anything", "whatever"], evaluate={"limit": 2, "base_shots": 0})
+    run = selfmoe.run(path).path
+    raw = yaml.safe_load((run / "config.yaml").read_text())
+    raw["evaluate"]["benchmarks"] = named
+    (run / "config.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
+    growth = add_expert(run, "nothing-else", source=Source(adapter=adapter_in(tmp_path)))
+    assert "names none" not in capsys.readouterr().err  # it has no domain to be scored on
+    assert list(growth.systems["mixse"]) == named
+    remove_expert(run, "nothing-else")
+    more = {**raw, "evaluate": {**raw["evaluate"], "benchmarks": [*named, "whatever/mini"]}}
+    assert shrunk(more, "whatever")["evaluate"]["benchmarks"] == named
+    assert (
+        shrunk({**more, "evaluate": raw["evaluate"]}, "anything")["evaluate"]["benchmarks"] is None
+    )
+
+
+def test_a_domain_that_no_named_benchmark_is_of_is_said(run, plugin_with_more, capsys):
+    raw = yaml.safe_load((run / "config.yaml").read_text())
+    raw["evaluate"]["benchmarks"] = ["anything/mini"]
+    (run / "config.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
+    add_expert(run, "further")
+    assert "evaluate.benchmarks names none of 'further'" in capsys.readouterr().err
+
+
+def test_documents_of_a_domain_go_with_it(tmp_path):
+    raw = {"domains": ["a", "b"], "compose": {}, "respond": {"documents": {"a": "x", "b": "y"}}}
+    assert shrunk(raw, "b")["respond"]["documents"] == {"a": "x"}
+    assert raw["respond"]["documents"] == {"a": "x", "b": "y"}
+
+
+def test_what_fails_on_the_former_system_is_no_silence(run, plugin_with_more, monkeypatch):
+    from selfmoe import growth
+
+    def failing(plans, display, *, recorded):
+        outcome = execute(plans, display, recorded=recorded)
+        outcome.failed.append((plans[0].tasks[0], StageError("it broke")))
+        return outcome
+
+    execute = growth.execute
+    monkeypatch.setattr(growth, "execute", failing)
+    with pytest.raises(StageError, match="it broke"):
+        add_expert(run, "further")
+
+
 def test_an_interrupted_addition_goes_on(run, plugin_with_more, monkeypatch):
     from selfmoe.stages import evaluate
 
@@ -108,7 +160,7 @@ def test_extending_keeps_the_former_composition_as_a_step(run, plugin_with_more)
 
 
 def test_an_adapter_from_outside_is_taken_as_it_is(run, tmp_path, capsys):
-    adapter = random_adapter(tiny_llama(num_hidden_layers=2), tmp_path / "law", r=3, seed=5)
+    adapter = adapter_in(tmp_path)
     add_expert(run, "law", source=Source(adapter=adapter))
     cell = run / cells(run)["specialise/law"]
     for name in ("adapter_model.safetensors", "adapter_config.json"):

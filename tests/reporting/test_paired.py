@@ -15,7 +15,7 @@ from scipy import stats
 from selfmoe.files import write_jsonl
 from selfmoe.reporting.cells import Cells
 from selfmoe.reporting.html.numbers import points
-from selfmoe.reporting.paired import compare
+from selfmoe.reporting.paired import changes, compare
 from selfmoe.reporting.report import write_report
 from selfmoe.reporting.results import collect
 
@@ -167,3 +167,20 @@ def test_what_neither_was_asked_is_left_out(fake_run: Callable[..., Path], tmp_p
     assert of(run)["systems"]["base"]["score"]["difference"] == pytest.approx(
         fmean(values["base", "math", 0]) - fmean(values["mixse", "math", 0])
     )
+
+
+def test_a_benchmark_that_was_not_run_has_a_row_without_numbers(fake_run, tmp_path):
+    run = fake_run(tmp_path, domains=["coding", "math"])
+    answered(run)
+    facts = json.loads((run / "manifest.json").read_text())["cells"]["0"]
+    (path,) = [
+        run / cell["path"] / "coding.mini.json"
+        for name, cell in facts.items()
+        if name == "evaluate/mixse/coding/mini"
+    ]
+    score = json.loads(path.read_text())
+    path.write_text(json.dumps({**score, "value": None, "not_run": "no sandbox"}))
+    found = changes(Cells(run), Cells(run), "mixse", 0.9)
+    assert set(found) == {"coding/mini", "math/mini"}
+    assert found["coding/mini"] == {"score": None, "lenient": None}
+    assert found["math/mini"]["score"]["difference"] == 0
