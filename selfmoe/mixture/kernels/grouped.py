@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from selfmoe.mixture.layers import RoutedDelta
     from selfmoe.mixture.sharing import Group
 
-NARROW = 0.08
+NARROW = 0.05
 """Cost of all experts relative to the layer itself from which on sorting can pay."""
 SPARSE = 0.25
 """Part of the experts that tokens use at most."""
