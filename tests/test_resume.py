@@ -361,22 +361,34 @@ def start(out):
 def finish(out):
     assert os.waitpid(start(out), 0)[1] == 0
 
+def cells(out):
+    return len(list(out.glob("*/*@*/cell.json")))
+
 begin = time.monotonic()
 finish(folder / "whole")
-whole = time.monotonic() - begin
+between = (time.monotonic() - begin) / cells(folder / "whole")
 random.seed(int(sys.argv[4]))
 runs, moments = [folder / "killed-0"], []
 while len(moments) < kills:
+    # Some cells further, then at any moment of the work on the next: by their number, not by the
+    # clock, so that the kills spread over the stages however busy the machine is.
+    goal = cells(runs[-1]) + random.choice([0, 1, 1, 2])
+    pause = random.uniform(0, 2 * between)
     child = start(runs[-1])
-    time.sleep(random.uniform(0.02, whole / 4))
-    done, status = os.waitpid(child, os.WNOHANG)
+    done = status = 0
+    while not done and cells(runs[-1]) < goal:
+        time.sleep(0.005)
+        done, status = os.waitpid(child, os.WNOHANG)
+    if not done:
+        time.sleep(pause)
+        done, status = os.waitpid(child, os.WNOHANG)
     if done:
         assert status == 0
         runs.append(folder / f"killed-{len(runs)}")
         continue
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    moments.append(len(list(runs[-1].glob("*/*@*/cell.json"))))
+    moments.append(cells(runs[-1]))
 finish(runs[-1])
 print(json.dumps({"runs": [str(run) for run in runs], "moments": moments}))
 """
