@@ -21,7 +21,7 @@ from selfmoe.errors import CompositionError
 from selfmoe.mixture.kernels import AUTO
 from selfmoe.mixture.kernels.weights import Weights
 from selfmoe.mixture.scope import Scope
-from selfmoe.mixture.sharing import Group, share
+from selfmoe.mixture.sharing import Group, pack, share
 
 if TYPE_CHECKING:
     from selfmoe.mixture.layers import RoutedDelta
@@ -43,6 +43,7 @@ class Block:
         self, index: int, gate: Gate, current: Callable[[], Scope | None], kernel: str = AUTO
     ) -> None:
         self.index, self.gate, self.current, self.kernel = index, gate, current, kernel
+        self._site = Site(index)
         self._scope: Scope | None = None
         self._weights: Weights | None = None
         self._groups: tuple[Group, ...] = ()
@@ -69,7 +70,8 @@ class Block:
         """Forget the forward."""
         self._scope = self._weights = None
         for group in self._groups:
-            group.clear()
+            if group.x is not None:
+                group.clear()
 
     @contextmanager
     def watched(self) -> Iterator[None]:
@@ -81,11 +83,14 @@ class Block:
         try:
             yield
             self._groups = share(self._seen)
+            pack(self._groups)
         finally:
             self._seen = None
 
     def weigh(self, x: Tensor, part: RoutedDelta) -> Weights | None:
         """Return the weights for the input of one of this block's linears; ``None``: no expert."""
+        if self._weights is not None:
+            return self._weights
         if self._scope is None:
             raise CompositionError(f"{part.name} was run outside its decoder block")
         if self._seen is not None:
@@ -93,9 +98,7 @@ class Block:
             return None
         if self._scope.plain:
             return None
-        if self._weights is None:
-            return self._ask(x, part.name, self._scope)
-        return self._weights
+        return self._ask(x, part.name, self._scope)
 
     def _once(self, hidden: Tensor, scope: Scope) -> Weights:
         # With autograd every block computes it anew: reentrant checkpointing frees shared graphs.
@@ -108,7 +111,8 @@ class Block:
         return scope.weights
 
     def _ask(self, x: Tensor, linear: str | None, scope: Scope) -> Weights:
-        alpha = self.gate(self._read(x, scope), Site(self.index, linear), scope.info)
+        site = self._site if linear is None else Site(self.index, linear)
+        alpha = self.gate(self._read(x, scope), site, scope.info)
         if scope.record is not None and scope.running:
             scope.record.add(self.index, alpha, scope.info)
         return Weights(alpha)
@@ -134,8 +138,8 @@ def routed_class(cls: type[nn.Module]) -> type[nn.Module]:
 
     class Routed(cls):  # type: ignore[valid-type, misc]
         def __call__(self, *args: Any, **kwargs: Any) -> Any:
-            scope = getattr(self, STATE).enter(_hidden(args, kwargs))
-            return super().__call__(*args, selfmoe_scope=scope, **kwargs)
+            kwargs["selfmoe_scope"] = getattr(self, STATE).enter(_hidden(args, kwargs))
+            return super().__call__(*args, **kwargs)
 
         def forward(self, *args: Any, selfmoe_scope: Scope, **kwargs: Any) -> Any:
             state: Block = getattr(self, STATE)

@@ -28,7 +28,8 @@ def unit_logits(theta: Tensor, x: Tensor) -> Tensor:
     """
     x = x.float()
     size = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-    return linear(x, theta.float()) * torch.rsqrt(size.square() / x.shape[-1] + 1e-6)
+    scale: Tensor = size.square().div_(x.shape[-1]).add_(1e-6).rsqrt_()
+    return linear(x, theta.float()) * scale
 
 
 def keep_largest(probabilities: Tensor, k: int, renormalise: bool = False) -> Tensor:
@@ -42,7 +43,7 @@ def keep_largest(probabilities: Tensor, k: int, renormalise: bool = False) -> Te
     kept = probabilities
     if k < probabilities.shape[-1]:
         largest, chosen = probabilities.topk(k, dim=-1)
-        kept = torch.zeros_like(probabilities).scatter(-1, chosen, largest)
+        kept = torch.zeros_like(probabilities).scatter_(-1, chosen, largest)
     return kept / kept.sum(-1, keepdim=True) if renormalise else kept
 
 

@@ -7,7 +7,7 @@ and one more every ``B_i (...)``. How it is done in the end is the kernels' busi
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,22 @@ from selfmoe.mixture.sharing import Group
 
 if TYPE_CHECKING:
     from selfmoe.mixture.blocks import Block
+
+
+class Views(NamedTuple):
+    """The factors of a layer as kernels read them.
+
+    Attributes:
+        a: All A, shape ``(R, in)``.
+        b: All B, shape ``(out, R)``.
+        b_t: ``b`` transposed.
+        cut: Every expert's A and B.
+    """
+
+    a: Tensor
+    b: Tensor
+    b_t: Tensor
+    cut: Mapping[int, tuple[Tensor, Tensor]]
 
 
 class RoutedDelta(nn.Module):
@@ -74,11 +90,14 @@ class RoutedDelta(nn.Module):
 
     def routed(self, x: Tensor) -> Tensor:
         """Return the layer's output with the experts' part added; takes its forward's place."""
-        if self._block is None:
+        group, block = self.group, self._block
+        if group.x is x and (output := group.take(self.place)) is not None:
+            return output
+        if block is None:
             z = linear(x.reshape(-1, x.shape[-1]), self.a.to(x.dtype))
-            return stacked.add(self.plain(x), z, self)
-        weights = self._block.weigh(x, self)
-        return self.plain(x) if weights is None else self.group.run(self, x, weights)
+            return stacked.added(self.plain(x), z, self)
+        weights = block.weigh(x, self)
+        return self.plain(x) if weights is None else group.run(self, x, weights)
 
     def learns(self) -> bool:
         """Return whether the experts themselves are being trained."""
@@ -86,17 +105,26 @@ class RoutedDelta(nn.Module):
 
     def forget(self) -> None:
         """Drop the views of a and b; to be called when their memory changes."""
-        self._cut: tuple[Tensor, Tensor, dict[int, tuple[Tensor, Tensor]]] | None = None
+        self._views: Views | None = None
+
+    def views(self) -> Views:
+        """Return a and b in the forms in which kernels read them, made anew if they are others.
+
+        Looks where a module keeps its buffers: asking for attributes costs more than some products.
+        """
+        a, b, views = self._buffers["a"], self._buffers["b"], self._views
+        if views is None or views.a is not a or views.b is not b:
+            assert a is not None and b is not None
+            cut = {i: (a[span], b[:, span]) for i, span in self.spans.items()}
+            views = self._views = Views(a, b, b.t(), cut)
+        return views
 
     def factors(self, dtype: torch.dtype) -> Mapping[int, tuple[Tensor, Tensor]]:
         """Return every expert's A, shape ``(r, in)``, and ``s B``, shape ``(out, r)``."""
-        a, b = self.a, self.b
-        if self._cut is None or self._cut[0] is not a or self._cut[1] is not b:
-            views = {i: (a[span], b[:, span]) for i, span in self.spans.items()}
-            self._cut = a, b, views
-        if a.dtype != dtype:
-            return {i: (x.to(dtype), y.to(dtype)) for i, (x, y) in self._cut[2].items()}
-        return self._cut[2]
+        a, _, _, cut = self.views()
+        if a.dtype == dtype:
+            return cut
+        return {i: (x.to(dtype), y.to(dtype)) for i, (x, y) in cut.items()}
 
 
 def _spans(layout: Layout) -> dict[int, slice]:

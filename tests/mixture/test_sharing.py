@@ -10,6 +10,7 @@ from selfmoe.mixture import attach
 from selfmoe.mixture.kernels import AUTO, KERNELS, choose, grouped, single, stacked
 from selfmoe.mixture.kernels.weights import Weights
 from selfmoe.mixture.layers import RoutedDelta
+from selfmoe.mixture.sharing import pack
 from selfmoe.testing.composers import assert_close
 from selfmoe.testing.families import tiny_model
 from selfmoe.testing.routing import (
@@ -81,8 +82,41 @@ def test_nothing_is_held_after_a_forward(llama, llama_experts, site):
         logits(llama, tokens())
         for module in llama.modules():
             if isinstance(module, RoutedDelta):
-                assert module.group._x is None
-                assert module.group._pieces == ()
+                assert module.group.x is None
+                assert module.group._outputs == []
+
+
+@torch.no_grad()
+def test_the_factors_of_a_block_lie_in_one_piece_of_memory(llama, llama_experts, routed):
+    with routed(llama, llama_experts):
+        for block in llama.model.layers:
+            deltas = [module for module in block.modules() if isinstance(module, RoutedDelta)]
+            tensors = [tensor for delta in deltas for tensor in (delta.a, delta.b)]
+            (size,) = {tensor.untyped_storage().nbytes() for tensor in tensors}
+            assert len({tensor.untyped_storage().data_ptr() for tensor in tensors}) == 1
+            assert size == sum(tensor.nbytes for tensor in tensors)
+
+
+@torch.no_grad()
+def test_factors_of_several_dtypes_stay_where_they_are(llama, llama_experts, routed):
+    with routed(llama, llama_experts):
+        delta = llama.model.layers[0].mlp.down_proj.selfmoe_delta
+        delta.b = delta.b.double()
+        before = delta.a.data_ptr(), delta.b.data_ptr()
+        pack([delta.group])
+        assert (delta.a.data_ptr(), delta.b.data_ptr()) == before
+        assert delta.b.dtype == torch.float64
+
+
+@torch.no_grad()
+def test_factors_that_move_with_the_model_are_shared_again(llama, llama_experts, routed):
+    with routed(llama, llama_experts):
+        before = logits(llama, tokens())
+        found = logits(llama.double(), tokens())
+        group = llama.model.layers[0].self_attn.q_proj.selfmoe_delta.group
+        assert group.a().dtype == torch.float64
+        assert group.parts[0].a.data_ptr() == group.a().data_ptr()
+    assert_close(found.float(), before)
 
 
 @torch.no_grad()
@@ -95,7 +129,7 @@ def test_nothing_is_held_after_a_failure(llama, llama_experts, routed):
         attention.k_proj.register_forward_pre_hook(fail)
         with pytest.raises(RuntimeError, match="halfway"):
             logits(llama, tokens())
-        assert attention.q_proj.selfmoe_delta.group._x is None
+        assert attention.q_proj.selfmoe_delta.group.x is None
 
 
 @torch.no_grad()
@@ -126,7 +160,7 @@ def test_kernels_are_chosen_by_shape(llama, llama_experts, routed):
         four = torch.eye(4).repeat(64, 1)
 
         def chosen(name, alpha):
-            return choose(name, group, torch.zeros(len(alpha), 32), Weights(alpha))
+            return choose(name, group, Weights(alpha))
 
         assert chosen(AUTO, one) is single
         assert chosen(AUTO, torch.full((1, 3), 0.3)) is stacked

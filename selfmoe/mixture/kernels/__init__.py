@@ -17,15 +17,15 @@ T ≥ 16 n, and at most a quarter of all weights is above zero |
 `attach(…, kernel="grouped")` and `compose(…, kernel="grouped")` force one; where that one cannot
 work (autograd is on; `single` with T > 1), `stacked` does. All are equal up to rounding.
 
-A kernel is a module with four functions: ``fits`` says whether it can do the work, ``pays``
-whether it is the one for this shape, ``down`` does the A side for a group of layers that read the
-same input, ``up`` returns the output of one of them with the B side added.
+A kernel is a module with three functions: ``fits`` says whether it can do the work, ``pays``
+whether it is the one for this shape, ``run`` does it for a group of layers that read the same
+input.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
@@ -35,7 +35,6 @@ from selfmoe.mixture.kernels import grouped, single, stacked
 from selfmoe.mixture.kernels.weights import Weights
 
 if TYPE_CHECKING:
-    from selfmoe.mixture.layers import RoutedDelta
     from selfmoe.mixture.sharing import Group
 
 AUTO = "auto"
@@ -44,28 +43,18 @@ AUTO = "auto"
 class Kernel(Protocol):
     """What the modules of kernels offer."""
 
-    def fits(self, group: Group, x: Tensor, weights: Weights) -> bool:
+    def fits(self, group: Group, weights: Weights) -> bool:
         """Return whether it can do this."""
 
-    def pays(self, group: Group, x: Tensor, weights: Weights) -> bool:
+    def pays(self, group: Group, weights: Weights) -> bool:
         """Return whether it is the one to choose for this, provided it fits."""
 
-    def down(self, group: Group, x: Tensor, weights: Weights) -> Sequence[Any]:
-        """Return what ``up`` needs for each layer of the group.
+    def run(self, group: Group, x: Tensor, weights: Weights) -> list[Tensor]:
+        """Return the outputs of a group's layers with the experts' part added.
 
         Args:
             group: Layers that read ``x``.
-            x: Their input, shape ``(tokens, in)``.
-            weights: The weights of the experts.
-        """
-
-    def up(self, part: RoutedDelta, piece: Any, x: Tensor, weights: Weights) -> Tensor:
-        """Return a layer's output with the experts' part added.
-
-        Args:
-            part: The layer.
-            piece: What ``down`` returned for it.
-            x: Its input, shape ``(..., in)``.
+            x: Their input, shape ``(..., in)``.
             weights: The weights of the experts.
         """
 
@@ -85,20 +74,19 @@ def check_kernel(name: str) -> str:
     return name
 
 
-def choose(name: str, group: Group, x: Tensor, weights: Weights) -> Kernel:
+def choose(name: str, group: Group, weights: Weights) -> Kernel:
     """Return the kernel for a group of layers and their input.
 
     Args:
         name: The kernel that is asked for, or ``auto``.
-        group: Layers that read ``x``.
-        x: Their input, shape ``(tokens, in)``.
+        group: Layers that read the same input.
         weights: The weights of the experts.
     """
     if torch.compiler.is_compiling():
         return stacked
     if name != AUTO:
-        return KERNELS[name] if KERNELS[name].fits(group, x, weights) else stacked
+        return KERNELS[name] if KERNELS[name].fits(group, weights) else stacked
     for kernel in KERNELS.values():
-        if kernel.pays(group, x, weights) and kernel.fits(group, x, weights):
+        if kernel.pays(group, weights) and kernel.fits(group, weights):
             return kernel
     return stacked

@@ -25,7 +25,8 @@ def down(
         x: Shape ``(tokens, in)``.
         alpha: Shape ``(tokens, n_experts)``.
         a: Shape ``(sum of ranks, in)``.
-        rows: ``alpha`` spread over the ranks: of all layers, or of one if they are alike.
+        rows: ``alpha`` spread over the ranks, of all layers, or of one if they are alike; shape
+            ``(tokens, 1, ranks)``.
         owner: The expert of each of these ranks.
         ranks: R of each layer.
     """
@@ -63,7 +64,7 @@ class Down(Function):
         z = linear(x, a)
         ctx.save_for_backward(z, rows, a, owner)
         ctx.experts, ctx.alpha_dtype = alpha.shape[1], alpha.dtype
-        weighted = z.view(len(z), -1, rows.shape[1]) * rows.unsqueeze(1)
+        weighted = z.view(len(z), -1, rows.shape[2]) * rows
         return torch.split(weighted.flatten(1), ranks, 1)
 
     @staticmethod
@@ -72,10 +73,10 @@ class Down(Function):
         """Return the gradients of x and α."""
         z, rows, a, owner = ctx.saved_tensors
         grad = grads[0] if len(grads) == 1 else torch.cat(grads, 1)
-        parts = grad.view(len(z), -1, rows.shape[1])
+        parts = grad.view(len(z), -1, rows.shape[2])
         dx = dalpha = None
         if ctx.needs_input_grad[0]:
-            dx = (parts * rows.unsqueeze(1)).flatten(1) @ a
+            dx = (parts * rows).flatten(1) @ a
         if ctx.needs_input_grad[1]:
             exact = torch.promote_types(z.dtype, ctx.alpha_dtype)
             share = (parts.to(exact) * z.view_as(parts)).sum(1)

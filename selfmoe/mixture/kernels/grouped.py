@@ -9,12 +9,12 @@ row.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from selfmoe.mixture.kernels.weights import Weights
+from selfmoe.mixture.kernels.weights import Order, Weights
 
 if TYPE_CHECKING:
     from selfmoe.mixture.layers import RoutedDelta
@@ -28,24 +28,12 @@ CROWD = 16
 """Tokens there are at least for each expert."""
 
 
-class Piece(NamedTuple):
-    """An input in the order of the experts, for all layers that read it.
-
-    Attributes:
-        whole: Shape ``(uses, in)``.
-        parts: The rows of every expert in use.
-    """
-
-    whole: Tensor
-    parts: Sequence[Tensor]
-
-
-def fits(group: Group, x: Tensor, weights: Weights) -> bool:
+def fits(group: Group, weights: Weights) -> bool:
     """Return whether there are no gradients."""
     return not torch.is_grad_enabled()
 
 
-def pays(group: Group, x: Tensor, weights: Weights) -> bool:
+def pays(group: Group, weights: Weights) -> bool:
     """Return whether the layers are narrow for so many experts, and tokens use few of these."""
     enough = weights.tokens >= CROWD * weights.experts
     if not (enough and weights.on_cpu and group.narrowness > NARROW):
@@ -53,36 +41,42 @@ def pays(group: Group, x: Tensor, weights: Weights) -> bool:
     return weights.uses() <= SPARSE * weights.experts * weights.tokens
 
 
-def down(group: Group, x: Tensor, weights: Weights) -> Sequence[Piece]:
-    """Return the input in the order of the experts, the same for each layer."""
+def run(group: Group, x: Tensor, weights: Weights) -> list[Tensor]:
+    """Return the layers' outputs with every expert's part added to the tokens that use it."""
     order = weights.order()
-    gathered = x.index_select(0, order.tokens)
-    return (Piece(gathered, torch.split(gathered, order.counts)),) * len(group.parts)
-
-
-def up(part: RoutedDelta, piece: Piece, x: Tensor, weights: Weights) -> Tensor:
-    """Return the layer's output with every expert's part added to the tokens that use it."""
-    order = weights.order()
+    gathered = x.reshape(-1, x.shape[-1]).index_select(0, order.tokens)
+    parts = torch.split(gathered, order.counts)
     if order.back is None:
-        base = part.plain(x)
-        out = base.view(-1, base.shape[-1])
-        for place, z, b in _inner(part, piece, weights):
-            out.index_add_(0, order.uses[place].tokens, torch.mm(z, b))
-        return base
-    base = part.plain(piece.whole)
+        return [_added(part, x, parts, order) for part in group.parts]
+    return [_sorted(part, x, gathered, parts, order) for part in group.parts]
+
+
+def _added(part: RoutedDelta, x: Tensor, parts: Sequence[Tensor], order: Order) -> Tensor:
+    base = part.plain(x)
+    out = base.view(-1, base.shape[-1])
+    for place, z, b in _inner(part, parts, order):
+        out.index_add_(0, order.uses[place].tokens, torch.mm(z, b))
+    return base
+
+
+def _sorted(
+    part: RoutedDelta, x: Tensor, gathered: Tensor, parts: Sequence[Tensor], order: Order
+) -> Tensor:
+    assert order.back is not None
+    base = part.plain(gathered)
     rows = torch.split(base, order.counts)
-    for place, z, b in _inner(part, piece, weights):
+    for place, z, b in _inner(part, parts, order):
         rows[place].addmm_(z, b)
     return base.index_select(0, order.back).view(*x.shape[:-1], base.shape[-1])
 
 
 def _inner(
-    part: RoutedDelta, piece: Piece, weights: Weights
+    part: RoutedDelta, parts: Sequence[Tensor], order: Order
 ) -> Iterator[tuple[int, Tensor, Tensor]]:
     """Yield for each expert in use its place in the order, its ``w A x`` and its ``B^T``."""
-    factors = part.factors(piece.whole.dtype)
-    for place, use in enumerate(weights.order().uses):
+    factors = part.factors(parts[0].dtype)
+    for place, use in enumerate(order.uses):
         if use.expert in factors:
             a, b = factors[use.expert]
-            z = torch.mm(a, piece.parts[place].t()).mul_(use.weights)
+            z = torch.mm(a, parts[place].t()).mul_(use.weights)
             yield place, z.t(), b.t()

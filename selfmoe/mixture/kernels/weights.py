@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -62,24 +63,25 @@ class Weights:
         self.given = given
         self.alpha = given.reshape(-1, given.shape[-1])
         self.tokens, self.experts = self.alpha.shape
-        self.on_cpu = given.device.type == "cpu"
+        self.on_cpu = given.is_cpu
         self._rows: dict[tuple[Layout, torch.dtype], Tensor] = {}
         self._active: list[tuple[int, float]] | None = None
         self._uses: int | None = None
         self._order: Order | None = None
 
-    def rows(self, layout: Layout, owner: Tensor, dtype: torch.dtype) -> Tensor:
-        """Return the weight of every rank-one part, without gradient, shape ``(tokens, R)``.
+    def rows(self, layout: Layout, owner: Callable[[], Tensor], dtype: torch.dtype) -> Tensor:
+        """Return the weight of every rank-one part, without gradient, shape ``(tokens, 1, R)``.
 
         Args:
-            layout: Identifies ``owner``.
-            owner: The expert of each of R parts.
+            layout: Identifies what ``owner`` returns.
+            owner: Returns the expert of each of R parts.
             dtype: Of the result.
         """
-        if (layout, dtype) not in self._rows:
-            spread = self.alpha.detach().index_select(1, owner)
-            self._rows[layout, dtype] = spread.to(dtype)
-        return self._rows[layout, dtype]
+        rows = self._rows.get((layout, dtype))
+        if rows is None:
+            rows = self.alpha.detach().index_select(1, owner()).to(dtype).unsqueeze(1)
+            self._rows[layout, dtype] = rows
+        return rows
 
     def active(self) -> list[tuple[int, float]]:
         """Return the experts that the one token uses, with their weights."""
