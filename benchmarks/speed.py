@@ -59,8 +59,8 @@ def measurements() -> Iterator[Measurement]:
     """Yield what is measured, in order."""
     prefill = _prefill(2, 256)
     yield Measurement("prefill", "512", 4, EVERY, prefill)
-    yield Measurement("prefill", "512", 16, CACHING, prefill)
-    yield Measurement("prefill", "1024", 4, CACHING, _prefill(1, 256))
+    yield Measurement("prefill", "512", 16, EVERY, prefill)
+    yield Measurement("prefill", "1024", 4, EVERY, _prefill(1, 256))
     yield Measurement("prefill, bfloat16", "1024", 4, CACHING, _prefill(1, 256), torch.bfloat16)
     yield Measurement("decode, batch 1", "512", 4, EVERY, _decode(1))
     yield Measurement("decode, batch 8", "512", 4, CACHING, _decode(8))
@@ -98,7 +98,7 @@ def command(rounds: int, tries: int, only: str | None, target: Path | None) -> N
         for one in measurements():
             if only is None or only in one.title:
                 found.append(_measured(one, folder, rounds, tries))
-        spaces = [_memory(folder, n) for n in (4,)] if only in (None, "memory") else []
+        spaces = [_memory(folder, n) for n in (4, 16)] if only in (None, "memory") else []
     results = {**_facts(rounds), "measurements": found, "memory": spaces}
     if target is not None:
         write_json(target, results)

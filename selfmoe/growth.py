@@ -55,7 +55,7 @@ def add_expert(
     run: str | Path,
     name: str,
     *,
-    join: Join = "refit",
+    join: Join | None = None,
     systems: Sequence[str] | None = None,
     source: Source | None = None,
     display: Display | None = None,
@@ -66,7 +66,8 @@ def add_expert(
         run: Folder of a finished run. An addition that was interrupted goes on.
         name: The expert: a domain that a plugin provides, or any name with a ``source``.
         join: ``refit`` makes the compositions anew of all experts; ``extend`` lets the new one join
-            them and leaves what the others have learnt bit for bit.
+            them and leaves what the others have learnt bit for bit. Default: ``refit``, or as it
+            joined if it is there.
         systems: Labels of the compositions it joins; default: all that route.
         source: Where it comes from, unless a plugin provides the domain.
         display: Where progress is shown; default: standard error.
@@ -81,7 +82,7 @@ def add_expert(
     after = raw
     if name not in _experts(raw):
         labels = _joined(raw, systems)
-        after = grown(with_source(raw, name, source), name, labels, join)
+        after = grown(with_source(raw, name, source), name, labels, join or "refit")
     elif _asks_otherwise(raw, name, join, systems, source):
         raise ConfigError(
             f"the run has an expert '{name}' already, added otherwise than is asked now\n"
@@ -180,14 +181,17 @@ def _leave(new: Settings, name: str, labels: Sequence[str]) -> Settings:
 
 
 def _asks_otherwise(
-    raw: Settings, name: str, join: Join, systems: Sequence[str] | None, source: Source
+    raw: Settings, name: str, join: Join | None, systems: Sequence[str] | None, source: Source
 ) -> bool:
     """Return whether an expert that is there joined in another way than is asked."""
     compose = raw["compose"]
     has = {k for k, entry in compose.items() if name in (entry.get("experts") or _experts(raw))}
     extended = {k for k, entry in compose.items() if name in entry.get("extend", [])}
-    other = systems is not None and set(_joined(raw, systems)) != has
-    return other or (join == "extend" and extended != has) or not made_of(raw, name, source)
+    if systems is not None and set(_joined(raw, systems)) != has:
+        return True
+    if join is not None and extended != (has if join == "extend" else set()):
+        return True
+    return not made_of(raw, name, source)
 
 
 def _warn_unscored(config: RunConfig, name: str, display: Display) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 Json = dict[str, Any]
+GIVEN_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "0"}
+"""Lets the allocator give memory back at once, so that the peak is what is in use."""
 
 
 def peaks(folder: Path, shape: str, n: int, names: list[str], batch: int, runs: int) -> Json:
@@ -27,6 +30,7 @@ def peaks(folder: Path, shape: str, n: int, names: list[str], batch: int, runs: 
             done = subprocess.run(
                 [*command, str(batch)],
                 cwd=Path(__file__).parents[1],
+                env=os.environ | GIVEN_BACK,
                 capture_output=True,
                 text=True,
                 check=True,

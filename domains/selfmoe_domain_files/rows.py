@@ -79,7 +79,11 @@ def _row(path: Path, number: int, raw: Mapping[Any, Any]) -> Row:
     where = f"{path}, task {number}"
     unknown = [str(key) for key in raw if key not in COLUMNS]
     if unknown:
-        raise DataError(f"{where}: unknown {', '.join(unknown)}; expected: {', '.join(COLUMNS)}")
+        marks = [mark for mark in (";", "\t") if any(mark in key for key in unknown)]
+        hint = "\n  Columns must be separated by commas." if marks else ""
+        raise DataError(
+            f"{where}: unknown {', '.join(unknown)}; expected: {', '.join(COLUMNS)}{hint}"
+        )
     instruction, text, response = (raw.get(key) or "" for key in COLUMNS)
     for key, value in zip(COLUMNS, (instruction, text, response), strict=True):
         if not isinstance(value, str) or (key != "input" and not value.strip()):

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     "--router",
     "join",
     type=click.Choice(["refit", "extend"]),
-    default="refit",
-    show_default=True,
+    show_default="refit, or as it joined if it is there",
     help="refit: train the router anew on all data; extend: keep what it learnt bit for bit, and "
     "train the part of the new expert.",
 )

@@ -88,6 +88,8 @@ def read_config(path: Path) -> dict[str, Any]:
     Raises:
         CompositionError: If it cannot be read, is not LoRA, or uses an unsupported feature.
     """
+    if not path.is_dir():
+        raise CompositionError(f"no folder {path}; an adapter is a folder with {CONFIG}")
     try:
         config = json.loads((path / CONFIG).read_text("utf-8"))
     except (OSError, ValueError) as error:

@@ -157,6 +157,10 @@ def test_extending_keeps_the_former_composition_as_a_step(run, plugin_with_more)
     old = json.loads((run / former / "composition.json").read_text())
     new = json.loads((run / after["compose/mixse"] / "composition.json").read_text())
     assert [e["name"] for e in new["experts"]] == [*(e["name"] for e in old["experts"]), "further"]
+    again = add_expert(run, "further")
+    assert (again.join, again.run.built) == ("extend", 0)
+    with pytest.raises(ConfigError, match="otherwise than is asked"):
+        add_expert(run, "further", join="refit")
 
 
 def test_an_adapter_from_outside_is_taken_as_it_is(run, tmp_path, capsys):

@@ -95,6 +95,7 @@ def test_scores(tmp_path):
         ("law.jsonl", '{"instruction": "a", "response": "b\\n\\nc"}\n', "ends a task or an answer"),
         ("law.csv", "instruction,input,response\na,b\n", "'response' is missing"),
         ("law.csv", "question,answer\na,b\n", "unknown question, answer"),
+        ("law.csv", "instruction;response\na;b\n", "unknown instr.*\n.*separated by commas"),
         ("law.csv", 'instruction,response\n"a,b\n', "cannot read"),
     ],
 )

@@ -100,8 +100,12 @@ class TestDamage:
         save_file(tensors, path / WEIGHTS)
 
     def test_no_folder(self, tmp_path):
-        with pytest.raises(CompositionError, match="not a PEFT adapter folder"):
+        with pytest.raises(CompositionError, match=r"^no folder .*; an adapter is a folder"):
             read_factors(tmp_path / "none")
+
+    def test_no_configuration(self, tmp_path):
+        with pytest.raises(CompositionError, match="not a PEFT adapter folder"):
+            read_factors(tmp_path)
 
     def test_pickle(self, adapter):
         (adapter / WEIGHTS).rename(adapter / "adapter_model.bin")

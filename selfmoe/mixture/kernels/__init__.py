@@ -11,8 +11,8 @@ while autograd is on, off the CPU, and under `torch.compile` |
 | `single` | two matrix-vector products for each expert with a weight, nothing for the others | \
 T = 1 and a ≤ max(1, n / 4) |
 | `grouped` | tokens sorted by expert once a block and gathered once an input; two products for \
-each expert, on rows that lie together where no token uses two | n r (k + d) / (k d) > 0.05, \
-T ≥ 16 n, and at most a quarter of all weights is above zero |
+each expert, on rows that lie together where no token uses two | in float32, \
+n r (k + d) / (k d) > 0.04, T ≥ 16 n, and at most a quarter of all weights is above zero |
 
 `attach(…, kernel="grouped")` and `compose(…, kernel="grouped")` force one; where that one cannot
 work (autograd is on; `single` with T > 1), `stacked` does. All are equal up to rounding.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from selfmoe.mixture.layers import RoutedDelta
     from selfmoe.mixture.sharing import Group
 
-NARROW = 0.05
+NARROW = 0.04
 """Cost of all experts relative to the layer itself from which on sorting can pay."""
 SPARSE = 0.25
 """Part of the experts that tokens use at most."""
@@ -38,6 +38,8 @@ def pays(group: Group, weights: Weights) -> bool:
     enough = weights.tokens >= CROWD * weights.experts
     if not (enough and weights.on_cpu and group.narrowness > NARROW):
         return False
+    if group.parts[0].a.dtype != torch.float32:
+        return False  # measured in bfloat16: products of a few rows cost more than is saved
     return weights.uses() <= SPARSE * weights.experts * weights.tokens
 
 
