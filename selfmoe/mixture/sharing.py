@@ -126,6 +126,8 @@ class Group:
         if place < len(outputs) - 1:
             self.x, self._outputs = x, [*outputs]
             self._outputs[place] = None
+        else:
+            self.clear()
         return output
 
     # --- what kernels ask for -------------------------------------------------------------------

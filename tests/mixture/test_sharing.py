@@ -167,6 +167,9 @@ def test_kernels_are_chosen_by_shape(llama, llama_experts, routed):
         assert chosen(AUTO, one.expand(8, 3)) is stacked
         assert chosen(AUTO, many) is stacked, "a third of the experts is not few"
         assert chosen(AUTO, four) is grouped
+        delta = group.parts[0]
+        delta.a = delta.a.bfloat16()
+        assert chosen(AUTO, four) is stacked, "products of a few rows are dear in bfloat16"
         assert chosen("single", many) is stacked, "single cannot do this"
         assert chosen("grouped", one) is grouped
         with torch.enable_grad():

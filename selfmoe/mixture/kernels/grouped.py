@@ -8,7 +8,7 @@ row.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -56,7 +56,7 @@ def run(group: Group, x: Tensor, weights: Weights) -> list[Tensor]:
 def _added(part: RoutedDelta, x: Tensor, parts: Sequence[Tensor], order: Order) -> Tensor:
     base = part.plain(x)
     out = base.view(-1, base.shape[-1])
-    for place, z, b in _inner(part, parts, order):
+    for place, z, b in _inner(part.factors(x.dtype), parts, order):
         out.index_add_(0, order.uses[place].tokens, torch.mm(z, b))
     return base
 
@@ -67,16 +67,15 @@ def _sorted(
     assert order.back is not None
     base = part.plain(gathered)
     rows = torch.split(base, order.counts)
-    for place, z, b in _inner(part, parts, order):
+    for place, z, b in _inner(part.factors(x.dtype), parts, order):
         rows[place].addmm_(z, b)
     return base.index_select(0, order.back).view(*x.shape[:-1], base.shape[-1])
 
 
 def _inner(
-    part: RoutedDelta, parts: Sequence[Tensor], order: Order
+    factors: Mapping[int, tuple[Tensor, Tensor]], parts: Sequence[Tensor], order: Order
 ) -> Iterator[tuple[int, Tensor, Tensor]]:
     """Yield for each expert in use its place in the order, its ``w A x`` and its ``B^T``."""
-    factors = part.factors(parts[0].dtype)
     for place, use in enumerate(order.uses):
         if use.expert in factors:
             a, b = factors[use.expert]
