@@ -20,8 +20,9 @@ from selfmoe.components import Gate, Site, TokenInfo
 from selfmoe.errors import CompositionError
 from selfmoe.mixture.kernels import AUTO
 from selfmoe.mixture.kernels.weights import Weights
+from selfmoe.mixture.packing import pack
 from selfmoe.mixture.scope import Scope
-from selfmoe.mixture.sharing import Group, pack, share
+from selfmoe.mixture.sharing import Group, narrowness, share
 
 if TYPE_CHECKING:
     from selfmoe.mixture.layers import RoutedDelta
@@ -37,6 +38,9 @@ class Block:
         gate: The gate of the mixture.
         current: Returns the scope of the forward that is running, if any.
         kernel: The kernel that is asked for.
+
+    Attributes:
+        weights: Those for all linears of the block, in the forward that is running.
     """
 
     def __init__(
@@ -45,7 +49,7 @@ class Block:
         self.index, self.gate, self.current, self.kernel = index, gate, current, kernel
         self._site = Site(index)
         self._scope: Scope | None = None
-        self._weights: Weights | None = None
+        self.weights: Weights | None = None
         self._groups: tuple[Group, ...] = ()
         self._seen: list[tuple[RoutedDelta, Tensor]] | None = None
 
@@ -62,13 +66,13 @@ class Block:
         if scope.plain or self._seen is not None:
             return
         if self.gate.site in ("sequence", "token"):
-            self._weights = self._once(hidden, scope)
+            self.weights = self._once(hidden, scope)
         elif self.gate.site == "block":
-            self._weights = self._ask(hidden, None, scope)
+            self.weights = self._ask(hidden, None, scope)
 
     def end(self) -> None:
         """Forget the forward."""
-        self._scope = self._weights = None
+        self._scope = self.weights = None
         for group in self._groups:
             if group.x is not None:
                 group.clear()
@@ -83,14 +87,18 @@ class Block:
         try:
             yield
             self._groups = share(self._seen)
-            pack(self._groups)
+            pack([group.packed for group in self._groups])
+            parts = [part for group in self._groups for part in group.parts]
+            for group in self._groups:
+                group.narrowness = narrowness(parts)
         finally:
             self._seen = None
 
     def weigh(self, x: Tensor, part: RoutedDelta) -> Weights | None:
-        """Return the weights for the input of one of this block's linears; ``None``: no expert."""
-        if self._weights is not None:
-            return self._weights
+        """Return the weights for the input of one of this block's linears; ``None``: no expert.
+
+        To be called where ``weights`` has none for all of them.
+        """
         if self._scope is None:
             raise CompositionError(f"{part.name} was run outside its decoder block")
         if self._seen is not None:

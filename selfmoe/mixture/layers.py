@@ -7,7 +7,7 @@ and one more every ``B_i (...)``. How it is done in the end is the kernels' busi
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -22,22 +22,6 @@ if TYPE_CHECKING:
     from selfmoe.mixture.blocks import Block
 
 
-class Views(NamedTuple):
-    """The factors of a layer as kernels read them.
-
-    Attributes:
-        a: All A, shape ``(R, in)``.
-        b: All B, shape ``(out, R)``.
-        b_t: ``b`` transposed.
-        cut: Every expert's A and B.
-    """
-
-    a: Tensor
-    b: Tensor
-    b_t: Tensor
-    cut: Mapping[int, tuple[Tensor, Tensor]]
-
-
 class RoutedDelta(nn.Module):
     """What several experts add to one linear layer; lives below that layer.
 
@@ -47,7 +31,7 @@ class RoutedDelta(nn.Module):
     Args:
         factors: The experts that change this layer, by index in gate order.
         like: A tensor of the device and dtype to compute in.
-        plain: The layer's own forward.
+        plain: What the layer itself computes.
         name: Of the layer.
         block: Says how the experts are weighed; ``None``: each counts fully.
 
@@ -85,7 +69,6 @@ class RoutedDelta(nn.Module):
         self.spans = _spans(self.layout)
         self.kernel = AUTO if block is None else block.kernel
         self.name, self.plain, self._block = name, plain, block
-        self.forget()
         Group([self])
 
     def routed(self, x: Tensor) -> Tensor:
@@ -96,35 +79,12 @@ class RoutedDelta(nn.Module):
         if block is None:
             z = linear(x.reshape(-1, x.shape[-1]), self.a.to(x.dtype))
             return stacked.added(self.plain(x), z, self)
-        weights = block.weigh(x, self)
+        weights = block.weights or block.weigh(x, self)
         return self.plain(x) if weights is None else group.run(self, x, weights)
 
     def learns(self) -> bool:
         """Return whether the experts themselves are being trained."""
         return self.a.requires_grad or self.b.requires_grad
-
-    def forget(self) -> None:
-        """Drop the views of a and b; to be called when their memory changes."""
-        self._views: Views | None = None
-
-    def views(self) -> Views:
-        """Return a and b in the forms in which kernels read them, made anew if they are others.
-
-        Looks where a module keeps its buffers: asking for attributes costs more than some products.
-        """
-        a, b, views = self._buffers["a"], self._buffers["b"], self._views
-        if views is None or views.a is not a or views.b is not b:
-            assert a is not None and b is not None
-            cut = {i: (a[span], b[:, span]) for i, span in self.spans.items()}
-            views = self._views = Views(a, b, b.t(), cut)
-        return views
-
-    def factors(self, dtype: torch.dtype) -> Mapping[int, tuple[Tensor, Tensor]]:
-        """Return every expert's A, shape ``(r, in)``, and ``s B``, shape ``(out, r)``."""
-        a, _, _, cut = self.views()
-        if a.dtype == dtype:
-            return cut
-        return {i: (x.to(dtype), y.to(dtype)) for i, (x, y) in cut.items()}
 
 
 def _spans(layout: Layout) -> dict[int, slice]:

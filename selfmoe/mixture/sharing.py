@@ -9,9 +9,9 @@ is computed anew.
 
 from __future__ import annotations
 
-import operator
+import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from torch import Tensor
 from selfmoe.errors import CompositionError
 from selfmoe.mixture.kernels import choose
 from selfmoe.mixture.kernels.weights import Layout, Weights
+from selfmoe.mixture.packing import Cut, Packed
 
 if TYPE_CHECKING:
     from selfmoe.mixture.layers import RoutedDelta
@@ -39,23 +40,10 @@ def share(seen: Iterable[tuple[RoutedDelta, Tensor]]) -> tuple[Group, ...]:
     return tuple(Group(parts) for _, parts in groups.values())
 
 
-@torch.no_grad()
-def pack(groups: Sequence[Group]) -> None:
-    """Move the factors of a block's layers into one piece of memory, in the order of their use.
-
-    What is read in order is read faster. Where they differ in dtype or device they stay.
-    """
-    tensors = [tensor for group in groups for part in group.parts for tensor in (part.a, part.b)]
-    if len({(tensor.dtype, tensor.device) for tensor in tensors}) == 1:
-        memory = tensors[0].new_empty(sum(tensor.numel() for tensor in tensors))
-        for group in groups:
-            memory = group.move(memory)
-
-
-def _copied(tensor: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-    """Return a copy at the beginning of a piece of memory, and the rest of it."""
-    copy, rest = memory[: tensor.numel()].view(tensor.shape), memory[tensor.numel() :]
-    return copy.copy_(tensor), rest
+def narrowness(parts: Sequence[RoutedDelta]) -> float:
+    """Return what all experts cost relative to the layers that they change."""
+    costs = [(part.rank * sum(part.widths), math.prod(part.widths)) for part in parts]
+    return sum(extra for extra, _ in costs) / sum(own for _, own in costs)
 
 
 class Group:
@@ -68,7 +56,9 @@ class Group:
         parts: The same.
         ranks: Sum of all experts' ranks, for each layer.
         layout: Whose the ranks of a layer are, or of all layers if they differ.
-        narrowness: Cost of all experts relative to that of the layers.
+        even: Whether ``layout`` has the same rank for every expert from the first on, in order.
+        narrowness: Cost of all experts relative to that of the layers, or of the whole block.
+        packed: The layers' factors.
         x: The input for which outputs of further layers are there.
     """
 
@@ -79,9 +69,10 @@ class Group:
         laid = self.parts[:1] if alike else self.parts
         self.layout: Layout = sum((part.layout for part in laid), ())
         self._laid = laid
-        costs = [(p.rank * sum(p.widths), p.widths[0] * p.widths[1]) for p in self.parts]
-        self.narrowness = sum(extra for extra, _ in costs) / sum(own for _, own in costs)
-        self._joined: tuple[Tensor, Sequence[Tensor]] | None = None
+        ranks = {rank for _, rank in self.layout}
+        self.even = len(ranks) == 1 and [i for i, _ in self.layout] == list(range(len(self.layout)))
+        self.narrowness = narrowness(self.parts)
+        self.packed = Packed(self.parts)
         self.clear()
         for place, part in enumerate(self.parts):
             part.group, part.place = self, place
@@ -89,7 +80,7 @@ class Group:
     def clear(self) -> None:
         """Forget what was computed."""
         self.x: Tensor | None = None
-        self._outputs: list[Tensor | None] = []
+        self._outputs: list[Any] = []
 
     def take(self, place: int) -> Tensor | None:
         """Return the output of a layer that was computed with another's, once.
@@ -97,7 +88,7 @@ class Group:
         Args:
             place: Of the layer.
         """
-        output = self._outputs[place]
+        output: Tensor | None = self._outputs[place]
         if place == len(self._outputs) - 1:
             self.clear()
         else:
@@ -115,17 +106,16 @@ class Group:
         Raises:
             CompositionError: If the weights are for other tokens than those of ``x``.
         """
-        tokens = x.numel() // x.shape[-1]
-        if tokens != weights.tokens:
+        if x.numel() != weights.tokens * part.widths[0]:
             raise CompositionError(
-                f"a layer was given {tokens} tokens of the {weights.tokens} that its decoder "
-                "block routes; such blocks (sparse ones) cannot be routed"
+                f"a layer was given {x.numel() // part.widths[0]} tokens of the {weights.tokens} "
+                "that its decoder block routes; such blocks (sparse ones) cannot be routed"
             )
-        outputs = choose(part.kernel, self, weights).run(self, x, weights)
-        output, place = outputs[part.place], part.place
-        if place < len(outputs) - 1:
-            self.x, self._outputs = x, [*outputs]
-            self._outputs[place] = None
+        outputs: list[Any] = choose(part.kernel, self, weights).run(self, x, weights)
+        output: Tensor = outputs[part.place]
+        if part.place < len(outputs) - 1:
+            outputs[part.place] = None
+            self.x, self._outputs = x, outputs
         else:
             self.clear()
         return output
@@ -133,40 +123,25 @@ class Group:
     # --- what kernels ask for -------------------------------------------------------------------
 
     def a(self) -> Tensor:
-        """Return the A of all layers below each other, shape ``(sum of ranks, in)``.
+        """Return the A of all layers below each other, with gradients if they have any.
 
-        The layers' own become views of it, so that nothing is there twice.
+        Shape ``(sum of ranks, in)``.
         """
-        if len(self.parts) == 1:
-            return self.parts[0].views().a
-        own = [part.views().a for part in self.parts]
-        if torch.is_grad_enabled() and any(a.requires_grad for a in own):
-            return torch.cat(own)
-        if self._joined is None or any(map(operator.is_not, own, self._joined[1])):
-            with torch.inference_mode(False), torch.no_grad():
-                self._settle(torch.cat(own))
-        assert self._joined is not None
-        return self._joined[0]
+        if self.learns():
+            return torch.cat([part.a for part in self.parts])
+        return self.packed.views().a
 
-    def move(self, memory: Tensor) -> Tensor:
-        """Move all factors to the beginning of a piece of memory, and return the rest of it."""
-        whole, rest = _copied(torch.cat([part.a for part in self.parts]), memory)
-        self._settle(whole)
-        for part in self.parts:
-            b_t, rest = _copied(part.b.t(), rest)
-            part.b.data = b_t.t()
-        return rest
-
-    def _settle(self, whole: Tensor) -> None:
-        """Let the A of the layers be views of one tensor that has them below each other."""
-        for part, view in zip(self.parts, torch.split(whole, self.ranks), strict=True):
-            part.a.data = view
-            part.forget()
-        self._joined = whole, [part.a for part in self.parts]
+    def factors(self, dtype: torch.dtype) -> Sequence[Cut]:
+        """Return for each layer every expert's A, shape ``(r, in)``, and ``s B``, ``(out, r)``."""
+        views = self.packed.views()
+        if views.a.dtype == dtype:
+            return views.cut
+        return [{i: (a.to(dtype), b.to(dtype)) for i, (a, b) in cut.items()} for cut in views.cut]
 
     def owner(self) -> Tensor:
         """Return the expert of every rank in ``layout``."""
-        return torch.cat([part.owner for part in self._laid])
+        owners = [part.owner for part in self._laid]
+        return owners[0] if len(owners) == 1 else torch.cat(owners)
 
     def learns(self) -> bool:
         """Return whether the experts themselves are being trained."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from selfmoe.errors import CompositionError, did_you_mean
 from selfmoe.mixture.adapters import Factors
@@ -78,31 +79,31 @@ class Surgery:
             names: Of all experts, in gate order.
             block: The routed block it lies in; ``None``: each expert counts fully.
         """
-        linear = self._linear(site)
+        layer = self._linear(site)
         for i, f in parts.items():
             shape = (f.a.shape[1], f.b.shape[0])
-            _check_shape(site, widths(linear), shape, f" of expert '{names[i]}'")
-        like = _like(next(linear.parameters()), self._model)
-        delta = RoutedDelta(parts, like, linear.forward, site, block)
-        self.attribute(linear, _DELTA, delta)
-        self.forward(linear, delta.routed)
+            _check_shape(site, widths(layer), shape, f" of expert '{names[i]}'")
+        like = _like(next(layer.parameters()), self._model)
+        delta = RoutedDelta(parts, like, _forward(layer), site, block)
+        self.attribute(layer, _DELTA, delta)
+        self.forward(layer, delta.routed)
 
     def weight(self, site: str, delta: Tensor) -> None:
         """Put ``W0 + delta`` in the place of a weight; ``delta`` has shape ``(out, in)``.
 
         Added in float32 and rounded to the weight's dtype once.
         """
-        linear = self._linear(site)
-        old = linear._parameters["weight"]
+        layer = self._linear(site)
+        old = layer._parameters["weight"]
         assert old is not None
-        _check_shape(site, widths(linear), (delta.shape[1], delta.shape[0]))
+        _check_shape(site, widths(layer), (delta.shape[1], delta.shape[0]))
         if not old.is_floating_point():
             raise CompositionError(f"{site}: weight deltas cannot be added to {old.dtype}")
         exact = torch.promote_types(old.dtype, torch.float32)
-        delta = (delta.t() if stores_transposed(linear) else delta).to(old.device, exact)
+        delta = (delta.t() if stores_transposed(layer) else delta).to(old.device, exact)
         new = (old.detach().to(exact) + delta).to(old.dtype)
-        linear._parameters["weight"] = nn.Parameter(new, requires_grad=False)
-        self.on_undo(partial(_restore_weight, linear, old))
+        layer._parameters["weight"] = nn.Parameter(new, requires_grad=False)
+        self.on_undo(partial(_restore_weight, layer, old))
 
     def _linear(self, site: str) -> nn.Module:
         if site not in self._linears:
@@ -121,11 +122,26 @@ def _check_shape(site: str, has: tuple[int, int], needs: tuple[int, int], whose:
         )
 
 
-def _restore_weight(linear: nn.Module, old: nn.Parameter) -> None:
-    now = linear._parameters["weight"]
+def _forward(module: nn.Module) -> Callable[..., Tensor]:
+    """Return the forward of a layer; of a plain ``nn.Linear`` one that looks up no attributes.
+
+    That costs as much as a product of a decoded token with a small matrix.
+    """
+    plain = type(module) is nn.Linear and "weight" in module._parameters
+    if plain and "forward" not in vars(module):
+        return partial(_linear, module._parameters)
+    return module.forward
+
+
+def _linear(parameters: Mapping[str, Any], x: Tensor) -> Tensor:
+    return linear(x, parameters["weight"], parameters["bias"])
+
+
+def _restore_weight(layer: nn.Module, old: nn.Parameter) -> None:
+    now = layer._parameters["weight"]
     assert now is not None
     old.data = old.data.to(now.device)
-    linear._parameters["weight"] = old
+    layer._parameters["weight"] = old
 
 
 def _like(weight: Tensor, model: nn.Module) -> Tensor:

@@ -38,6 +38,11 @@ def test_what_stays_can_sum_to_one():
     assert keep_largest(p, 9) is p
 
 
+def test_of_two_that_are_largest_the_first_stays():
+    p = torch.tensor([[0.2, 0.4, 0.4], [0.5, 0.0, 0.5]])
+    assert keep_largest(p, 1).tolist() == torch.tensor([[0, 0.4, 0], [0.5, 0, 0]]).tolist()
+
+
 def test_k_beyond_the_experts():
     assert check_k(2, 2) is None
     assert check_k(2, 1) == "k = 2 of only 1 expert; choose k from 1 to 1"

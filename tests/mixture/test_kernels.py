@@ -10,11 +10,12 @@ from peft import PeftModel
 
 from selfmoe.mixture import attach
 from selfmoe.mixture.kernels import AUTO, KERNELS
+from selfmoe.mixture.kernels.stacked import FEW
 from selfmoe.mixture.structure import find_decoder, linears
 from selfmoe.records import Expert
 from selfmoe.testing.composers import assert_close
 from selfmoe.testing.families import FAMILIES, tiny_model
-from selfmoe.testing.models import random_adapter
+from selfmoe.testing.models import LLAMA_TARGETS, random_adapter
 from selfmoe.testing.reference import naive_mixture
 from selfmoe.testing.routing import (
     WEIGHTS,
@@ -54,6 +55,24 @@ def test_equals_the_naive_formula(model, mixed, kernel):
             expected = expected_logits(model, mixed, weights, ids)
             with attach(model, Given(Imposed(weights)), refer(mixed), mixed, kernel=kernel):
                 assert_close(logits(model, ids), expected)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("targets", [LLAMA_TARGETS, LLAMA_TARGETS[:2]], ids=["even", "uneven"])
+@pytest.mark.parametrize("batch", [1, 3, FEW, FEW + 1])
+def test_single_tokens_of_several_sequences(llama, tmp_path, batch, targets):
+    """Uneven: the layers that the last expert leaves alone have the ranks of fewer experts."""
+    experts = {}
+    for name, changes in {"a": LLAMA_TARGETS, "b": LLAMA_TARGETS, "last": targets}.items():
+        path = random_adapter(llama, tmp_path / name, targets=changes, seed=len(experts))
+        experts[name] = Expert(name, path)
+    for kind in WEIGHTS:
+        weights = random_weights(kind, batch, 1, n=len(experts))
+        ids = tokens(batch, 1)
+        expected = expected_logits(llama, experts, weights, ids)
+        how = {"kernel": "stacked"}
+        with attach(llama, Given(Imposed(weights)), refer(experts), experts, **how):
+            assert_close(logits(llama, ids), expected)
 
 
 @torch.no_grad()

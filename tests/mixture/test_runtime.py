@@ -106,6 +106,35 @@ def test_bfloat16_is_as_near_to_float32_as_the_naive_formula(model, experts):
     assert 0 < error <= 1.5 * naive_error
 
 
+@torch.no_grad()
+def test_experts_of_one_block_leave_the_others_alone(llama, tmp_path):
+    options = {"layers_to_transform": [1]}
+    experts = {
+        str(i): Expert(str(i), random_adapter(llama, tmp_path / str(i), seed=i, options=options))
+        for i in range(2)
+    }
+    for ids in (tokens(), tokens(1, 1)):
+        with naive_topk(llama, experts, random_theta(2), 1):
+            expected = logits(llama, ids)
+        with routed(llama, experts, random_theta(2)):
+            assert_close(logits(llama, ids), expected)
+
+
+@torch.no_grad()
+def test_a_copy_of_a_routed_model_has_weights_of_its_own(llama, llama_experts):
+    with routed(llama, llama_experts, random_theta(3)):
+        ids = tokens()
+        before, twin = logits(llama, ids), copy.deepcopy(llama)
+        assert torch.equal(logits(twin, ids), before)
+        for parameter in llama.parameters():
+            parameter.mul_(1.5)
+        assert torch.equal(logits(twin, ids), before)
+        for parameter in twin.parameters():
+            parameter.mul_(1.5)
+        assert torch.equal(logits(twin, ids), logits(llama, ids))
+        assert not torch.equal(logits(twin, ids), before)
+
+
 # --- PEFT -------------------------------------------------------------------------------------
 
 

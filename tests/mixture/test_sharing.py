@@ -10,7 +10,7 @@ from selfmoe.mixture import attach
 from selfmoe.mixture.kernels import AUTO, KERNELS, choose, grouped, single, stacked
 from selfmoe.mixture.kernels.weights import Weights
 from selfmoe.mixture.layers import RoutedDelta
-from selfmoe.mixture.sharing import pack
+from selfmoe.mixture.packing import pack
 from selfmoe.testing.composers import assert_close
 from selfmoe.testing.families import tiny_model
 from selfmoe.testing.routing import (
@@ -103,7 +103,7 @@ def test_factors_of_several_dtypes_stay_where_they_are(llama, llama_experts, rou
         delta = llama.model.layers[0].mlp.down_proj.selfmoe_delta
         delta.b = delta.b.double()
         before = delta.a.data_ptr(), delta.b.data_ptr()
-        pack([delta.group])
+        pack([delta.group.packed])
         assert (delta.a.data_ptr(), delta.b.data_ptr()) == before
         assert delta.b.dtype == torch.float64
 
@@ -114,8 +114,8 @@ def test_factors_that_move_with_the_model_are_shared_again(llama, llama_experts,
         before = logits(llama, tokens())
         found = logits(llama.double(), tokens())
         group = llama.model.layers[0].self_attn.q_proj.selfmoe_delta.group
-        assert group.a().dtype == torch.float64
-        assert group.parts[0].a.data_ptr() == group.a().data_ptr()
+        assert group.packed.views().a.dtype == torch.float64
+        assert group.parts[0].a.data_ptr() == group.packed.views().a.data_ptr()
     assert_close(found.float(), before)
 
 

@@ -12,10 +12,12 @@ while autograd is on, off the CPU, and under `torch.compile` |
 T = 1 and a ≤ max(1, n / 4) |
 | `grouped` | tokens sorted by expert once a block and gathered once an input; two products for \
 each expert, on rows that lie together where no token uses two | in float32, \
-n r (k + d) / (k d) > 0.04, T ≥ 16 n, and at most a quarter of all weights is above zero |
+n r (k + d) / (k d) > 0.04 for the layers of a block together, T ≥ 16 n, and at most a quarter of \
+all weights is above zero |
 
 `attach(…, kernel="grouped")` and `compose(…, kernel="grouped")` force one; where that one cannot
-work (autograd is on; `single` with T > 1), `stacked` does. All are equal up to rounding.
+work (autograd is on; `single` with T > 1), `stacked` does. It is chosen once for all layers that
+the same weights belong to. All are equal up to rounding.
 
 A kernel is a module with three functions: ``fits`` says whether it can do the work, ``pays``
 whether it is the one for this shape, ``run`` does it for a group of layers that read the same
@@ -44,7 +46,7 @@ class Kernel(Protocol):
     """What the modules of kernels offer."""
 
     def fits(self, group: Group, weights: Weights) -> bool:
-        """Return whether it can do this."""
+        """Return whether it can do this; there are no gradients."""
 
     def pays(self, group: Group, weights: Weights) -> bool:
         """Return whether it is the one to choose for this, provided it fits."""
@@ -75,15 +77,21 @@ def check_kernel(name: str) -> str:
 
 
 def choose(name: str, group: Group, weights: Weights) -> Kernel:
-    """Return the kernel for a group of layers and their input.
+    """Return the kernel for a group of layers; all that the same weights belong to get the same.
 
     Args:
         name: The kernel that is asked for, or ``auto``.
         group: Layers that read the same input.
         weights: The weights of the experts.
     """
-    if torch.compiler.is_compiling():
+    if torch.is_grad_enabled() or torch.compiler.is_compiling():
         return stacked
+    if weights.kernel is None:
+        weights.kernel = _chosen(name, group, weights)
+    return weights.kernel
+
+
+def _chosen(name: str, group: Group, weights: Weights) -> Kernel:
     if name != AUTO:
         return KERNELS[name] if KERNELS[name].fits(group, weights) else stacked
     for kernel in KERNELS.values():

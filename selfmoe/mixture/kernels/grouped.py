@@ -8,7 +8,7 @@ row.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,6 +18,7 @@ from selfmoe.mixture.kernels.weights import Order, Weights
 
 if TYPE_CHECKING:
     from selfmoe.mixture.layers import RoutedDelta
+    from selfmoe.mixture.packing import Cut
     from selfmoe.mixture.sharing import Group
 
 NARROW = 0.04
@@ -29,8 +30,8 @@ CROWD = 16
 
 
 def fits(group: Group, weights: Weights) -> bool:
-    """Return whether there are no gradients."""
-    return not torch.is_grad_enabled()
+    """Return True: it can do everything."""
+    return True
 
 
 def pays(group: Group, weights: Weights) -> bool:
@@ -48,36 +49,39 @@ def run(group: Group, x: Tensor, weights: Weights) -> list[Tensor]:
     order = weights.order()
     gathered = x.reshape(-1, x.shape[-1]).index_select(0, order.tokens)
     parts = torch.split(gathered, order.counts)
+    layers = zip(group.parts, group.factors(x.dtype), strict=True)
     if order.back is None:
-        return [_added(part, x, parts, order) for part in group.parts]
-    return [_sorted(part, x, gathered, parts, order) for part in group.parts]
+        return [_added(part.plain(x), cut, parts, order) for part, cut in layers]
+    return [_sorted(part, cut, x, gathered, parts, order) for part, cut in layers]
 
 
-def _added(part: RoutedDelta, x: Tensor, parts: Sequence[Tensor], order: Order) -> Tensor:
-    base = part.plain(x)
+def _added(base: Tensor, cut: Cut, parts: Sequence[Tensor], order: Order) -> Tensor:
     out = base.view(-1, base.shape[-1])
-    for place, z, b in _inner(part.factors(x.dtype), parts, order):
+    for place, z, b in _inner(cut, parts, order):
         out.index_add_(0, order.uses[place].tokens, torch.mm(z, b))
     return base
 
 
 def _sorted(
-    part: RoutedDelta, x: Tensor, gathered: Tensor, parts: Sequence[Tensor], order: Order
+    part: RoutedDelta,
+    cut: Cut,
+    x: Tensor,
+    gathered: Tensor,
+    parts: Sequence[Tensor],
+    order: Order,
 ) -> Tensor:
     assert order.back is not None
     base = part.plain(gathered)
     rows = torch.split(base, order.counts)
-    for place, z, b in _inner(part.factors(x.dtype), parts, order):
+    for place, z, b in _inner(cut, parts, order):
         rows[place].addmm_(z, b)
     return base.index_select(0, order.back).view(*x.shape[:-1], base.shape[-1])
 
 
-def _inner(
-    factors: Mapping[int, tuple[Tensor, Tensor]], parts: Sequence[Tensor], order: Order
-) -> Iterator[tuple[int, Tensor, Tensor]]:
+def _inner(cut: Cut, parts: Sequence[Tensor], order: Order) -> Iterator[tuple[int, Tensor, Tensor]]:
     """Yield for each expert in use its place in the order, its ``w A x`` and its ``B^T``."""
     for place, use in enumerate(order.uses):
-        if use.expert in factors:
-            a, b = factors[use.expert]
+        if use.expert in cut:
+            a, b = cut[use.expert]
             z = torch.mm(a, parts[place].t()).mul_(use.weights)
             yield place, z.t(), b.t()

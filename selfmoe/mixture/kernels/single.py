@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 def fits(group: Group, weights: Weights) -> bool:
-    """Return whether there is one token and no gradients."""
-    return weights.tokens == 1 and not torch.is_grad_enabled()
+    """Return whether there is one token."""
+    return weights.tokens == 1
 
 
 def pays(group: Group, weights: Weights) -> bool:
@@ -32,11 +32,12 @@ def pays(group: Group, weights: Weights) -> bool:
 def run(group: Group, x: Tensor, weights: Weights) -> list[Tensor]:
     """Return the layers' outputs with the part of every expert in use added."""
     token, active, outputs = x.reshape(-1), weights.active(), []
-    for part in group.parts:
-        output, factors = part.plain(x), part.factors(x.dtype)
+    for part, factors in zip(group.parts, group.factors(x.dtype), strict=True):
+        output = part.plain(x)
+        row = output.view(-1)
         for expert, weight in active:
             if expert in factors:
                 a, b = factors[expert]
-                output.view(-1).addmv_(b, torch.mv(a, token), alpha=weight)
+                row.addmv_(b, torch.mv(a, token), alpha=weight)
         outputs.append(output)
     return outputs

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from selfmoe.mixture.layers import RoutedDelta
     from selfmoe.mixture.sharing import Group
 
+FEW = 16
+"""Tokens up to which weights are spread over the ranks by multiplying, not before it."""
+
 
 def fits(group: Group, weights: Weights) -> bool:
     """Return True: it can do everything."""
@@ -33,17 +36,16 @@ def pays(group: Group, weights: Weights) -> bool:
 
 def run(group: Group, x: Tensor, weights: Weights) -> list[Tensor]:
     """Return the layers' outputs with the B side added."""
-    flat, a = x.reshape(-1, x.shape[-1]), group.a()
-    if a.dtype != x.dtype:
-        a = a.to(x.dtype)
-    if torch.compiler.is_compiling() or torch.is_grad_enabled():
-        pieces = _weighted(group, flat, a, weights)
+    if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        pieces = _weighted(group, x.reshape(-1, x.shape[-1]), weights)
         return [added(part.plain(x), z, part) for part, z in zip(group.parts, pieces, strict=True)]
-    z = linear(flat, a)
-    rows = weights.rows(group.layout, group.owner, a.dtype)
-    _unit(z, rows).mul_(rows)
-    pieces = (z,) if len(group.ranks) == 1 else z.split_with_sizes(group.ranks, 1)
-    return [_add(part.plain(x), z, part) for part, z in zip(group.parts, pieces, strict=True)]
+    a, b_t, *_ = group.packed.views()
+    z = linear(x.reshape(-1, x.shape[-1]), a if a.dtype == x.dtype else a.to(x.dtype))
+    few = weights.tokens <= FEW and group.even and len(group.layout) == weights.experts
+    parts, rows = _few(z, len(b_t), weights) if few else _many(z, group, weights)
+    parts.mul_(rows)
+    pieces = (z,) if len(b_t) == 1 else z.split_with_sizes(group.ranks, 1)
+    return [_add(part.plain(x), z, b) for part, z, b in zip(group.parts, pieces, b_t, strict=True)]
 
 
 def added(base: Tensor, z: Tensor, part: RoutedDelta) -> Tensor:
@@ -54,32 +56,46 @@ def added(base: Tensor, z: Tensor, part: RoutedDelta) -> Tensor:
         z: Shape ``(tokens, R)``.
         part: The layer's factors.
     """
-    if not (torch.compiler.is_compiling() or torch.is_grad_enabled()):
-        return _add(base, z, part)
+    if not (torch.is_grad_enabled() or torch.compiler.is_compiling()):
+        return _add(base, z, part.b.t())
     b, z = part.b.to(base.dtype), z.to(base.dtype)
     if torch.compiler.is_compiling() or part.learns():
         return torch.addmm(base.flatten(0, -2), z, b.t()).view_as(base)
     return frozen.up(base, z, b)
 
 
-def _add(base: Tensor, z: Tensor, part: RoutedDelta) -> Tensor:
-    b_t = part.views().b_t
+def _add(base: Tensor, z: Tensor, b_t: Tensor) -> Tensor:
     if not b_t.dtype == z.dtype == base.dtype:
         b_t, z = b_t.to(base.dtype), z.to(base.dtype)
     base.view(-1, base.shape[-1]).addmm_(z, b_t)
     return base
 
 
-def _weighted(group: Group, x: Tensor, a: Tensor, weights: Weights) -> Sequence[Tensor]:
+def _weighted(group: Group, x: Tensor, weights: Weights) -> Sequence[Tensor]:
     """Return the weighted ``A_i x`` of all experts for each layer, shape ``(tokens, R)``."""
+    a = group.a().to(x.dtype)
     if torch.compiler.is_compiling() or group.learns():
         z = linear(x, a)
-        rows = weights.alpha.index_select(1, group.owner()).to(z.dtype).unsqueeze(1)
-        return torch.split((_unit(z, rows) * rows).flatten(1), group.ranks, 1)
-    rows = weights.rows(group.layout, group.owner, a.dtype)
+        rows = weights.alpha.index_select(1, group.owner()).to(z.dtype)
+        parts, rows = _alike(z, rows)
+        return torch.split((parts * rows).flatten(1), group.ranks, 1)
+    rows = weights.rows(group.layout, group.owner, a.dtype).unsqueeze(1)
     return frozen.down(x, weights.alpha, a, rows, group.owner(), group.ranks)
 
 
-def _unit(z: Tensor, rows: Tensor) -> Tensor:
-    """Return z with the layers of the group apart where they share their weights' layout."""
-    return z.view(z.shape[0], -1, rows.shape[2])
+# --- A x, shape (tokens, sum of ranks), and α, so that they can be multiplied -------------------
+
+
+def _few(z: Tensor, layers: int, weights: Weights) -> tuple[Tensor, Tensor]:
+    shape = (weights.tokens, layers, weights.experts, z.shape[1] // (layers * weights.experts))
+    return z.view(shape), weights.columns(z.dtype)
+
+
+def _many(z: Tensor, group: Group, weights: Weights) -> tuple[Tensor, Tensor]:
+    return _alike(z, weights.rows(group.layout, group.owner, z.dtype))
+
+
+def _alike(z: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    if z.shape == rows.shape:
+        return z, rows  # otherwise the weights are those of one of several layers
+    return z.view(z.shape[0], z.shape[1] // rows.shape[1], rows.shape[1]), rows.unsqueeze(1)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from selfmoe.mixture.kernels import Kernel
 
 Layout = tuple[tuple[int, int], ...]
 """Whose the rows of stacked factors are: expert and rank, one after the other."""
@@ -57,6 +60,7 @@ class Weights:
         tokens: How many tokens there are.
         experts: How many experts.
         on_cpu: Whether looking at the weights costs no waiting.
+        kernel: What computes with them, once that is chosen.
     """
 
     def __init__(self, given: Tensor) -> None:
@@ -64,13 +68,15 @@ class Weights:
         self.alpha = given.reshape(-1, given.shape[-1])
         self.tokens, self.experts = self.alpha.shape
         self.on_cpu = given.is_cpu
+        self.kernel: Kernel | None = None
         self._rows: dict[tuple[Layout, torch.dtype], Tensor] = {}
+        self._columns: dict[torch.dtype, Tensor] = {}
         self._active: list[tuple[int, float]] | None = None
         self._uses: int | None = None
         self._order: Order | None = None
 
     def rows(self, layout: Layout, owner: Callable[[], Tensor], dtype: torch.dtype) -> Tensor:
-        """Return the weight of every rank-one part, without gradient, shape ``(tokens, 1, R)``.
+        """Return the weight of every rank-one part, without gradient, shape ``(tokens, R)``.
 
         Args:
             layout: Identifies what ``owner`` returns.
@@ -79,9 +85,17 @@ class Weights:
         """
         rows = self._rows.get((layout, dtype))
         if rows is None:
-            rows = self.alpha.detach().index_select(1, owner()).to(dtype).unsqueeze(1)
-            self._rows[layout, dtype] = rows
+            alpha = self.alpha.detach() if self.alpha.requires_grad else self.alpha
+            rows = self._rows[layout, dtype] = alpha.index_select(1, owner()).to(dtype)
         return rows
+
+    def columns(self, dtype: torch.dtype) -> Tensor:
+        """Return the weights, without gradient, shape ``(tokens, 1, n_experts, 1)``."""
+        columns = self._columns.get(dtype)
+        if columns is None:
+            alpha = self.alpha.detach() if self.alpha.requires_grad else self.alpha
+            columns = self._columns[dtype] = alpha.to(dtype).view(self.tokens, 1, self.experts, 1)
+        return columns
 
     def active(self) -> list[tuple[int, float]]:
         """Return the experts that the one token uses, with their weights."""
