@@ -96,5 +96,6 @@ def _carry_out(plan: ComparisonPlan, as_json: bool) -> None:
     else:
         console = output()
         print_comparison(made.results, console)
-        console.print(f"Results: {made.directory.results}", markup=False, soft_wrap=True)
+        where = f"Results: {made.directory.results}   Report: {made.directory.page}"
+        console.print(where, markup=False, soft_wrap=True)
     made.outcome.raise_failures()

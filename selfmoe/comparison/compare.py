@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from selfmoe.comparison.directory import ComparisonDirectory
+from selfmoe.comparison.page import render
 from selfmoe.comparison.plan import ComparisonPlan, Question, plan_comparison
 from selfmoe.comparison.results import collect_comparison
 from selfmoe.execute import Outcome, fill, manifest_of, rows_of
-from selfmoe.files import write_json
+from selfmoe.files import write_atomic, write_json
 from selfmoe.progress import Display
 from selfmoe.session import Session
 
@@ -47,7 +48,9 @@ def compare(question: Question, *, display: Display | None = None) -> Comparison
 
 
 def carry_out(plan: ComparisonPlan, display: Display) -> Comparison:
-    """Do what a plan says, and write and return the numbers of what could be done."""
+    """Do what a plan says, and write and return the numbers of what could be done;
+    the same as a page beside them.
+    """
     directory, first = plan.directory, plan.first
     with directory.writing():
         directory.write_plan(rows_of(plan.tasks, directory))
@@ -56,4 +59,5 @@ def carry_out(plan: ComparisonPlan, display: Display) -> Comparison:
         directory.write_manifest(manifest)
         results = collect_comparison(directory.root, first.config, first.root)
         write_json(directory.results, results)
+        write_atomic(directory.page, render(results))
     return Comparison(directory, results, outcome)

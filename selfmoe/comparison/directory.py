@@ -26,3 +26,8 @@ class ComparisonDirectory(RunDirectory):
     def results(self) -> Path:
         """Return where the numbers of the comparison lie."""
         return self.root / COMPARISON / "results.json"
+
+    @property
+    def page(self) -> Path:
+        """Return where the same numbers lie as a page."""
+        return self.root / COMPARISON / "index.html"

@@ -35,14 +35,9 @@ def print_comparison(results: Json, console: Console) -> None:
 
 def costs_table(results: Json) -> Table:
     """Return, for every system, its average, its difference to the reference, and its cost."""
-    paired = results["paired"] or {"reference": "–", "systems": {}}
     table = Table(title="Averages in %, and cost", title_justify="left")
     table.add_column("system", no_wrap=True)
-    columns = (
-        "average", f"less {paired['reference']}", "p", "trained", "added", "forward", "entropy",
-        "seconds",
-    )  # fmt: skip
-    for name in columns:
+    for name in cost_columns(results):
         table.add_column(escape(name), justify="right", no_wrap=True)
     best = best_system(results["systems"])
     previous = None
@@ -50,12 +45,26 @@ def costs_table(results: Json) -> Table:
         if previous not in (None, system["kind"]):
             table.add_section()
         previous = system["kind"]
-        row = [_average(system), *_difference(paired["systems"].get(system["name"]))]
-        row += [_count(system["trained_parameters"]), _count(system["added_parameters"])]
-        row += [_number(system["forward"], "×", 2), _entropy(system), duration(system["seconds"])]
         style = "bold" if system["name"] == best else ""
-        table.add_row(escape(marked(system)), *row, style=style)
+        table.add_row(escape(marked(system)), *cost_row(results, system), style=style)
     return table
+
+
+def cost_columns(results: Json) -> tuple[str, ...]:
+    """Return what ``cost_row`` holds, one name a column."""
+    reference = (results["paired"] or {"reference": "–"})["reference"]
+    return (
+        "average", f"less {reference}", "p", "trained", "added", "forward", "entropy", "seconds",
+    )  # fmt: skip
+
+
+def cost_row(results: Json, system: Json) -> list[str]:
+    """Return a system's average, its difference to the reference, and its cost, as text."""
+    paired = (results["paired"] or {"systems": {}})["systems"]
+    row = [_average(system), *_difference(paired.get(system["name"]))]
+    row += [_count(system["trained_parameters"]), _count(system["added_parameters"])]
+    row += [_number(system["forward"], "×", 2), _entropy(system), duration(system["seconds"])]
+    return row
 
 
 def _average(system: Json) -> str:

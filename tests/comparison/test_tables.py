@@ -13,48 +13,6 @@ from selfmoe.comparison.order import order, sentence
 from selfmoe.comparison.results import collapsed
 from selfmoe.comparison.tables import print_comparison
 
-KINDS = {"base": "base", "expert-math": "expert", "chance": "router", "mixse": "router"}
-KINDS |= {"told": "router", "mean": "merge"}
-
-
-def system(name: str, place: int) -> dict:
-    value = 0.3 + 0.1 * place
-    score = {"value": value, "low": value - 0.05, "high": value + 0.05, "lenient": 0.9, "n": 20}
-    score |= {"role": "target", "not_run": None, "interval": "items", "extra": {}, "stderr": 0.1}
-    routed = KINDS[name] == "router"
-    return {
-        "name": name, "kind": KINDS[name],
-        "scores": {f"{domain}/mini": score for domain in ("math", "coding", "knowledge", "logic")},
-        "average": value, "average_low": value - 0.05, "average_high": value + 0.05,
-        "average_lenient": 0.9, "covers": [4, 4],
-        "composer": name, "options": {}, "control": name == "chance",
-        "labelled": name == "told",
-        "trained_parameters": 512, "added_parameters": 1_234_567, "flops": 10, "forward": 1.25,
-        "entropy": 0.5 if routed else None, "collapsed": "math" if name == "chance" else None,
-        "seconds": 3.0,
-    }  # fmt: skip
-
-
-def estimate(difference: float) -> dict:
-    return {"difference": difference, "low": difference - 0.1, "high": difference + 0.1, "p": 0.01}
-
-
-@pytest.fixture
-def results() -> dict:
-    systems = [system(name, place) for place, name in enumerate(KINDS)]
-    estimates = {
-        s["name"]: {"score": estimate(s["average"] - 0.6), "lenient": estimate(0.0)}
-        for s in systems
-        if s["name"] != "mixse"
-    }
-    paired = {"reference": "mixse", "systems": estimates}
-    return {
-        "format": 1, "seed": "composer seed", "seeds": [0], "interval": "items",
-        "confidence": 0.95, "tokens": 256, "systems": systems, "paired": paired,
-        "order": order(systems, paired, 0.05), "left_out": {"narrow": "too few experts"},
-        "missing": {"0": {"compose/odd": "no luck\nmore", "evaluate/odd/math": "not done: it"}},
-    }  # fmt: skip
-
 
 def printed(results: dict, width: int) -> str:
     file = io.StringIO()
@@ -64,10 +22,10 @@ def printed(results: dict, width: int) -> str:
 
 @pytest.mark.parametrize("width", [120, 80])
 def test_nothing_is_cut_in_whatever_width(results, width):
-    text = printed(results, width)
+    text, kinds = printed(results, width), [system["name"] for system in results["systems"]]
     assert max(map(len, text.splitlines())) <= width
     assert "…" not in text
-    for part in (*KINDS, "told *", "1.2 M", "1.25×", "512", "0.50!", "+10.0 ±10.0", "0.010"):
+    for part in (*kinds, "told *", "1.2 M", "1.25×", "512", "0.50!", "+10.0 ±10.0", "0.010"):
         assert part in text, part
     assert text.count("┃ system ") == (2 if width == 120 else 4)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from selfmoe.comparison import page as comparison
 from selfmoe.reporting.report import write_report
 
 PHONE, DESK = 375, 1200
@@ -138,6 +139,18 @@ def test_any_run_fits_a_phone(tmp_path, fake_run, show, settings):
         ".filter(e => e.innerText).map(e => parseFloat(getComputedStyle(e).fontSize)))"
     )
     assert smallest >= 11
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [DESK, PHONE])
+def test_a_comparison_fits_and_can_be_read(tmp_path, show, width, dark):
+    results = (Path(__file__).parents[2] / "results" / "compare.json").read_text("utf-8")
+    page = tmp_path / "index.html"
+    page.write_text(comparison.render(json.loads(results)), "utf-8")
+    browser = show(page, width, dark)
+    is_quiet(browser)
+    assert overflow(browser) == []
+    assert browser.execute_script(CONTRAST) == []
 
 
 PAPER = "return getComputedStyle(document.body).backgroundColor"

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from selfmoe.progress import duration
 from selfmoe.reporting.html import pairs, routing, scores, traces, work
+from selfmoe.reporting.html.head import Tile, missing, spread
 from selfmoe.reporting.html.numbers import count, percent, plural, points
-from selfmoe.reporting.html.palette import COLOURS
-from selfmoe.reporting.html.visible import short, visible
+from selfmoe.reporting.html.templating import fill
+from selfmoe.reporting.html.visible import short
 from selfmoe.reporting.tables import best_system, gain
 
 Json = Mapping[str, Any]
@@ -29,14 +29,6 @@ SECTIONS = {
 }
 
 
-class Tile(NamedTuple):
-    """One figure at the top of the page."""
-
-    label: str
-    value: str
-    note: str
-
-
 def render(results: Json, details: Json, state: str) -> str:
     """Return the page.
 
@@ -47,17 +39,8 @@ def render(results: Json, details: Json, state: str) -> str:
         details: See ``collect_details``.
         state: What the page was made from; written into its head.
     """
-    environment = Environment(
-        loader=PackageLoader("selfmoe.reporting.html"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=visible,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["short"] = short
-    page = environment.get_template("index.html")
-    return page.render(state=state, colours=COLOURS, **_content(results, details))
+    content = _content(results, details)
+    return fill("index.html", what="report", state=state, **content)
 
 
 def _content(results: Json, details: Json) -> dict[str, Any]:
@@ -81,7 +64,7 @@ def _content(results: Json, details: Json) -> dict[str, Any]:
         "lead": _lead(results, details),
         "tiles": list(_tiles(results, details)),
         "sections": _sections(shown, details),
-        "missing": _missing(details["missing"]),
+        "missing": missing(details["missing"]),
         "left_out": list(details["left_out"].items()),
         "asked": count(details["config"]["brainstorm"]["n"]),
         "settings": yaml.safe_dump(details["config"], sort_keys=False, allow_unicode=True),
@@ -123,10 +106,10 @@ def _tiles(results: Json, details: Json) -> Iterator[Tile]:
     base = systems[0]
     named = best_system([system for system in systems if system["kind"] != "expert"])
     if base["average"] is not None:
-        yield Tile("Base, average", f"{percent(base['average'])} %", _spread(base))
+        yield Tile("Base, average", f"{percent(base['average'])} %", spread(base))
     for best in (system for system in systems if system["name"] == named):
         label = f"Best composition: {named}"
-        yield Tile(label, f"{percent(best['average'])} %", _spread(best))
+        yield Tile(label, f"{percent(best['average'])} %", spread(best))
         if (value := gain(best, base)) is not None:
             yield Tile("Its gain over the base", points(value, 0.0), "points on average")
     if kept := sum(counts["kept"] for domains in data.values() for counts in domains.values()):
@@ -134,20 +117,6 @@ def _tiles(results: Json, details: Json) -> Iterator[Tile]:
         yield Tile("Self-made examples", count(kept), f"for {plural(experts, 'expert')}")
     seconds = sum(results["seconds"].values())
     yield Tile("Time", duration(seconds), "for all cells of this run")
-
-
-def _spread(system: Json) -> str:
-    low, high = system.get("average_low"), system.get("average_high")
-    return "" if low is None else f"interval {percent(low)} to {percent(high)}"
-
-
-def _missing(missing: Mapping[str, Mapping[str, str]]) -> list[tuple[str, str]]:
-    several = len(missing) > 1
-    return [
-        (f"{name}, seed {seed}" if several else name, why)
-        for seed, cells in missing.items()
-        for name, why in cells.items()
-    ]
 
 
 def _footer(results: Json, details: Json) -> str:

@@ -46,7 +46,7 @@ def pairs(results: Json) -> Pairs | None:
     if not rows:
         return None
     several = results["interval"] != "items"
-    law = "Student's t over the root seeds" if several else "normal, over the items"
+    law = f"Student's t over the {results['interval']}" if several else "normal, over the items"
     about = f"{100 * results['confidence']:.0f} % intervals and two-sided p: {law}."
     return Pairs(found["reference"], about, rows, any(row.lenient.value for row in rows))
 

@@ -101,12 +101,25 @@ def _by_benchmark(blocks: Mapping[str, Json], names: Sequence[str]) -> list[Map]
     for part in ("response", "prompt", "all"):
         known = {name: parts[part] for name, parts in blocks.items() if part in _of(parts)}
         if known:
-            rows = [
-                (name, _heats(shares(matrix), names), decimal(balance(shares(matrix)), 2))
-                for name, matrix in known.items()
-            ]
-            maps.append(Map(PARTS[part].capitalize(), "benchmark", list(names), rows))
+            rows = {
+                benchmark: dict(zip(names, shares(matrix), strict=True))
+                for benchmark, matrix in known.items()
+            }
+            maps.append(map_of(PARTS[part].capitalize(), rows))
     return maps
+
+
+def map_of(title: str, rows: Mapping[str, Mapping[str, float]]) -> Map:
+    """Return a heat map of shares, with the balance of each row.
+
+    Args:
+        title: What it shows.
+        rows: Benchmark -> expert -> its share of all weight, the experts always the same.
+    """
+    names = list(next(iter(rows.values())))
+    values = {row: [shares[name] for name in names] for row, shares in rows.items()}
+    found = [(row, _heats(v, names), decimal(balance(v), 2)) for row, v in values.items()]
+    return Map(title, "benchmark", names, found)
 
 
 def _heats(values: Sequence[float], names: Sequence[str]) -> list[Heat]:

@@ -1,0 +1,29 @@
+"""Filling in a template: everything is escaped, and what cannot be seen is made visible."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from selfmoe.reporting.html.palette import COLOURS
+from selfmoe.reporting.html.visible import short, visible
+
+
+def fill(template: str, **content: Any) -> str:
+    """Return a page.
+
+    Args:
+        template: Name of a file in ``templates/``.
+        content: What it asks for.
+    """
+    environment = Environment(
+        loader=PackageLoader("selfmoe.reporting.html"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=visible,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["short"] = short
+    return environment.get_template(template).render(colours=COLOURS, **content)
