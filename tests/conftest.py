@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -132,3 +134,14 @@ class Nothing(Anything):
 def register_domains():
     return [Anything, Whatever, Nothing]
 '''
+
+
+@pytest.fixture(scope="session")
+def words_of() -> Callable[[str], str]:
+    """Return what says what a reader sees of a page, styles left out, as one line."""
+
+    def words(page: str) -> str:
+        text = re.sub(r"<style>.*?</style>|<[^>]+>", " ", page, flags=re.S)
+        return " ".join(unescape(text).split())
+
+    return words

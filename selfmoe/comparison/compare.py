@@ -48,9 +48,7 @@ def compare(question: Question, *, display: Display | None = None) -> Comparison
 
 
 def carry_out(plan: ComparisonPlan, display: Display) -> Comparison:
-    """Do what a plan says, and write and return the numbers of what could be done;
-    the same as a page beside them.
-    """
+    """Do what a plan says; write the numbers of what could be done, and a page of them."""
     directory, first = plan.directory, plan.first
     with directory.writing():
         directory.write_plan(rows_of(plan.tasks, directory))

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 from selfmoe.comparison.tables import cost_columns, cost_row, notes
 from selfmoe.reporting.html import pairs, routing, scores
-from selfmoe.reporting.html.head import Tile, missing, spread
-from selfmoe.reporting.html.numbers import percent, plural, points
+from selfmoe.reporting.html.head import Tile, headline, missing, sections
+from selfmoe.reporting.html.numbers import plural
 from selfmoe.reporting.html.templating import fill
 from selfmoe.reporting.html.visible import short
-from selfmoe.reporting.tables import best_system, gain, marked
+from selfmoe.reporting.tables import best_system, by_kind, marked
 
 Json = Mapping[str, Any]
 
@@ -45,15 +45,14 @@ def render(results: Json) -> str:
         "panels": scores.panels(results),
         "routed": _routed(results),
     }
-    empty = {"benchmarks": not shown["panels"], "routing": not shown["routed"]}
+    there = {"benchmarks": shown["panels"], "routing": shown["routed"]}
     return fill(
         "comparison.html",
         what="comparison",
-        state="",
         title=f"Routers and merges on {short(results['base']['name'], 80)}",
         lead=_lead(results),
         tiles=list(_tiles(results)),
-        sections=[(key, name) for key, name in SECTIONS.items() if not empty.get(key)],
+        sections=sections(SECTIONS, there),
         missing=missing(results["missing"], results["seed"]),
         notes=notes(results),
         versions=list(results["versions"].items()),
@@ -73,30 +72,16 @@ def _lead(results: Json) -> str:
 
 
 def _tiles(results: Json) -> Iterator[Tile]:
-    systems = results["systems"]
-    named = best_system([system for system in systems if system["kind"] != "expert"])
-    if systems[0]["average"] is not None:
-        yield Tile("Base, average", f"{percent(systems[0]['average'])} %", spread(systems[0]))
-    for best in (system for system in systems if system["name"] == named):
-        label = f"Best: {short(marked(best))}"
-        yield Tile(label, f"{percent(best['average'])} %", spread(best))
-        if (value := gain(best, systems[0])) is not None:
-            yield Tile("Its gain over the base", points(value, 0.0), "points on average")
-    composed = sum(system["composer"] is not None for system in systems)
+    yield from headline(results)
+    composed = sum(system["composer"] is not None for system in results["systems"])
     yield Tile("Compositions", str(composed), "routers and merges")
 
 
 def _costs(results: Json) -> Costs:
     systems, best = results["systems"], best_system(results["systems"])
-    kinds = [None, *(system["kind"] for system in systems)]
     rows = [
-        (
-            marked(system),
-            cost_row(results, system),
-            system["name"] == best,
-            kinds[index] not in (None, system["kind"]),
-        )
-        for index, system in enumerate(systems)
+        (marked(system), cost_row(results, system), system["name"] == best, first)
+        for system, first in by_kind(systems)
     ]
     return Costs(cost_columns(results), rows)
 

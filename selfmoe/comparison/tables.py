@@ -13,7 +13,7 @@ from selfmoe.comparison.order import sentence
 from selfmoe.narrow import fits, print_table
 from selfmoe.progress import duration
 from selfmoe.reporting.html.numbers import percent
-from selfmoe.reporting.tables import benchmarks_of_role, best_system, legend, marked, scores_table
+from selfmoe.reporting.tables import add_rows, benchmarks_of_role, legend, scores_table
 
 Json = Mapping[str, Any]
 
@@ -39,14 +39,8 @@ def costs_table(results: Json) -> Table:
     table.add_column("system", no_wrap=True)
     for name in cost_columns(results):
         table.add_column(escape(name), justify="right", no_wrap=True)
-    best = best_system(results["systems"])
-    previous = None
-    for system in results["systems"]:
-        if previous not in (None, system["kind"]):
-            table.add_section()
-        previous = system["kind"]
-        style = "bold" if system["name"] == best else ""
-        table.add_row(escape(marked(system)), *cost_row(results, system), style=style)
+    systems = results["systems"]
+    add_rows(table, systems, [cost_row(results, system) for system in systems])
     return table
 
 

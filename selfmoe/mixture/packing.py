@@ -39,10 +39,13 @@ class Packed:
 
     Args:
         parts: The layers, in the order in which they run.
+
+    Attributes:
+        parts: The same.
     """
 
     def __init__(self, parts: Sequence[RoutedDelta]) -> None:
-        self._parts = parts
+        self.parts = parts
         self._ranks = [part.rank for part in parts]
         self._views: Views | None = None
 
@@ -53,18 +56,18 @@ class Packed:
         """
         views = self._views
         if views is not None:
-            for part, (a, b) in zip(self._parts, views.of):  # noqa: B905 - as many, and often asked
+            for part, (a, b) in zip(self.parts, views.of):  # noqa: B905 - as many, and often asked
                 if part._buffers["a"] is not a or part._buffers["b"] is not b:
                     break
             else:
                 return views
         with torch.inference_mode(False), torch.no_grad():
-            return self._joined(torch.cat([part.a for part in self._parts]))
+            return self._joined(torch.cat([part.a for part in self.parts]))
 
     def move(self, memory: Tensor) -> Tensor:
         """Move all factors to the beginning of a piece of memory, and return the rest of it."""
-        whole, rest = _copied(torch.cat([part.a for part in self._parts]), memory)
-        for part in self._parts:
+        whole, rest = _copied(torch.cat([part.a for part in self.parts]), memory)
+        for part in self.parts:
             b_t, rest = _copied(part.b.t(), rest)
             part.b.data = b_t.t()
         self._joined(whole)
@@ -72,12 +75,12 @@ class Packed:
 
     def _joined(self, whole: Tensor) -> Views:
         """Let the A of the layers be views of one tensor, so that nothing is there twice."""
-        for part, view in zip(self._parts, torch.split(whole, self._ranks), strict=True):
+        for part, view in zip(self.parts, torch.split(whole, self._ranks), strict=True):
             part.a.data = view
-        of = tuple((part.a, part.b) for part in self._parts)
+        of = tuple((part.a, part.b) for part in self.parts)
         cut = tuple(
             {i: (a[span], b[:, span]) for i, span in part.spans.items()}
-            for part, (a, b) in zip(self._parts, of, strict=True)
+            for part, (a, b) in zip(self.parts, of, strict=True)
         )
         self._views = Views(whole, tuple(b.t() for _, b in of), cut, of)
         return self._views
@@ -89,7 +92,7 @@ def pack(packed: Sequence[Packed]) -> None:
 
     Where they differ in dtype or device they stay.
     """
-    tensors = [t for one in packed for part in one._parts for t in (part.a, part.b)]
+    tensors = [t for one in packed for part in one.parts for t in (part.a, part.b)]
     if len({(tensor.dtype, tensor.device) for tensor in tensors}) == 1:
         memory = tensors[0].new_empty(sum(tensor.numel() for tensor in tensors))
         for one in packed:

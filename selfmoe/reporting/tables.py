@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, JustifyMethod
@@ -70,19 +70,26 @@ def scores_table(results: Json, role: str = "target", *, narrow: bool = False) -
         justify: JustifyMethod = "left" if place == kind else "right"
         style = "dim" if place == kind else None
         table.add_column(heading, justify=justify, style=style, no_wrap=not long)
-    _add_rows(table, results["systems"], rows)
+    add_rows(table, results["systems"], rows)
     return table
 
 
-def _add_rows(table: Table, systems: Sequence[Json], rows: Sequence[Sequence[str]]) -> None:
+def add_rows(table: Table, systems: Sequence[Json], rows: Sequence[Sequence[str]]) -> None:
     """Add one row a system, in sections by kind, the best one in bold."""
-    best, previous = best_system(systems), None
-    for system, row in zip(systems, rows, strict=True):
-        if previous not in (None, system["kind"]):
+    best = best_system(systems)
+    for (system, first), row in zip(by_kind(systems), rows, strict=True):
+        if first:
             table.add_section()
-        previous = system["kind"]
         style = "bold" if system["name"] == best else ""
-        table.add_row(marked(system), *map(escape, row), style=style)
+        table.add_row(escape(marked(system)), *map(escape, row), style=style)
+
+
+def by_kind(systems: Sequence[Json]) -> Iterator[tuple[Json, bool]]:
+    """Yield every system, and whether it is of another kind than the one before it."""
+    previous = None
+    for system in systems:
+        yield system, previous not in (None, system["kind"])
+        previous = system["kind"]
 
 
 def marked(system: Json) -> str:

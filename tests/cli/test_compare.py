@@ -45,6 +45,9 @@ def test_only_what_is_missing_is_made_and_the_run_stays_what_it_was(cli, finishe
     assert {name: (finished / name).read_bytes() for name in kept} == kept
     assert (finished / "work" / "plan.json").read_bytes() == plan
     assert (finished / "report" / "results.json").read_bytes() == report
+    assert "   Report: runs/demo/comparison/index.html" in done.stdout
+    page = (finished / "comparison" / "index.html").read_text("utf-8")
+    assert "Routers and merges on " in page
     made = {
         path.parent.name.partition("@")[0] for path in set(finished.glob("*/*/cell.json")) - cells
     }

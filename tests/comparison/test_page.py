@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from html import unescape
-
 from selfmoe.comparison.page import render
 
 
-def words_of(page: str) -> str:
-    text = re.sub(r"<style>.*?</style>|<[^>]+>", " ", page, flags=re.S)
-    return " ".join(unescape(text).split())
-
-
-def test_everything_is_there(results):
+def test_everything_is_there(results, words_of):
     words = words_of(render(results))
     for part in (
         "selfmoe comparison",
         "Routers and merges on seedling",
         "Base seedling (0123abcd), track mini, preset demo; the experts of root seed 3, composed "
         "with 1 composer seed.",
-        "Best: mean 80.0 % interval 75.0 to 85.0",
+        "Best composition: mean 80.0 % interval 75.0 to 85.0",
         "+50.0 points on average",
         "Compositions 6 routers and merges",
         "system average less mixse p trained added forward entropy seconds",
@@ -36,7 +28,7 @@ def test_everything_is_there(results):
         assert part in words, part
 
 
-def test_parts_that_are_not_there_are_left_out(results):
+def test_parts_that_are_not_there_are_left_out(results, words_of):
     for part in ("routing", "routing_response", "missing", "left_out"):
         results[part] = {}
     results["paired"] = None

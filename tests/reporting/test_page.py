@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -26,12 +25,6 @@ from selfmoe.reporting.results import collect
 
 def page_of(root: Path) -> str:
     return write_report(root).read_text("utf-8")
-
-
-def words_of(page: str) -> str:
-    """Return what a reader sees, styles left out, as one line."""
-    text = re.sub(r"<style>.*?</style>|<[^>]+>", " ", page, flags=re.S)
-    return " ".join(unescape(text).split())
 
 
 class Tags(HTMLParser):
@@ -58,7 +51,7 @@ class Tags(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_everything_is_there(tmp_path, fake_run):
+def test_everything_is_there(tmp_path, fake_run, words_of):
     page = page_of(fake_run(tmp_path))
     Tags(page)
     words = words_of(page)
@@ -128,14 +121,14 @@ def test_long_names_lose_their_middle():
     assert short("expert-with-a-long-name-1", 20) == "expert-wi…ong-name-1"
 
 
-def test_what_failed_is_said(tmp_path, fake_run):
+def test_what_failed_is_said(tmp_path, fake_run, words_of):
     missing = {"specialise/math": "loss is nan", "evaluate/mixse/math/mini": "not done"}
     words = words_of(page_of(fake_run(tmp_path, missing=missing)))
     assert "Not everything could be done" in words
     assert "specialise/math loss is nan" in words
 
 
-def test_other_benchmarks_have_a_table_of_their_own(tmp_path, fake_run):
+def test_other_benchmarks_have_a_table_of_their_own(tmp_path, fake_run, words_of):
     root = fake_run(tmp_path, non_target="coding", lenient=None)
     words = words_of(page_of(root))
     assert "Other benchmarks have no part in average and gain." in words
@@ -143,7 +136,7 @@ def test_other_benchmarks_have_a_table_of_their_own(tmp_path, fake_run):
         assert system["covers"] == [1, 1]
 
 
-def test_what_was_not_run_is_said(tmp_path, fake_run):
+def test_what_was_not_run_is_said(tmp_path, fake_run, words_of):
     words = words_of(page_of(fake_run(tmp_path, sick="coding")))
     assert "not run: no sandbox" in words
     assert "over 1 of 2" in words
@@ -161,7 +154,7 @@ def test_what_was_not_run_is_said(tmp_path, fake_run):
     ],
     ids=["base-only", "no-router", "seeds", "nine-domains", "base-failed", "nothing-scored"],
 )
-def test_any_run_has_a_page(tmp_path, fake_run, settings):
+def test_any_run_has_a_page(tmp_path, fake_run, settings, words_of):
     root = fake_run(tmp_path, **settings)
     page = page_of(root)
     Tags(page)

@@ -52,7 +52,7 @@ class Kernel(Protocol):
         """Return whether it is the one to choose for this, provided it fits."""
 
     def run(self, group: Group, x: Tensor, weights: Weights) -> list[Tensor]:
-        """Return the outputs of a group's layers with the experts' part added.
+        """Return the outputs of a group's layers with the experts' part added, in a new list.
 
         Args:
             group: Layers that read ``x``.

@@ -41,8 +41,7 @@ def run(group: Group, x: Tensor, weights: Weights) -> list[Tensor]:
         return [added(part.plain(x), z, part) for part, z in zip(group.parts, pieces, strict=True)]
     a, b_t, *_ = group.packed.views()
     z = linear(x.reshape(-1, x.shape[-1]), a if a.dtype == x.dtype else a.to(x.dtype))
-    few = weights.tokens <= FEW and group.even and len(group.layout) == weights.experts
-    parts, rows = _few(z, len(b_t), weights) if few else _many(z, group, weights)
+    parts, rows = _matched(z, group, weights)
     parts.mul_(rows)
     pieces = (z,) if len(b_t) == 1 else z.split_with_sizes(group.ranks, 1)
     return [_add(part.plain(x), z, b) for part, z, b in zip(group.parts, pieces, b_t, strict=True)]
@@ -86,12 +85,12 @@ def _weighted(group: Group, x: Tensor, weights: Weights) -> Sequence[Tensor]:
 # --- A x, shape (tokens, sum of ranks), and α, so that they can be multiplied -------------------
 
 
-def _few(z: Tensor, layers: int, weights: Weights) -> tuple[Tensor, Tensor]:
-    shape = (weights.tokens, layers, weights.experts, z.shape[1] // (layers * weights.experts))
-    return z.view(shape), weights.columns(z.dtype)
-
-
-def _many(z: Tensor, group: Group, weights: Weights) -> tuple[Tensor, Tensor]:
+def _matched(z: Tensor, group: Group, weights: Weights) -> tuple[Tensor, Tensor]:
+    tokens, experts = weights.tokens, weights.experts
+    if tokens <= FEW and group.even and len(group.layout) == experts:
+        layers = len(group.parts)
+        rank = z.shape[1] // (layers * experts)
+        return z.view(tokens, layers, experts, rank), weights.columns(z.dtype)
     return _alike(z, weights.rows(group.layout, group.owner, z.dtype))
 
 

@@ -1,11 +1,15 @@
-"""What stands at the top of every page: figures, and what could not be done."""
+"""What stands at the top of every page: figures, sections, and what could not be done."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from selfmoe.reporting.html.numbers import percent
+from selfmoe.reporting.html.numbers import percent, points
+from selfmoe.reporting.html.visible import short
+from selfmoe.reporting.tables import best_system, gain, marked
+
+Json = Mapping[str, Any]
 
 
 class Tile(NamedTuple):
@@ -16,10 +20,27 @@ class Tile(NamedTuple):
     note: str
 
 
-def spread(system: Mapping[str, Any]) -> str:
-    """Return the interval of a system's average in words, if it has one."""
-    low, high = system.get("average_low"), system.get("average_high")
-    return "" if low is None else f"interval {percent(low)} to {percent(high)}"
+def headline(results: Json) -> Iterator[Tile]:
+    """Yield the averages of the base and of the best composition, and what is between them."""
+    systems = results["systems"]
+    base, named = systems[0], best_system([s for s in systems if s["kind"] != "expert"])
+    if base["average"] is not None:
+        yield Tile("Base, average", f"{percent(base['average'])} %", _spread(base))
+    for best in (system for system in systems if system["name"] == named):
+        label = f"Best composition: {short(marked(best))}"
+        yield Tile(label, f"{percent(best['average'])} %", _spread(best))
+        if (value := gain(best, base)) is not None:
+            yield Tile("Its gain over the base", points(value, 0.0), "points on average")
+
+
+def sections(names: Mapping[str, str], shown: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the sections that there are, for the navigation.
+
+    Args:
+        names: Of all sections, by anchor.
+        shown: What those hold that may be empty, by anchor.
+    """
+    return [(key, name) for key, name in names.items() if shown.get(key, True)]
 
 
 def missing(cells: Mapping[str, Mapping[str, str]], seed: str = "seed") -> list[tuple[str, str]]:
@@ -35,3 +56,8 @@ def missing(cells: Mapping[str, Mapping[str, str]], seed: str = "seed") -> list[
         for number, group in cells.items()
         for name, why in group.items()
     ]
+
+
+def _spread(system: Json) -> str:
+    low, high = system.get("average_low"), system.get("average_high")
+    return "" if low is None else f"interval {percent(low)} to {percent(high)}"

@@ -9,11 +9,10 @@ import yaml
 
 from selfmoe.progress import duration
 from selfmoe.reporting.html import pairs, routing, scores, traces, work
-from selfmoe.reporting.html.head import Tile, missing, spread
-from selfmoe.reporting.html.numbers import count, percent, plural, points
+from selfmoe.reporting.html.head import Tile, headline, missing, sections
+from selfmoe.reporting.html.numbers import count, plural
 from selfmoe.reporting.html.templating import fill
 from selfmoe.reporting.html.visible import short
-from selfmoe.reporting.tables import best_system, gain
 
 Json = Mapping[str, Any]
 
@@ -76,15 +75,15 @@ def _content(results: Json, details: Json) -> dict[str, Any]:
 
 def _sections(shown: Mapping[str, Any], details: Json) -> list[tuple[str, str]]:
     """Return the sections that there are, for the navigation."""
-    empty = {
-        "benchmarks": not shown["panels"],
-        "routing": not shown["routed"],
-        "traces": not shown["traced"],
-        "data": not shown["funnels"],
-        "training": not (shown["curves"] or shown["costs"]),
-        "protocol": not (shown["protocols"] or details["left_out"]),
+    there = {
+        "benchmarks": shown["panels"],
+        "routing": shown["routed"],
+        "traces": shown["traced"],
+        "data": shown["funnels"],
+        "training": shown["curves"] or shown["costs"],
+        "protocol": shown["protocols"] or details["left_out"],
     }
-    return [(key, name) for key, name in SECTIONS.items() if not empty.get(key)]
+    return sections(SECTIONS, there)
 
 
 def _lead(results: Json, details: Json) -> str:
@@ -102,16 +101,8 @@ def _lead(results: Json, details: Json) -> str:
 
 
 def _tiles(results: Json, details: Json) -> Iterator[Tile]:
-    systems, data = results["systems"], results["data"]
-    base = systems[0]
-    named = best_system([system for system in systems if system["kind"] != "expert"])
-    if base["average"] is not None:
-        yield Tile("Base, average", f"{percent(base['average'])} %", spread(base))
-    for best in (system for system in systems if system["name"] == named):
-        label = f"Best composition: {named}"
-        yield Tile(label, f"{percent(best['average'])} %", spread(best))
-        if (value := gain(best, base)) is not None:
-            yield Tile("Its gain over the base", points(value, 0.0), "points on average")
+    yield from headline(results)
+    data = results["data"]
     if kept := sum(counts["kept"] for domains in data.values() for counts in domains.values()):
         experts = len(details["config"]["domains"]) * len(data)
         yield Tile("Self-made examples", count(kept), f"for {plural(experts, 'expert')}")

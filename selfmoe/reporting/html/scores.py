@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from selfmoe.reporting.html.numbers import percent, points, position
-from selfmoe.reporting.tables import benchmarks_of_role, best_system, gain, legend, marked
+from selfmoe.reporting.tables import benchmarks_of_role, best_system, by_kind, gain, legend, marked
 
 Json = Mapping[str, Any]
 
@@ -77,7 +77,6 @@ def tables(results: Json) -> list[Table]:
 def _rows(results: Json, benchmarks: Sequence[str]) -> list[Row]:
     systems = results["systems"]
     base, best = systems[0], best_system(systems)
-    kinds = [None, *(system["kind"] for system in systems)]
     return [
         Row(
             name=marked(system),
@@ -86,9 +85,9 @@ def _rows(results: Json, benchmarks: Sequence[str]) -> list[Row]:
             average=_average(system),
             gain="" if system is base else points(gain(system, base), 0.0),
             best=system["name"] == best,
-            first=kinds[index] not in (None, system["kind"]),
+            first=first,
         )
-        for index, system in enumerate(systems)
+        for system, first in by_kind(systems)
     ]
 
 
