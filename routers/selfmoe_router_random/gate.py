@@ -36,10 +36,16 @@ class RandomGate(nn.Module):
         """Return the weights, float32, shape ``(batch, time, n_experts)``.
 
         Raises:
-            NotSupportedError: If the model was given embeddings instead of tokens.
+            NotSupportedError: If the model was given embeddings instead of tokens, or a past whose
+                length nobody knows.
         """
-        if info.input_ids is None or info.position_ids is None:
+        if info.input_ids is None:
             raise NotSupportedError("router random needs token ids; give the model input_ids")
+        if info.position_ids is None:
+            raise NotSupportedError(
+                "router random needs the tokens' positions, and this cache does not tell how many "
+                "tokens it holds; give the model position_ids"
+            )
         tokens = info.input_ids.long()  # seed and hash need all 64 bits
         state = mix(torch.full_like(tokens, self.seed) + where.block)
         for part in (info.position_ids.long().expand_as(tokens), tokens):

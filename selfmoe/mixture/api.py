@@ -35,6 +35,7 @@ def compose(
     in_place: bool = False,
     blocks: str | None = None,
     kernel: str = AUTO,
+    check: bool = True,
 ) -> nn.Module:
     """Return one model made of a base model and several LoRA experts.
 
@@ -50,6 +51,8 @@ def compose(
         seed: Decides initialisation, dropped weights and the order of the data.
         blocks: Name of the list of decoder blocks, for models where it cannot be told.
         kernel: How routed layers compute, see ``selfmoe.mixture.kernels``; ``auto`` goes by shape.
+        check: Read two tokens with a cache and without, and refuse the mixture where they differ:
+            the model would lose its past without saying so. Costs three short forwards.
         in_place: Change ``base_model`` instead of a copy; ``model.mixture.detach()`` undoes it.
 
     Returns:
@@ -57,7 +60,8 @@ def compose(
         ``mixture.composition`` is what can be saved.
 
     Raises:
-        CompositionError: If the experts do not fit the model, or data is missing.
+        CompositionError: If the experts do not fit the model, data is missing, or the check finds
+            that this model's cache is not followed.
         DataError: If something in ``data`` is no example.
         UnknownNameError: If nobody provides the router or merge, or there is no such kernel.
         ConfigError: If an option is unknown or out of range.
@@ -72,7 +76,7 @@ def compose(
     with _frozen(model):
         context = _context(model, known, examples, tokenizer, seed, Path(work.name), blocks)
         composition = composer.compose(context)
-    mixture = attach(model, composer, composition, known, blocks=blocks, kernel=kernel)
+    mixture = attach(model, composer, composition, known, blocks=blocks, kernel=kernel, check=check)
     mixture.keep_alive = work
     return model
 

@@ -8,7 +8,7 @@ gate.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from selfmoe.errors import CompositionError
 from selfmoe.mixture.kernels import AUTO
 from selfmoe.mixture.kernels.weights import Weights
 from selfmoe.mixture.packing import pack
+from selfmoe.mixture.running import Running
 from selfmoe.mixture.scope import Scope
 from selfmoe.mixture.sharing import Group, narrowness, share
 
@@ -36,46 +37,41 @@ class Block:
     Args:
         index: Its number.
         gate: The gate of the mixture.
-        current: Returns the scope of the forward that is running, if any.
+        running: What the mixture is doing in the thread that asks.
         kernel: The kernel that is asked for.
-
-    Attributes:
-        weights: Those for all linears of the block, in the forward that is running.
     """
 
-    def __init__(
-        self, index: int, gate: Gate, current: Callable[[], Scope | None], kernel: str = AUTO
-    ) -> None:
-        self.index, self.gate, self.current, self.kernel = index, gate, current, kernel
+    def __init__(self, index: int, gate: Gate, running: Running, kernel: str = AUTO) -> None:
+        self.index, self.gate, self.running, self.kernel = index, gate, running, kernel
         self._site = Site(index)
-        self._scope: Scope | None = None
-        self.weights: Weights | None = None
         self._groups: tuple[Group, ...] = ()
         self._seen: list[tuple[RoutedDelta, Tensor]] | None = None
 
     def enter(self, hidden: Tensor) -> Scope:
         """Return the scope of the forward this block is called in."""
-        scope = self.current() or Scope(TokenInfo())
+        scope = self.running.scope or Scope(TokenInfo())
         if self.index == 0 or scope.entry is None:
             scope.entry = hidden
         return scope
 
     def begin(self, hidden: Tensor, scope: Scope) -> None:
         """Compute what the linears of this block need, unless they ask for themselves."""
-        self._scope = scope
+        running = self.running
+        running.block, running.block_scope = self, scope
         if scope.plain or self._seen is not None:
             return
         if self.gate.site in ("sequence", "token"):
-            self.weights = self._once(hidden, scope)
+            running.weights = self._once(hidden, scope)
         elif self.gate.site == "block":
-            self.weights = self._ask(hidden, None, scope)
+            running.weights = self._ask(hidden, None, scope)
 
     def end(self) -> None:
         """Forget the forward."""
-        self._scope = self.weights = None
-        for group in self._groups:
-            if group.x is not None:
-                group.clear()
+        running = self.running
+        weights, running.weights = running.weights, None
+        running.block = running.block_scope = None
+        if weights is not None:
+            weights.held.clear()
 
     @contextmanager
     def watched(self) -> Iterator[None]:
@@ -97,16 +93,18 @@ class Block:
     def weigh(self, x: Tensor, part: RoutedDelta) -> Weights | None:
         """Return the weights for the input of one of this block's linears; ``None``: no expert.
 
-        To be called where ``weights`` has none for all of them.
+        To be called where there are none for all of them.
+
+        Raises:
+            CompositionError: If another block is running, or none.
         """
-        if self._scope is None:
+        scope = self.running.block_scope
+        if scope is None or self.running.block is not self:
             raise CompositionError(f"{part.name} was run outside its decoder block")
         if self._seen is not None:
             self._seen.append((part, x))
             return None
-        if self._scope.plain:
-            return None
-        return self._ask(x, part.name, self._scope)
+        return None if scope.plain else self._ask(x, part.name, scope)
 
     def _once(self, hidden: Tensor, scope: Scope) -> Weights:
         # With autograd every block computes it anew: reentrant checkpointing frees shared graphs.

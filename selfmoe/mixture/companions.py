@@ -9,25 +9,37 @@ Models and masks pass over it as they do over the layers of a model that have no
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
-from transformers.cache_utils import Cache, DummyLayer
+from transformers.cache_utils import DummyLayer
 
-from selfmoe.errors import CompositionError, NotSupportedError
+from selfmoe.errors import CompositionError
+from selfmoe.mixture.caches import past_length
 
 
 class Companion(DummyLayer):  # type: ignore[misc]
-    """A layer of a cache that is a mixture's own.
+    """A layer of a cache that is a mixture's own; it counts tokens where no other layer does.
 
     Args:
         owner: Names the mixture.
+
+    Attributes:
+        owner: The same.
+        tokens: How many tokens the cache holds.
     """
 
     def __init__(self, owner: str) -> None:
         super().__init__()
-        self.owner = owner
+        self.owner, self.tokens = owner, 0
+
+    def reset(self) -> None:
+        """Forget all tokens."""
+        self.tokens = 0
+
+    def crop(self, tokens_to_remove: int) -> None:
+        """Forget the last tokens; their number is given as a negative one."""
+        self.tokens -= abs(tokens_to_remove)
 
 
 class CompanionCache(Companion):
@@ -44,10 +56,12 @@ class CompanionCache(Companion):
 
     def reset(self) -> None:
         """Forget all tokens."""
+        super().reset()
         self.cache.reset()
 
     def crop(self, tokens_to_remove: int) -> None:
         """Forget the last tokens; their number is given as a negative one."""
+        super().crop(tokens_to_remove)
         self.cache.crop(tokens_to_remove)
 
     def reorder_cache(self, beam_idx: Tensor) -> None:
@@ -103,40 +117,6 @@ class CompanionRows(Companion):
         self.rows = self.rows[indices]
 
 
-def past_length(cache: Any) -> int:
-    """Return how many tokens a cache holds; 0 if there is none."""
-    length = getattr(cache, "get_seq_length", None)
-    return 0 if length is None else int(length())
-
-
-def cache_of(arguments: Mapping[str, Any]) -> Any:
-    """Return the cache that a forward is given, or ``None``.
-
-    Raises:
-        NotSupportedError: If the model keeps its past in something that nothing can follow.
-    """
-    cache = arguments.get("past_key_values")
-    strange = [name for name in _OTHER_CACHES if arguments.get(name) is not None]
-    if cache is not None and not hasattr(cache, "layers"):
-        strange.append(type(cache).__name__)
-    if strange:
-        raise NotSupportedError(
-            f"this router keeps state with the cache, and cannot with {', '.join(strange)}; "
-            "run the model without a cache (use_cache=False) or choose another router"
-        )
-    return cache
-
-
-_OTHER_CACHES = ("cache_params", "state", "mems", "past_buckets_states")
-
-
-def cache_in(output: Any) -> Any:
-    """Return the cache among the outputs of a forward, or ``None``."""
-    values = tuple(output.values()) if isinstance(output, Mapping) else output
-    values = values if isinstance(values, tuple) else ()
-    return next((value for value in values if isinstance(value, Cache)), None)
-
-
 def join(cache: Any, companion: Companion) -> None:
     """Let a companion follow a cache from now on, in the place of any other."""
     cache.layers[:] = [*_of_the_model(cache), companion]
@@ -155,20 +135,36 @@ def _of_the_model(cache: Any) -> list[Any]:
     return [layer for layer in cache.layers if not isinstance(layer, Companion)]
 
 
+def known_length(cache: Any, owner: str) -> int | None:
+    """Return how many tokens a cache holds, by its own count or by that of a mixture's companion.
+
+    ``None`` if neither can tell: somebody else has filled a cache that does not count.
+    """
+    length, companion = past_length(cache), _companion(cache, owner)
+    return companion.tokens if length is None and companion is not None else length
+
+
 def companion_of(cache: Any, owner: str) -> Any:
     """Return a mixture's companion of a cache that holds tokens.
 
     Raises:
         CompositionError: If there is none: somebody else has filled the cache.
     """
-    for layer in cache.layers:
+    companion = _companion(cache, owner)
+    if companion is not None:
+        return companion
+    raise CompositionError(
+        f"the cache holds {past_length(cache) or 'some'} tokens that this mixture has not seen: "
+        "the base alone or another mixture has filled it. This router keeps state with the cache; "
+        "start with an empty one while the mixture is attached"
+    )
+
+
+def _companion(cache: Any, owner: str) -> Companion | None:
+    for layer in getattr(cache, "layers", ()):
         if isinstance(layer, Companion) and layer.owner == owner:
             return layer
-    raise CompositionError(
-        f"the cache holds {past_length(cache)} tokens that this mixture has not seen: the base "
-        "alone or another mixture has filled it. This router keeps state with the cache; start "
-        "with an empty one while the mixture is attached"
-    )
+    return None
 
 
 def torn(what: str) -> CompositionError:

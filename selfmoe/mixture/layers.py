@@ -73,14 +73,14 @@ class RoutedDelta(nn.Module):
 
     def routed(self, x: Tensor) -> Tensor:
         """Return the layer's output with the experts' part added; takes its forward's place."""
-        group, block = self.group, self._block
-        if group.x is x and (output := group.take(self.place)) is not None:
-            return output
+        block = self._block
         if block is None:
             z = linear(x.reshape(-1, x.shape[-1]), self.a.to(x.dtype))
             return stacked.added(self.plain(x), z, self)
-        weights = block.weights or block.weigh(x, self)
-        return self.plain(x) if weights is None else group.run(self, x, weights)
+        running = block.running
+        weights = running.weights if running.block is block else None
+        weights = weights or block.weigh(x, self)
+        return self.plain(x) if weights is None else self.group.run(self, x, weights)
 
     def learns(self) -> bool:
         """Return whether the experts themselves are being trained."""

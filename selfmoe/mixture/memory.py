@@ -11,17 +11,24 @@ from typing import Any
 
 import torch
 from torch import nn
+from transformers.cache_utils import Cache
 
 from selfmoe.components import Gate
+from selfmoe.mixture.caches import (
+    cache_in,
+    cache_name,
+    cache_of,
+    followed_cache,
+    past_length,
+)
 from selfmoe.mixture.companions import (
+    Companion,
     CompanionCache,
     CompanionRows,
-    cache_in,
-    cache_of,
     companion_of,
     empty_twin,
     join,
-    past_length,
+    known_length,
     torn,
 )
 from selfmoe.mixture.kernels.weights import Weights
@@ -33,22 +40,31 @@ _ASKED_OF_THE_MODEL = ("output_hidden_states", "output_attentions", "return_dict
 class Memory:
     """Prepares the scope of a forward, and keeps what later forwards need of it.
 
+    By itself it counts the tokens of caches that do not, so that positions are right.
+
     Attributes:
         owner: Marks the companions that are its own.
+        keeps: Whether it keeps more than a count, so that the past has to be one it can follow.
     """
+
+    keeps = False
 
     def __init__(self) -> None:
         self.owner = uuid.uuid4().hex
 
     def begin(self, scope: Scope, arguments: Mapping[str, Any]) -> None:
         """Prepare the scope of a forward with these arguments; experts are off meanwhile."""
-        raise NotImplementedError
 
     def end(self, scope: Scope, arguments: Mapping[str, Any], output: Any) -> None:
         """Keep what is to be kept, if the forward has a cache."""
-        cache = arguments.get("past_key_values")
+        cache = cache_of(arguments)
         cache = cache_in(output) if cache is None else cache
-        if scope.companion is not None and hasattr(cache, "layers"):
+        if not hasattr(cache, "layers") or scope.past is None:
+            return
+        if scope.companion is None and past_length(cache) is None:
+            scope.companion = Companion(self.owner)
+        if scope.companion is not None:
+            scope.companion.tokens = scope.past + _shape(arguments)[1]
             join(cache, scope.companion)
 
 
@@ -61,13 +77,15 @@ class BasePass(Memory):
         stack: The module whose forward runs all blocks once.
     """
 
+    keeps = True
+
     def __init__(self, stack: nn.Module) -> None:
         super().__init__()
-        self._stack = stack
+        self._stack, self._name = stack, cache_name(stack)
 
     def begin(self, scope: Scope, arguments: Mapping[str, Any]) -> None:
         """Run the base on the tokens of the forward, after those of its own cache."""
-        own = self._own(cache_of(arguments))
+        own = self._own(followed_cache(arguments))
         output = self.run(arguments, own)
         scope.base = output[0]
         own = cache_in(output) if own is None else own
@@ -79,17 +97,19 @@ class BasePass(Memory):
         No gradient flows back from it: it is a constant to the router, as in X-LoRA.
         """
         given = {name: x for name, x in arguments.items() if name not in _ASKED_OF_THE_MODEL}
+        name = next((name for name, x in given.items() if isinstance(x, Cache)), self._name)
         with torch.no_grad():
-            return self._stack.forward(**{**given, "past_key_values": cache})
+            return self._stack.forward(**(given if name is None else {**given, name: cache}))
 
     def _own(self, cache: Any) -> Any:
-        length = past_length(cache)
+        length = known_length(cache, self.owner)
         if length == 0:
             return empty_twin(cache)
-        own = companion_of(cache, self.owner).cache
-        if past_length(own) != length:
-            raise torn(f"they hold {length} and {past_length(own)} tokens")
-        return own
+        companion = companion_of(cache, self.owner)
+        own = past_length(companion.cache)
+        if own is not None and own != length:
+            raise torn(f"they hold {length} and {own} tokens")
+        return companion.cache
 
 
 class Decisions(Memory):
@@ -99,17 +119,18 @@ class Decisions(Memory):
         base: Runs the base before that forward, for gates that read it.
     """
 
+    keeps = True
+
     def __init__(self, base: BasePass | None) -> None:
         super().__init__()
         self._base = base
 
     def begin(self, scope: Scope, arguments: Mapping[str, Any]) -> None:
         """Look up what was decided, unless the sequences begin with this forward."""
-        cache = cache_of(arguments)
-        if past_length(cache) > 0:
+        cache = followed_cache(arguments)
+        if known_length(cache, self.owner) != 0:
             rows = companion_of(cache, self.owner).rows
-            ids = arguments.get("input_ids")
-            batch, time = (arguments["inputs_embeds"] if ids is None else ids).shape[:2]
+            batch, time = _shape(arguments)
             if len(rows) != batch:
                 raise torn(f"the router has decided on {len(rows)} sequences, here are {batch}")
             scope.weights, scope.decided = Weights(rows.expand(-1, time, -1)), True
@@ -123,7 +144,14 @@ class Decisions(Memory):
         super().end(scope, arguments, output)
 
 
-def memory_of(gate: Gate, stack: nn.Module) -> Memory | None:
-    """Return what a gate needs of the forwards of a decoder stack, or ``None`` if nothing."""
+def memory_of(gate: Gate, stack: nn.Module) -> Memory:
+    """Return what keeps what a gate needs of earlier forwards of a decoder stack."""
     base = BasePass(stack) if gate.reads == "base_final_hidden" else None
-    return Decisions(base) if gate.site == "sequence" else base
+    return Decisions(base) if gate.site == "sequence" else base or Memory()
+
+
+def _shape(arguments: Mapping[str, Any]) -> tuple[int, int]:
+    """Return rows and tokens of each in a forward with these arguments."""
+    ids = arguments.get("input_ids")
+    batch, time = (arguments["inputs_embeds"] if ids is None else ids).shape[:2]
+    return batch, time

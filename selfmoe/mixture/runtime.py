@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -11,12 +12,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from selfmoe.components import Composer, Gate, Need
+from selfmoe.components import Composer, Gate, Need, TokenInfo
 from selfmoe.errors import CompositionError, NotSupportedError, did_you_mean
 from selfmoe.mixture.adapters import Factors
 from selfmoe.mixture.blocks import Block
+from selfmoe.mixture.cache_check import check_cache, trial
+from selfmoe.mixture.caches import cache_of
+from selfmoe.mixture.companions import known_length
 from selfmoe.mixture.kernels import AUTO, check_kernel
 from selfmoe.mixture.memory import Memory, memory_of
+from selfmoe.mixture.running import Running
 from selfmoe.mixture.scope import Annotation, Record, Scope, describe
 from selfmoe.mixture.structure import Decoder, find_decoder
 from selfmoe.mixture.surgery import Surgery
@@ -24,6 +29,7 @@ from selfmoe.records import Composition, Expert
 
 HANDLE = "mixture"
 _GATE = "selfmoe_gate"
+_COUNTING = threading.Lock()
 
 
 class Mixture:
@@ -46,10 +52,9 @@ class Mixture:
         self.needs: frozenset[Need] = frozenset()
         self.keep_alive: Any = None
         self._surgery = Surgery(model)
-        self._scope: Scope | None = None
-        self._said = Annotation()
-        self._record: Record | None = None
-        self._memory: Memory | None = None
+        self._running = Running()
+        self._labelled = 0
+        self._memory = Memory()
         self._blocks = 0
         self._model = model
         self._surgery.attribute(model, HANDLE, self)
@@ -72,42 +77,52 @@ class Mixture:
     ) -> Iterator[None]:
         """Say what the rows of the forwards within are, for gates and records that use it.
 
-        What is not said here stays as an annotation around this one says it.
+        It holds for forwards in the thread that says it. What is not said here stays as an
+        annotation around this one says it.
 
         Args:
             prompt_mask: True on prompt tokens, shape ``(batch, time)``, from the first token of the
                 sequence on; tokens beyond its end, such as generated ones, are responses.
             domain: Domain label of each row.
+
+        Raises:
+            CompositionError: If annotations of one thread end in another order than they began.
         """
-        before = self._said
-        self._said = Annotation(
+        before = self._running.said or Annotation()
+        said = Annotation(
             before.prompt_mask if prompt_mask is None else prompt_mask,
             before.domain if domain is None else domain,
         )
+        labels = domain is not None
+        with _COUNTING:
+            self._labelled += labels
         try:
-            yield
+            with self._running.having(said=said):
+                yield
         finally:
-            self._said = before
+            with _COUNTING:
+                self._labelled -= labels
 
     @contextmanager
     def record(self, *, trace: bool = False) -> Iterator[Record]:
         """Write down how the tokens of the forwards within are routed.
+
+        Those of other threads are not: a thread that runs forwards records its own.
 
         Args:
             trace: Keep the weights of every token too.
 
         Raises:
             NotSupportedError: If the composition is static and nothing is routed.
+            CompositionError: If records of one thread end in another order than they began.
         """
         if self.gate is None:
             raise NotSupportedError(
                 f"'{self.composition.composer}' is a static composition: no token is routed"
             )
-        before, self._record = self._record, Record(self._blocks, self.experts, trace)
-        try:
-            yield self._record
-        finally:
-            self._record = before
+        record = Record(self._blocks, self.experts, trace)
+        with self._running.having(record=record):
+            yield record
 
     # --- putting it on --------------------------------------------------------------------------
 
@@ -117,15 +132,22 @@ class Mixture:
         factors: Sequence[Mapping[str, Factors]],
         decoder: Decoder,
         kernel: str = AUTO,
+        *,
+        check: bool = True,
     ) -> None:
-        """Let ``gate`` weigh the experts in every layer that one of them changes."""
+        """Let ``gate`` weigh the experts in every layer that one of them changes.
+
+        Raises:
+            CompositionError: If an expert changes another layer, or ``check`` is on and two tokens
+                read with a cache are not what they are without one.
+        """
         assert isinstance(gate, nn.Module)
         self.gate = gate
         self._blocks = len(decoder.blocks)
         device = next(decoder.stack.parameters()).device
         self._surgery.attribute(self._model, _GATE, gate.to(device).requires_grad_(False))
         self._watch(decoder.stack)
-        states = [Block(i, gate, self._current, kernel) for i in range(self._blocks)]
+        states = [Block(i, gate, self._running, kernel) for i in range(self._blocks)]
         for block, state in zip(decoder.blocks, states, strict=True):
             self._surgery.block(block, state)
         for site, parts in by_site(factors).items():
@@ -140,6 +162,8 @@ class Mixture:
         if gate.site != "linear":  # weights that differ by linear leave nothing to share
             self._find_shared_inputs(decoder.stack, states, device)
         self._memory = memory_of(gate, decoder.stack)
+        if check:
+            check_cache(self, decoder.stack, states)
 
     def add_adapters(self, factors: Sequence[Mapping[str, Factors]]) -> None:
         """Add adapters with a constant weight of 1."""
@@ -155,8 +179,7 @@ class Mixture:
         self, stack: nn.Module, states: Sequence[Block], device: torch.device
     ) -> None:
         token = torch.zeros(1, 1, dtype=torch.long, device=device)
-        random = [device] if device.type == "cuda" else []
-        with ExitStack() as watching, torch.no_grad(), torch.random.fork_rng(devices=random):
+        with ExitStack() as watching, trial(stack, device):
             for state in states:
                 watching.enter_context(state.watched())
             stack(input_ids=token, use_cache=False)
@@ -176,27 +199,35 @@ class Mixture:
         self, names: Sequence[str], stack: nn.Module, args: Any, kwargs: dict[str, Any]
     ) -> None:
         given = dict(zip(names, args, strict=False)) | kwargs
-        scope = Scope(describe(given, self._said), self._record)
-        if self._memory is not None:
-            self._scope = Scope(scope.info, plain=True)
-            self._memory.begin(scope, given)
-        self._scope = scope
+        running, memory = self._running, self._memory
+        scope = Scope(self._describe(given), running.record)
+        scope.past = known_length(cache_of(given), memory.owner)
+        if memory.keeps:
+            running.scope = Scope(scope.info, plain=True)
+            memory.begin(scope, given)
+        running.scope = scope
+
+    def _describe(self, given: Mapping[str, Any]) -> TokenInfo:
+        said = self._running.said or Annotation()
+        if said.domain is None and self._labelled and "labels_at_inference" in self.needs:
+            raise CompositionError(
+                f"router '{self.composition.composer}' is told domains in another thread than the "
+                "one that runs this forward; call annotate in the thread of its forwards"
+            )
+        return describe(given, said, self._memory.owner)
 
     def _close(
         self, names: Sequence[str], stack: nn.Module, args: Any, kwargs: Any, output: Any
     ) -> None:
-        scope, self._scope = self._scope, None
+        scope, self._running.scope = self._running.scope, None
         if scope is None:
             return
         scope.running = False
         if scope.record is not None:
             scope.record.close(scope.info)
-        if self._memory is not None and output is not None:
+        if output is not None:
             given = dict(zip(names, args, strict=False)) | kwargs
             self._memory.end(scope, given, output)
-
-    def _current(self) -> Scope | None:
-        return self._scope
 
 
 def attach(
@@ -207,6 +238,7 @@ def attach(
     *,
     blocks: str | None = None,
     kernel: str = AUTO,
+    check: bool = True,
 ) -> Mixture:
     """Put a composition to work on a model, in place.
 
@@ -218,6 +250,7 @@ def attach(
         experts: At least the experts that a routed composition names.
         blocks: Name of the list of decoder blocks, for models where it cannot be told.
         kernel: How routed layers compute, see ``selfmoe.mixture.kernels``; ``auto`` goes by shape.
+        check: Read two tokens with a cache and without, and refuse the mixture where they differ.
 
     Returns:
         The handle to record with and to detach; also ``model.mixture``.
@@ -238,7 +271,8 @@ def attach(
         deltas = composer.deltas(composition) if gate is None else {}
         factors = {} if deltas else {n: Expert(n, path).factors() for n, path in paths.items()}
         if gate is not None:
-            mixture.route(gate, list(factors.values()), find_decoder(model, blocks), kernel)
+            decoder = find_decoder(model, blocks)
+            mixture.route(gate, list(factors.values()), decoder, kernel, check=check)
         elif factors:
             mixture.add_adapters(list(factors.values()))
         elif deltas:

@@ -16,7 +16,9 @@ import torch
 from torch import Tensor
 
 from selfmoe.components import TokenInfo
-from selfmoe.mixture.companions import Companion, past_length
+from selfmoe.errors import NotSupportedError
+from selfmoe.mixture.caches import cache_of
+from selfmoe.mixture.companions import Companion, known_length
 from selfmoe.mixture.kernels.weights import Weights
 
 
@@ -27,6 +29,7 @@ class Scope:
     Attributes:
         info: Its tokens.
         record: Where routing is written down, if anywhere.
+        past: How many tokens the cache held before; ``None`` if that cannot be told.
         running: False once the forward is over; what runs then is a recomputation.
         entry: Hidden states that enter the first block, shape ``(batch, time, width)``.
         base: Final hidden states of the base alone, of the same shape, for gates that read them.
@@ -38,6 +41,7 @@ class Scope:
 
     info: TokenInfo
     record: Record | None = None
+    past: int | None = 0
     running: bool = True
     entry: Tensor | None = None
     base: Tensor | None = None
@@ -54,15 +58,32 @@ class Annotation(NamedTuple):
     domain: Sequence[str] | None = None
 
 
-def describe(arguments: Mapping[str, Any], said: Annotation) -> TokenInfo:
-    """Return what is known of the tokens of a forward with these arguments."""
+def describe(arguments: Mapping[str, Any], said: Annotation, owner: str = "") -> TokenInfo:
+    """Return what is known of the tokens of a forward with these arguments.
+
+    Args:
+        arguments: Of the forward, by name.
+        said: What the caller says of the rows.
+        owner: The mixture whose companions count where a cache does not.
+
+    Raises:
+        NotSupportedError: If it is said which tokens are the prompt, and the cache cannot tell
+            where in the sequences the forward begins; or there is more than one cache.
+    """
     ids, embeds = arguments.get("input_ids"), arguments.get("inputs_embeds")
     tokens = ids if ids is not None else embeds
     if tokens is None:
         return TokenInfo()
     given = arguments.get("attention_mask")
     mask = given if isinstance(given, Tensor) and given.dim() == 2 else None
-    past = past_length(arguments.get("past_key_values"))
+    cache = cache_of(arguments)
+    past = known_length(cache, owner)
+    if past is None and said.prompt_mask is not None:
+        raise NotSupportedError(
+            f"which tokens are the prompt cannot be followed with {type(cache).__name__}: it does "
+            "not tell how many tokens it holds. Leave prompt_mask out of annotate, or start with "
+            "an empty cache while the mixture is attached"
+        )
     return TokenInfo(
         input_ids=ids,
         attention_mask=_attend_to_themselves(given, past, tokens) if mask is None else mask,
@@ -72,7 +93,7 @@ def describe(arguments: Mapping[str, Any], said: Annotation) -> TokenInfo:
     )
 
 
-def _attend_to_themselves(masks: Any, past: int, tokens: Tensor) -> Tensor | None:
+def _attend_to_themselves(masks: Any, past: int | None, tokens: Tensor) -> Tensor | None:
     """Return 1 for real tokens, shape ``(batch, time)``, from a mask of queries and keys.
 
     With a static cache, ``generate`` hands over such a mask, or several by kind of attention.
@@ -82,27 +103,35 @@ def _attend_to_themselves(masks: Any, past: int, tokens: Tensor) -> Tensor | Non
     if isinstance(masks, Mapping):
         mask = masks.get("full_attention", next(iter(masks.values()), None))
     batch, time = tokens.shape[:2]
-    known = isinstance(mask, Tensor) and mask.dim() == 4 and mask.shape[-1] >= past + time
-    if not known:
+    if past is None or not (isinstance(mask, Tensor) and mask.dim() == 4):
+        return None
+    if mask.shape[-1] < past + time:
         return None
     itself: Tensor = mask[:, 0].diagonal(past, 1, 2)
     real = itself if itself.dtype == torch.bool else itself == 0
     return real.long().expand(batch, time)
 
 
-def _positions(given: Tensor | None, mask: Tensor | None, past: int, tokens: Tensor) -> Tensor:
-    """Return the tokens' positions, shape ``(batch, time)``; padding on the left has none."""
+def _positions(
+    given: Tensor | None, mask: Tensor | None, past: int | None, tokens: Tensor
+) -> Tensor | None:
+    """Return the tokens' positions, shape ``(batch, time)``; padding on the left has none.
+
+    ``None`` if nothing tells them.
+    """
     batch, time = tokens.shape[:2]
     if given is not None:
         return given.expand(batch, time)
     if mask is not None:
         return (mask.long().cumsum(-1) - 1).clamp(min=0)[:, -time:]
+    if past is None:
+        return None
     return torch.arange(past, past + time, device=tokens.device).expand(batch, time)
 
 
-def _prompt_mask(mask: Tensor | None, past: int, tokens: Tensor) -> Tensor | None:
+def _prompt_mask(mask: Tensor | None, past: int | None, tokens: Tensor) -> Tensor | None:
     """Return the window of the mask that the current tokens lie in; beyond it, all is response."""
-    if mask is None:
+    if mask is None or past is None:
         return None
     batch, time = tokens.shape[:2]
     window = torch.zeros(batch, time, dtype=torch.bool, device=tokens.device)

@@ -37,7 +37,7 @@ def share(seen: Iterable[tuple[RoutedDelta, Tensor]]) -> tuple[Group, ...]:
         if id(part) not in placed:  # the tensors are held here: their ids are theirs alone
             placed.add(id(part))
             groups.setdefault(id(x), (x, []))[1].append(part)
-    return tuple(Group(parts) for _, parts in groups.values())
+    return tuple(Group(parts, number) for number, (_, parts) in enumerate(groups.values()))
 
 
 def narrowness(parts: Sequence[RoutedDelta]) -> float:
@@ -49,8 +49,12 @@ def narrowness(parts: Sequence[RoutedDelta]) -> float:
 class Group:
     """Layers that read the same input; the last of them to run ends what they share.
 
+    What is computed for further layers is held by the weights it was computed with, so that it
+    belongs to one run of one block.
+
     Args:
         parts: The layers, in the order in which they run.
+        number: Tells it from the other groups of its block.
 
     Attributes:
         parts: The same.
@@ -59,11 +63,10 @@ class Group:
         even: Whether ``layout`` has the same rank for every expert from the first on, in order.
         narrowness: Cost of all experts relative to that of the layers, or of the whole block.
         packed: The layers' factors.
-        x: The input for which outputs of further layers are there.
     """
 
-    def __init__(self, parts: Sequence[RoutedDelta]) -> None:
-        self.parts = tuple(parts)
+    def __init__(self, parts: Sequence[RoutedDelta], number: int = 0) -> None:
+        self.parts, self.number = tuple(parts), number
         self.ranks = [part.rank for part in self.parts]
         alike = len({part.layout for part in self.parts}) == 1
         laid = self.parts[:1] if alike else self.parts
@@ -73,27 +76,8 @@ class Group:
         self.even = len(ranks) == 1 and [i for i, _ in self.layout] == list(range(len(self.layout)))
         self.narrowness = narrowness(self.parts)
         self.packed = Packed(self.parts)
-        self.clear()
         for place, part in enumerate(self.parts):
             part.group, part.place = self, place
-
-    def clear(self) -> None:
-        """Forget what was computed."""
-        self.x: Tensor | None = None
-        self._outputs: list[Any] = []
-
-    def take(self, place: int) -> Tensor | None:
-        """Return the output of a layer that was computed with another's, once.
-
-        Args:
-            place: Of the layer.
-        """
-        output: Tensor | None = self._outputs[place]
-        if place == len(self._outputs) - 1:
-            self.clear()
-        else:
-            self._outputs[place] = None
-        return output
 
     def run(self, part: RoutedDelta, x: Tensor, weights: Weights) -> Tensor:
         """Return the output of one of the layers with the experts' part added.
@@ -106,18 +90,27 @@ class Group:
         Raises:
             CompositionError: If the weights are for other tokens than those of ``x``.
         """
+        held = weights.held.get(self.number)
+        if held is not None and held[0] is x and (output := self._take(part, weights)) is not None:
+            return output
         if x.numel() != weights.tokens * part.widths[0]:
             raise CompositionError(
                 f"a layer was given {x.numel() // part.widths[0]} tokens of the {weights.tokens} "
                 "that its decoder block routes; such blocks (sparse ones) cannot be routed"
             )
         outputs: list[Any] = choose(part.kernel, self, weights).run(self, x, weights)
-        output: Tensor = outputs[part.place]
-        if part.place < len(outputs) - 1:
-            outputs[part.place] = None
-            self.x, self._outputs = x, outputs
-        else:
-            self.clear()
+        if len(outputs) == 1:
+            return outputs[0]  # type: ignore[no-any-return]
+        weights.held[self.number] = x, outputs
+        return self._take(part, weights)  # type: ignore[return-value]
+
+    def _take(self, part: RoutedDelta, weights: Weights) -> Tensor | None:
+        """Return the output of a layer that is held, once; the last layer's ends the holding."""
+        outputs = weights.held[self.number][1]
+        output = outputs[part.place]
+        outputs[part.place] = None
+        if part.place == len(outputs) - 1:
+            del weights.held[self.number]
         return output
 
     # --- what kernels ask for -------------------------------------------------------------------

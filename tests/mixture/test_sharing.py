@@ -73,17 +73,30 @@ def test_layers_that_read_other_inputs_after_all_are_served(
         assert_close(found, expected)
 
 
+def asked(monkeypatch):
+    """Return all weights that are made from now on."""
+    made, make = [], Weights.__init__
+
+    def noted(self, given):
+        make(self, given)
+        made.append(self)
+
+    monkeypatch.setattr(Weights, "__init__", noted)
+    return made
+
+
 @torch.no_grad()
-@pytest.mark.parametrize("site", ["block", "linear"])
-def test_nothing_is_held_after_a_forward(llama, llama_experts, site):
+@pytest.mark.parametrize("site", ["token", "block", "linear"])
+def test_nothing_is_held_after_a_forward(llama, llama_experts, site, monkeypatch):
     gate = Imposed(random_weights("top1", 2, 11) * 7)
     gate.site = site
-    with attach(llama, Given(gate), refer(llama_experts), llama_experts):
+    made = asked(monkeypatch)
+    with attach(llama, Given(gate), refer(llama_experts), llama_experts) as mixture:
         logits(llama, tokens())
-        for module in llama.modules():
-            if isinstance(module, RoutedDelta):
-                assert module.group.x is None
-                assert module.group._outputs == []
+        assert made
+        assert [weights.held for weights in made if weights.held] == []
+        running = mixture._running
+        assert (running.scope, running.block, running.block_scope, running.weights) == (None,) * 4
 
 
 @torch.no_grad()
@@ -120,16 +133,20 @@ def test_factors_that_move_with_the_model_are_shared_again(llama, llama_experts,
 
 
 @torch.no_grad()
-def test_nothing_is_held_after_a_failure(llama, llama_experts, routed):
+def test_nothing_is_held_after_a_failure(llama, llama_experts, routed, monkeypatch):
     def fail(module, args):
         raise RuntimeError("halfway")
 
     attention = llama.model.layers[1].self_attn
-    with routed(llama, llama_experts):
+    made = asked(monkeypatch)
+    with routed(llama, llama_experts) as mixture:
         attention.k_proj.register_forward_pre_hook(fail)
         with pytest.raises(RuntimeError, match="halfway"):
             logits(llama, tokens())
-        assert attention.q_proj.selfmoe_delta.group.x is None
+        assert len(made) == 2, "the second block had begun, and its layers that share an input"
+        assert [weights.held for weights in made if weights.held] == []
+        running = mixture._running
+        assert (running.scope, running.block, running.block_scope, running.weights) == (None,) * 4
 
 
 @torch.no_grad()

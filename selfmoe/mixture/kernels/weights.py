@@ -61,6 +61,8 @@ class Weights:
         experts: How many experts.
         on_cpu: Whether looking at the weights costs no waiting.
         kernel: What computes with them, once that is chosen.
+        held: Outputs of layers that were computed with another's, and the input of all of them, by
+            the number of their group.
     """
 
     def __init__(self, given: Tensor) -> None:
@@ -69,6 +71,7 @@ class Weights:
         self.tokens, self.experts = self.alpha.shape
         self.on_cpu = given.is_cpu
         self.kernel: Kernel | None = None
+        self.held: dict[int, tuple[Tensor, list[Tensor | None]]] = {}
         self._rows: dict[tuple[Layout, torch.dtype], Tensor] = {}
         self._columns: dict[torch.dtype, Tensor] = {}
         self._active: list[tuple[int, float]] | None = None
