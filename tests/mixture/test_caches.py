@@ -10,11 +10,10 @@ from transformers import DynamicCache, Mamba2Config, Mamba2ForCausalLM
 from transformers.cache_utils import StaticCache
 
 from selfmoe.errors import CompositionError, NotSupportedError
-from selfmoe.mixture import attach, cache_check, compose, memory, runtime, scope
+from selfmoe.mixture import attach, compose, memory, runtime, scope
 from selfmoe.mixture.caches import NAMES, cache_in, cache_name, cache_of, past_length
 from selfmoe.records import Expert
 from selfmoe.testing.composers import assert_close
-from selfmoe.testing.families import FAMILIES
 from selfmoe.testing.models import random_adapter
 from selfmoe.testing.routing import random_theta, refer, tokens
 from selfmoe_router_random import Random
@@ -301,10 +300,3 @@ def test_compose_passes_it_on(llama, llama_experts, monkeypatch):
     compose(llama, experts, router="uniform")
     compose(llama, experts, router="uniform", check=False)
     assert len(asked) == 1
-
-
-def test_families_are_read_as_without_a_cache(model, mixed):
-    assert cache_check._PAIRS
-    assert FAMILIES
-    for name in ROUTERS:
-        routed(model, mixed, name).detach()
