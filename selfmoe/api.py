@@ -112,6 +112,7 @@ def load(
     seed: int | None = None,
     device: str | None = None,
     dtype: str | None = None,
+    check: bool = True,
 ) -> tuple[Module, Any]:
     """Return a system of a run, ready to generate, and its tokenizer.
 
@@ -121,6 +122,7 @@ def load(
         seed: Root seed of the pipeline it is taken from; default: the run's first.
         device: Where to put it; default: as the run's settings say.
         dtype: Number format of the base; default: as the run's settings say.
+        check: Read two tokens with a cache and without, and refuse a mixture where they differ.
 
     Returns:
         The model, frozen and in eval mode; ``model.mixture`` is the handle to record routing with
@@ -129,8 +131,10 @@ def load(
     Raises:
         RunError: If the folder holds no finished run, or the system could not be made.
         UnknownNameError: If the run has no such system.
+        CompositionError: If the system does not fit the base, or the check finds that this model's
+            cache is not followed.
     """
-    base = load_system(run, system, seed, device=device, dtype=dtype)
+    base = load_system(run, system, seed, device=device, dtype=dtype, check=check)
     return base.model, base.tokenizer
 
 
@@ -141,6 +145,7 @@ def load_system(
     *,
     device: str | None = None,
     dtype: str | None = None,
+    check: bool = True,
 ) -> LoadedBase:
     """Return the base of a run with a system attached; see ``load``."""
     from selfmoe.base import find_base, load_base
@@ -168,7 +173,8 @@ def load_system(
     if problem:
         raise RunError(f"cell damaged: {problem}\n  This makes it again: {again}")
     base = load_base(files, config)
-    attach(base, System(system, manifest["systems"][system]), cell, config.registry)
+    named = System(system, manifest["systems"][system])
+    attach(base, named, cell, config.registry, check=check)
     return base
 
 

@@ -70,8 +70,17 @@ def attached(
             mixture.detach()
 
 
-def attach(base: LoadedBase, system: System, path: Path | None, names: Registry) -> Mixture | None:
+def attach(
+    base: LoadedBase, system: System, path: Path | None, names: Registry, *, check: bool = True
+) -> Mixture | None:
     """Put a system to work on the base for good; see ``attached``.
+
+    Args:
+        base: The base.
+        system: What to attach.
+        path: The cell that made it; ``None`` for the base itself.
+        names: Where its composer is looked up.
+        check: Read two tokens with a cache and without, and refuse a mixture where they differ.
 
     Raises:
         CompositionError: If the stored system does not fit the base.
@@ -98,4 +107,6 @@ def attach(base: LoadedBase, system: System, path: Path | None, names: Registry)
     experts = {
         ref.name: Expert(ref.name, (path / ref.path).resolve()) for ref in composition.experts
     }
-    return runtime.attach(base.model, composer, composition, experts, blocks=base.blocks)
+    return runtime.attach(
+        base.model, composer, composition, experts, blocks=base.blocks, check=check
+    )

@@ -69,7 +69,7 @@ def cannot_follow(what: str) -> NotSupportedError:
     """Return the error for a past that a router's state cannot follow."""
     return NotSupportedError(
         f"this router keeps state with the cache, and cannot with {what}; run the model without a "
-        "cache (use_cache=False) or choose another router"
+        "cache (check=False to attach it, use_cache=False to run it) or choose another router"
     )
 
 

@@ -6,15 +6,22 @@ import inspect
 
 import pytest
 import torch
-from transformers import DynamicCache, Mamba2Config, Mamba2ForCausalLM
+from transformers import (
+    DynamicCache,
+    Mamba2Config,
+    Mamba2ForCausalLM,
+    RwkvConfig,
+    RwkvForCausalLM,
+)
 from transformers.cache_utils import StaticCache
 
 from selfmoe.errors import CompositionError, NotSupportedError
+from selfmoe.fit import Fit
 from selfmoe.mixture import attach, compose, memory, runtime, scope
 from selfmoe.mixture.caches import NAMES, cache_in, cache_name, cache_of, past_length
 from selfmoe.records import Expert
 from selfmoe.testing.composers import assert_close
-from selfmoe.testing.models import random_adapter
+from selfmoe.testing.models import random_adapter, tiny_examples, tiny_tokenizer
 from selfmoe.testing.routing import random_theta, refer, tokens
 from selfmoe_router_random import Random
 from selfmoe_router_sequence import Sequence
@@ -140,6 +147,29 @@ def test_positions_are_not_made_up(llama, llama_experts):
         pytest.raises(NotSupportedError, match="position"),
     ):
         llama.base_model(**given)
+
+
+@pytest.fixture(scope="module")
+def rwkv():
+    """Return a tiny RWKV, which keeps its past in a list."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        sizes = {"hidden_size": 32, "attention_hidden_size": 32, "intermediate_size": 48}
+        config = RwkvConfig(
+            vocab_size=288, num_hidden_layers=2, context_length=512, eos_token_id=256, **sizes
+        )
+        return RwkvForCausalLM(config).eval().requires_grad_(False)
+
+
+@pytest.mark.parametrize("name", ["xlora", "sequence"])
+def test_what_could_not_be_decoded_is_not_learnt(rwkv, name, tmp_path, monkeypatch):
+    """A router that keeps state with the cache is refused before it is trained."""
+    targets = ["key", "value", "receptance"]
+    paths = {str(i): random_adapter(rwkv, tmp_path / f"{i}", targets=targets) for i in range(2)}
+    monkeypatch.setattr(Fit, "__call__", lambda *given, **named: pytest.fail("it is trained"))
+    with pytest.raises(NotSupportedError, match="cannot with state; run the model without"):
+        compose(rwkv, paths, router=name, data=tiny_examples(4), tokenizer=tiny_tokenizer())
+    compose(rwkv, paths, router="topk")
 
 
 # --- state spaces: a cache that does not count ------------------------------------------------
