@@ -1,4 +1,5 @@
 # Two commands: `make demo` shows Self-MoE on the shipped base, `make test` checks everything.
+# `make test-newest` and `make test-oldest` check both ends of the libraries' ranges (docs/versions.md).
 # Needs Python 3.11 or newer; everything is installed into .venv, nothing else is touched.
 
 PYTHON ?= python3
@@ -7,9 +8,15 @@ BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 STAMP := $(VENV)/installed-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
+TOOLS := "pytest>=9" "pytest-timeout>=2.4" "hypothesis>=6.150"
+
 BIOMED := plugins/selfmoe-domain-biomed
 
-.PHONY: demo test docs install clean
+# What depends most on the libraries, and so is tested with the ends of their ranges too.
+ENDS := tests/mixture tests/routers tests/trainers tests/merges tests/test_base.py \
+  tests/test_families.py tests/test_fit.py tests/test_api.py tests/test_versions.py
+
+.PHONY: demo test test-newest test-oldest docs install clean
 
 demo: install
 	$(BIN)/selfmoe run --preset demo --out runs/demo
@@ -19,6 +26,27 @@ test: install $(VENV)/biomed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest
+
+# Installed as a user does it: a copy of this tree, and whatever release pip takes or, at the other
+# end, is told to take. Where no wheel of the oldest is to be had for PYTHON, name an older Python.
+test-newest:
+	$(call install-copy,$(VENV)-newest,--upgrade --upgrade-strategy eager)
+	$(call test-copy,$(VENV)-newest)
+
+test-oldest:
+	$(call install-copy,$(VENV)-oldest,-c constraints-oldest.txt)
+	$(call test-copy,$(VENV)-oldest)
+
+define install-copy
+	test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
+	rm -rf build
+	$(1)/bin/python -m pip install --quiet --disable-pip-version-check $(2) ".[math]" $(TOOLS)
+	cd $(1) && bin/selfmoe doctor
+endef
+
+define test-copy
+	$(1)/bin/pytest $(ENDS)
+endef
 
 docs: install
 	$(BIN)/python docs/update.py
@@ -41,4 +69,4 @@ $(VENV)/biomed: $(STAMP) $(BIOMED)/pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist docs/_build *.egg-info plugins/*/build plugins/*/*.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(VENV)-newest $(VENV)-oldest build dist docs/_build *.egg-info plugins/*/build plugins/*/*.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from selfmoe.doctor import machine, surroundings
+from selfmoe.doctor import libraries, machine, surroundings
 from selfmoe.doctor.finding import Finding
 
 CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     machine.python,
-    machine.libraries,
+    libraries.libraries,
     machine.devices,
     machine.memory,
     machine.disk,

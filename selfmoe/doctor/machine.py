@@ -1,4 +1,4 @@
-"""Checks of this machine: Python, libraries, devices, memory, disk."""
+"""Checks of this machine: Python, devices, memory, disk."""
 
 from __future__ import annotations
 
@@ -27,33 +27,6 @@ def python() -> Iterator[Finding]:
         yield Finding("python", f"{found}, 32 bits", "problem", "Install a 64-bit Python.")
     else:
         yield Finding("python", found)
-
-
-def libraries() -> Iterator[Finding]:
-    """Compare what is installed with what selfmoe asks for."""
-    from importlib_metadata import PackageNotFoundError, requires, version
-    from packaging.requirements import Requirement
-
-    try:
-        wanted = [Requirement(line) for line in requires("selfmoe") or []]
-    except PackageNotFoundError:
-        advice = "Install it, as with: pip install -e ."
-        yield Finding("libraries", "selfmoe is importable, but not installed", "note", advice)
-        return
-    right = 0
-    for need in wanted:
-        if need.marker and not need.marker.evaluate({"extra": ""}):
-            continue
-        try:
-            have = version(need.name)
-        except PackageNotFoundError:
-            have = ""
-        if have and need.specifier.contains(have, prereleases=True):
-            right += 1
-            continue
-        found = f"{need.name} {have or 'is not installed'}; needed: {need.specifier}"
-        yield Finding("libraries", found, "problem", f"pip install '{need.name}{need.specifier}'")
-    yield Finding("libraries", f"selfmoe {version('selfmoe')}; {right} libraries as it needs them")
 
 
 def devices() -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import threading
 import time
@@ -11,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from selfmoe import doctor
-from selfmoe.doctor import machine, surroundings
+from selfmoe.doctor import libraries, machine, surroundings, tested
 from selfmoe.doctor.finding import Finding
 from selfmoe.registry import registry
 
@@ -50,13 +51,74 @@ def test_a_check_that_breaks_is_a_note(monkeypatch):
 def test_a_library_that_is_too_old_or_missing_is_a_problem(monkeypatch):
     needs = ["torch>=999", "no-such-library>=1", "click>=8", "absent>=1; extra == 'dev'"]
     monkeypatch.setattr("importlib_metadata.requires", lambda name: needs)
-    old, missing, rest = machine.libraries()
+    old, missing, rest = libraries.libraries()
     assert old.found.startswith("torch 2.")
     assert old.advice == "pip install 'torch>=999'"
     assert (missing.state, missing.found) == (
         "problem",
         "no-such-library is not installed; needed: >=1",
     )
+    assert rest.found.endswith("1 libraries as it needs them")
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """Pretend that selfmoe needs some libraries and that there are some versions of them."""
+
+    def pretend(needs, versions):
+        versions = {**versions, "selfmoe": "0.1.0"}
+        monkeypatch.setattr("importlib_metadata.requires", lambda name: needs)
+        monkeypatch.setattr("importlib_metadata.version", versions.__getitem__)
+        return list(libraries.libraries())
+
+    return pretend
+
+
+@pytest.mark.parametrize(
+    ("need", "have", "state", "found"),
+    [
+        ("torch>=2.8", "2.7.1", "problem", "torch 2.7.1 is older than what is tested: 2.8 to 3.1"),
+        ("torch>=2.8", "2.8.0+cpu", "ok", ""),
+        ("torch>=2.8", "3.1.9", "ok", ""),  # mends what is tested
+        ("torch>=2.8", "3.2.0", "note", "torch 3.2.0 is newer than what is tested: 2.8 to 3.1"),
+        ("torch>=2.8", "3.2.0rc1+cu130", "note", "is newer than"),
+        ("torch>=2.8,<3.2", "3.2.0", "problem", "is newer than what is tested: 2.8 to 3.1"),
+        ("torch>=2.8,<3.1.1", "3.1.1", "problem", "is newer than what is tested: 2.8 to 3.1"),
+        ("torch>=2.8,!=2.9.0", "2.9.0", "problem", "torch 2.9.0; needed: !=2.9.0,>=2.8"),
+        ("torch", "0.1", "ok", ""),
+        ("unheard-of>=1", "77", "ok", ""),  # the newest tested release is not known
+        ("Jinja2>=2.8; extra == 'math'", "9", "note", "is newer than what is tested: 2.8 to 3.1"),
+    ],
+)
+def test_a_library_outside_the_tested_window_is_named(
+    installed, monkeypatch, need, have, state, found
+):
+    monkeypatch.setattr(tested, "NEWEST", {"torch": "3.1.0", "jinja2": "3.1.6"})
+    monkeypatch.setattr(libraries, "NEWEST", tested.NEWEST)
+    name = re.match(r"[\w-]+", need)[0]
+    *odd, rest = installed([need], {name: have})
+    assert [finding.state for finding in odd] == ([] if state == "ok" else [state])
+    assert all(found in finding.found for finding in odd)
+    assert rest.found.endswith(f"{int(state == 'ok')} libraries as it needs them")
+
+
+def test_what_to_do_about_a_release_outside_the_window(installed):
+    newest = tested.NEWEST["transformers"]
+    advice = {}
+    for have in ("5.22.1", "999.0"):
+        for need in ("transformers>=5.23", "transformers>=5.23,<5.25"):
+            odd = installed([need], {"transformers": have})[0]
+            advice[need, have] = odd.advice
+    assert advice["transformers>=5.23", "5.22.1"] == "pip install 'transformers>=5.23'"
+    assert advice["transformers>=5.23,<5.25", "999.0"] == "pip install 'transformers<5.25,>=5.23'"
+    expected = f"Should something go wrong: pip install 'transformers=={newest}'"
+    assert advice["transformers>=5.23", "999.0"] == expected
+
+
+def test_an_extra_that_is_not_installed_is_not_missed(monkeypatch):
+    needs = ["no-such-library>=1; extra == 'math'", "sphinx>=999; extra == 'docs'", "click>=8"]
+    monkeypatch.setattr("importlib_metadata.requires", lambda name: needs)
+    (rest,) = libraries.libraries()
     assert rest.found.endswith("1 libraries as it needs them")
 
 
