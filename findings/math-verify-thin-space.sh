@@ -9,7 +9,7 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
 python3 -m venv venv
-venv/bin/pip install --quiet "math-verify[antlr4_13_2]==0.9.0"
+venv/bin/pip install --quiet --no-compile "math-verify[antlr4_13_2]==0.9.0"
 cat > show.py <<'END'
 import sys
 

@@ -9,7 +9,7 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
 python3 -m venv venv
-venv/bin/pip install --quiet torch==2.13.0 transformers==5.24.0
+venv/bin/pip install --quiet --no-compile torch==2.13.0 transformers==5.24.0
 cat > save.py <<'END'
 import torch
 from safetensors.torch import save_file
@@ -25,7 +25,7 @@ ids = torch.randint(0, 64, (1, 200))
 save_file({"ids": ids, "logits": model(ids).logits.detach()}, "seen.safetensors")
 END
 venv/bin/python -W ignore save.py
-venv/bin/pip install --quiet transformers==4.57.6
+venv/bin/pip install --quiet --no-compile transformers==4.57.6
 cat > read.py <<'END'
 import sys
 
