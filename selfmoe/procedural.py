@@ -24,6 +24,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from selfmoe.randomness import digest, rng_for
+from selfmoe.words import fold
 
 Split = Literal["seeds", "dev", "test", "corpus"]
 Style = Literal["bare", "worked", "marked", "code"]
@@ -208,12 +209,12 @@ def strict(style: Style, response: str, answer: str) -> bool:
 def lenient(response: str, answer: str) -> bool:
     """Say whether `response` gives the right answer in any of the four forms (not for code)."""
     found = found_answer(response) or ""
-    return found.casefold() == answer.strip().casefold()
+    return fold(found) == fold(answer.strip())
 
 
 def found_answer(response: str) -> str | None:
     """Return the answer that `lenient` compares, or None if the response is empty."""
-    return _extract(response, _form(response)).rstrip(".") or None
+    return _extract(response, _form(response)).rstrip(".。।۔") or None
 
 
 def program(response: str, *, strict: bool = False) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -10,11 +9,10 @@ from typing import Any
 
 from selfmoe.components import Benchmark
 from selfmoe.records import Instruction
-from selfmoe.text import normalise
+from selfmoe.text import holds, normalise, trimmed
 from selfmoe_domain_files.rows import found, read
 
 Doc = Mapping[str, Any]
-_OUTER = " .,;:!?\"'“”‘’"
 
 
 class HeldOut(Benchmark):
@@ -48,8 +46,7 @@ class HeldOut(Benchmark):
     def score(self, doc: Doc, completion: str) -> Mapping[str, float]:
         """Return the strict ``score`` and the ``lenient`` one, each 0 or 1."""
         said, right = _plain(completion), _plain(doc["response"])
-        within = re.search(rf"(?<!\w){re.escape(right)}(?!\w)", said)
-        return {"score": float(said == right), "lenient": float(bool(said and within))}
+        return {"score": float(said == right), "lenient": float(bool(said) and holds(said, right))}
 
     def gold(self, doc: Doc) -> str:
         """Return the response."""
@@ -61,4 +58,4 @@ class HeldOut(Benchmark):
 
 
 def _plain(text: str) -> str:
-    return normalise(text).strip(_OUTER) or normalise(text)
+    return trimmed(normalise(text)) or normalise(text)

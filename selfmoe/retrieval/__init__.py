@@ -10,17 +10,15 @@ the base model answers its own tasks.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Sequence
 
 from selfmoe.retrieval.passages import Passage, read_passages
+from selfmoe.words import terms
 
 __all__ = ["Finder", "Passage", "read_passages"]
 
 K1, B = 1.5, 0.75
 """How soon repetition of a word stops to count, and how much length does (usual values)."""
-
-_WORD = re.compile(r"\w+")
 
 
 class Finder:
@@ -32,20 +30,16 @@ class Finder:
         logging.getLogger("bm25s").setLevel(logging.WARNING)  # it sets itself to DEBUG
         self._passages = passages
         self._index = bm25s.BM25(k1=K1, b=B, method="lucene", dtype="float64")
-        self._index.index([_words(one.text) for one in passages], show_progress=False)
+        self._index.index([terms(one.text) for one in passages], show_progress=False)
 
     def find(self, query: str, n: int) -> list[Passage]:
         """Return up to ``n`` passages, best first, of equal ones the first in reading order.
 
         Those that share no word with the query are never among them.
         """
-        words = _words(query)
-        if not words:
+        asked = terms(query)
+        if not asked:
             return []
-        scores = self._index.get_scores(words)
+        scores = self._index.get_scores(asked)
         best = (-scores).argsort(kind="stable")[:n].tolist()
         return [self._passages[place] for place in best if scores[place] > 0]
-
-
-def _words(text: str) -> list[str]:
-    return _WORD.findall(text.casefold())

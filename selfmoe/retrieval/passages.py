@@ -12,12 +12,12 @@ from selfmoe.datafiles import jsonl_rows
 from selfmoe.errors import DataError, MissingDataError
 from selfmoe.files import read_text
 from selfmoe.records import PassageRef
+from selfmoe.words import cut, terms
 
 SUFFIXES = (".txt", ".md", ".jsonl")
 
 _BLANK = re.compile(r"\n\s*\n")
 _HEADING = re.compile(r"^(#{1,6} .*)\n\s*\n", re.MULTILINE)
-_WORD = re.compile(r"\w")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +89,6 @@ def _texts(path: Path) -> list[str]:
 
 
 def _pieces(text: str, words: int) -> Iterator[str]:
-    """Yield the paragraphs of a text that hold a word, cut after every ``words`` words."""
-    for paragraph in _BLANK.split(text):
-        tokens = paragraph.split()
-        for start in range(0, len(tokens), words):
-            piece = " ".join(tokens[start : start + words])
-            if _WORD.search(piece):
-                yield piece
+    """Yield the paragraphs of a text, cut after every ``words`` words, as far as they hold one."""
+    pieces = (piece for paragraph in _BLANK.split(text) for piece in cut(paragraph, words))
+    return (piece for piece in pieces if terms(piece))

@@ -47,7 +47,7 @@ def plan(plan: Plan) -> None:
                 "source": plan.sources(files_of(benchmark for _, benchmark in guards)),
                 "clear_of": sorted([benchmark.name, split] for split, benchmark in guards),
             },
-            version=2,
+            version=3,
             components=[("domain", domain.name)],
             inputs={
                 "seeds": plan.of("seeds")[domain.name],

@@ -9,9 +9,10 @@ from selfmoe.evaluation.benchmarks import guarded
 from selfmoe.plan import Job
 from selfmoe.records import Example, Instruction
 from selfmoe.text import ngrams, normalise, words
+from selfmoe.words import runs, size
 
 LONG, SHORT = 13, 8
-"""Sizes of the n-grams looked for in benchmark items, in words."""
+"""Sizes of the n-grams looked for in benchmark items, in words (``selfmoe.words.size``)."""
 
 
 class Overlap:
@@ -52,12 +53,12 @@ class Overlap:
         for task in tasks:
             tokens = words(_question(task, shared))
             self._exact |= self._texts(task) - (shared if task.input else set())
-            if self._templated or len(tokens) < LONG:
+            if self._templated or size(tokens) < LONG:
                 continue
             self._long |= ngrams(tokens, LONG)
             for gram in ngrams(tokens, SHORT):
                 self._short.setdefault(gram, []).append(len(self._sizes))
-            self._sizes.append(len(tokens) - SHORT + 1)
+            self._sizes.append(len(runs(tokens, SHORT)))
 
     def __call__(self, example: Example) -> str | None:
         """Return the reason, if there is one."""

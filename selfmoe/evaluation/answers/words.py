@@ -7,7 +7,10 @@ import string
 from collections.abc import Iterator
 from datetime import date as Date
 
+import regex
+
 from selfmoe.evaluation.answers.numbers import stated
+from selfmoe.words import fold
 
 _SAID = re.compile(
     r"""
@@ -39,11 +42,11 @@ _DATES = (
 )
 
 _ARTICLE = re.compile(r"\b(?:a|an|the)\b")
-_PUNCTUATION = str.maketrans("", "", string.punctuation + "‘’“”")
+_PUNCTUATION = regex.compile(rf"[\p{{P}}{re.escape(string.punctuation)}]")
 _INNER = r"[^{}\[\]()]"
 _BRACED = re.compile(rf"\\?[{{\[(]((?:{_INNER}|[{{\[(]{_INNER}*[}}\])])*?)\\?[}}\])]")
 _MEMBER = re.compile(rf"\\?([{{\[(])({_INNER}*?)\\?([}}\])])")
-_SEPARATOR = re.compile(rf"(?:[,;]\s*(?:and\s+)?|\s+and\s+)(?!{_INNER}*[}}\])])")
+_SEPARATOR = re.compile(rf"(?:[,;，；、،؛]\s*(?:and\s+)?|\s+and\s+)(?!{_INNER}*[}}\])])")
 
 
 def letter(text: str, letters: str = "ABCD") -> str | None:
@@ -101,11 +104,13 @@ def members(text: str) -> str | None:
 def short(text: str) -> str | None:
     """Return the first line in lower case, without articles, punctuation and needless space.
 
+    Full-width characters are as others, and punctuation is that of any script.
+
     A line that holds nothing else is taken as it is.
     """
     lines = text.strip().splitlines()
-    line = " ".join(lines[0].lower().split()) if lines else ""
-    bare = " ".join(line.translate(_PUNCTUATION).split())
+    line = " ".join(fold(lines[0]).split()) if lines else ""
+    bare = " ".join(_PUNCTUATION.sub("", line).split())
     return " ".join(_ARTICLE.sub(" ", bare).split()) or bare or line or None
 
 
