@@ -53,7 +53,7 @@ _POINTS = regex.compile(
     r"(?V1)[[\p{scx=Arab}\p{scx=Hebr}]&&\p{Mn}]|(?<=\p{Cyrillic})[\u0300\u0301]"
 )
 _DIGIT = regex.compile(r"(?V1)[\p{Nd}--[0-9]]")
-_UNMARKED = str.maketrans("ёأإآٱیىکı", "еااااييكi")
+_UNMARKED = str.maketrans("ёأإآٱیىکıάέήίόύώ", "еااااييكiαεηιουω")
 
 
 def fold(text: str) -> str:
@@ -71,8 +71,8 @@ def fold(text: str) -> str:
 def bare(text: str) -> str:
     """Return a folded text without the marks that readers can do without.
 
-    Those are vowel points in Arabic and Hebrew, stress in Cyrillic, what tells ё from е, the forms
-    of alef, yeh and kaf, and the dotless i from each other; digits of any script are 0 to 9.
+    Those are vowel points in Arabic and Hebrew, stress in Cyrillic and Greek, and what tells ё from
+    е, the forms of alef, yeh and kaf, and the dotless i; digits of any script are 0 to 9.
     """
     if text.isascii():
         return text.casefold()

@@ -171,6 +171,10 @@ def test_wrong_or_unclear_responses_score_zero(response: str, answer: str) -> No
 
 def test_lenient_forgives_case_and_a_final_stop_and_strict_does_not() -> None:
     assert lenient("oslo.", "Oslo")
+    assert lenient("東京。", "東京")
+    assert lenient("दिल्ली।", "दिल्ली")
+    assert lenient("МОСКВА", "Москва")
+    assert not lenient("काल", "कल")
     assert not strict("bare", "oslo", "Oslo")
     assert not strict("bare", "Oslo.", "Oslo")
 

@@ -14,7 +14,7 @@ from selfmoe.upstream import UpstreamBenchmark
 
 Doc = Mapping[str, Any]
 
-_END = re.compile(r"[.,\n]")
+_END = re.compile(r"[.,。，、।،\n]")
 
 
 class ShortAnswers(UpstreamBenchmark):

@@ -27,6 +27,7 @@ def plan(plan: Plan) -> None:
             components=[("domain", domain.name)],
             inputs={"seeds": plan.of("seeds")[domain.name]},
             size=f"{plan.config.brainstorm.n} instructions",
+            version=2,
         )
 
 

@@ -28,6 +28,7 @@ def plan(plan: Plan) -> None:
     """Add one task a domain."""
     config = plan.config.respond
     for domain in plan.domains:
+        folder = config.folder(domain.name)
         task = plan.add(
             "respond",
             "respond",
@@ -40,8 +41,8 @@ def plan(plan: Plan) -> None:
                 "instructions": plan.of("brainstorm")[domain.name],
             },
             size=f"up to {plan.config.brainstorm.n} responses",
+            version=1 if folder is None else 2,
         )
-        folder = config.folder(domain.name)
         if folder is not None and task.problem():
             read_passages(folder, config.passage_words)  # what is wrong is said now, not later
 

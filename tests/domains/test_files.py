@@ -84,6 +84,32 @@ def test_scores(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("response", "same", "within", "other"),
+    [
+        ("北京", "「北京」。", "中国的首都是北京，人口很多。", "南京"),
+        ("インスリン", "ｲﾝｽﾘﾝ。", "膵臓はインスリンを作ります。", "インスリノーマ"),
+        ("서울", "서울.", "수도는 서울입니다.", "부산입니다"),
+        ("กรุงเทพ", "กรุงเทพ", "เมืองหลวงคือกรุงเทพครับ", "เชียงใหม่"),
+        ("धारा 302", "धारा 302।", "यह धारा 302 के अंतर्गत है।", "धारा 3021"),
+        ("काल", "काल!", "उत्तर काल है", "यह त्रिकाल है"),
+        ("Москва", "москва", "Столица России: Москва, да.", "Подмосковье"),
+        ("القاهرة", "«القاهرة»؟", "العاصمة هي القَاهِرَة.", "بالقاهرة"),
+        ("C", "c.", "It is C, not a shell.", "It is C++, or C#"),
+        ("C++", "Ｃ＋＋", "Use C++11.", "Use C or C#"),
+        ("17", "１７", "一共17個。", "一共173個"),
+        ("é", "e\u0301", "The letter é.", "été"),
+    ],
+)
+def test_scores_in_any_script(tmp_path, response, same, within, other):
+    rows = [{"instruction": "?", "response": response}]
+    (held,) = law(tmp_path / "s.jsonl", write(tmp_path / "h.jsonl", rows)).benchmarks(Source())
+    (doc,) = held.items
+    assert held.score(doc, same) == {"score": 1.0, "lenient": 1.0}
+    assert held.score(doc, within) == {"score": 0.0, "lenient": 1.0}
+    assert held.score(doc, other) == {"score": 0.0, "lenient": 0.0}
+
+
+@pytest.mark.parametrize(
     ("name", "text", "words"),
     [
         ("law.txt", "x", "end in .jsonl or .csv"),
