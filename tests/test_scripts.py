@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
 
 from selfmoe.components import Benchmark, Domain
-from selfmoe.records import PassageRef, Seed
+from selfmoe.config import RunConfig
+from selfmoe.files import write_jsonl
+from selfmoe.records import Example, Instruction, PassageRef, Seed
 from selfmoe.retrieval import Finder, Passage, read_passages
 from selfmoe.stages.curate import Duplicates
 from selfmoe.stages.overlap import Overlap
-from tests.test_curate import Free, Items, a_job, example
 
 
 class Language(NamedTuple):
@@ -169,17 +173,56 @@ LANGUAGES = {
 languages = pytest.mark.parametrize("language", LANGUAGES.values(), ids=LANGUAGES)
 
 
-def asks(item: str) -> type[Domain]:
-    """Return a domain whose benchmark holds one item."""
+class One(Benchmark):
+    """A benchmark of one item."""
 
-    class One(Items):
-        items = ({"id": "one", "text": item},)
+    name = "one"
 
-    class Asked(Free):
-        def benchmarks(self, source: Any) -> list[Benchmark]:
-            return [One()]
+    def __init__(self, text: str) -> None:
+        self.items = ({"id": "1", "text": text},)
 
-    return Asked
+    def ask(self, doc: Mapping[str, Any]) -> Instruction:
+        return Instruction(doc["text"])
+
+    def score(self, doc: Mapping[str, Any], completion: str) -> Mapping[str, float]:
+        return {"score": 0.0}
+
+    def gold(self, doc: Mapping[str, Any]) -> str:
+        return "yes"
+
+    def wrong(self, doc: Mapping[str, Any]) -> str:
+        return "no"
+
+
+class Free(Domain):
+    """Free text, asked for one item."""
+
+    name = "free"
+    templated = frozenset()
+    item = "Name the largest planet."
+
+    def seeds(self, source: Any, n: int, rng: Any) -> list[Seed]:
+        return []
+
+    def benchmarks(self, source: Any) -> list[Benchmark]:
+        return [One(self.item)]
+
+
+def example(instruction: str, text: str = "") -> Example:
+    return Example("free-0", "free", instruction, text, "yes")
+
+
+def duplicates(folder: Path, seeds: Sequence[Seed] = ()) -> Duplicates:
+    write_jsonl(folder / "seeds.jsonl", [asdict(seed) for seed in seeds])
+    job: Any = SimpleNamespace(
+        session=SimpleNamespace(config=RunConfig()), input=lambda role: folder
+    )
+    return Duplicates(Free(), job)
+
+
+def overlap_with(text: str) -> Overlap:
+    job: Any = SimpleNamespace(session=SimpleNamespace(config=RunConfig()))
+    return Overlap(type("Asked", (Free,), {"item": text})(), job)
 
 
 def stored_otherwise(text: str) -> str:
@@ -194,7 +237,7 @@ def stored_otherwise(text: str) -> str:
 def test_what_is_alike_is_dropped_and_what_is_not_is_kept(
     tmp_path: Path, language: Language
 ) -> None:
-    seen = Duplicates(Free(), a_job(tmp_path, seeds=[Seed("s", "Name a fruit.", "", "x")]))
+    seen = duplicates(tmp_path, [Seed("s", "Name a fruit.", "", "x")])
     assert seen(example(language.task)) is None
     for other in language.others:
         assert seen(example(other)) is None, other
@@ -203,7 +246,7 @@ def test_what_is_alike_is_dropped_and_what_is_not_is_kept(
 
 
 def test_foreign_words_alone_make_no_duplicates(tmp_path: Path) -> None:
-    seen = Duplicates(Free(), a_job(tmp_path))
+    seen = duplicates(tmp_path)
     for text in ("Python", "GDP", "302", "C++", "C#", "C", "🦁👑", "🦁🐍"):
         assert seen(example(text)) is None, text
     for language in LANGUAGES.values():
@@ -215,8 +258,8 @@ def test_foreign_words_alone_make_no_duplicates(tmp_path: Path) -> None:
 
 
 @languages
-def test_an_item_is_found_in_any_script(tmp_path: Path, language: Language) -> None:
-    overlap = Overlap(asks(language.item)(), a_job(tmp_path))
+def test_an_item_is_found_in_any_script(language: Language) -> None:
+    overlap = overlap_with(language.item)
     assert overlap(example(language.item)) == "benchmark overlap"
     assert overlap(example(stored_otherwise(language.item))) == "benchmark overlap"
     within = f"{language.formula} {language.item} {language.question}"
@@ -227,14 +270,14 @@ def test_an_item_is_found_in_any_script(tmp_path: Path, language: Language) -> N
 
 
 @languages
-def test_how_many_tasks_begin_is_no_overlap(tmp_path: Path, language: Language) -> None:
-    overlap = Overlap(asks(f"{language.formula} {language.item}")(), a_job(tmp_path))
+def test_how_many_tasks_begin_is_no_overlap(language: Language) -> None:
+    overlap = overlap_with(f"{language.formula} {language.item}")
     assert overlap(example(f"{language.formula} {language.question}")) is None
 
 
 @languages
-def test_of_short_items_only_the_same_text_counts(tmp_path: Path, language: Language) -> None:
-    overlap = Overlap(asks(language.question)(), a_job(tmp_path))
+def test_of_short_items_only_the_same_text_counts(language: Language) -> None:
+    overlap = overlap_with(language.question)
     assert overlap(example(stored_otherwise(language.question))) == "benchmark overlap"
     assert overlap(example(f"{language.formula} {language.question}")) is None
 
