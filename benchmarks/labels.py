@@ -11,7 +11,7 @@ from readers import READERS
 from readers.coding import FunctionTruth
 from readers.rules import Truth
 from selfmoe import procedural, sandbox
-from selfmoe.evaluation.code import passes
+from selfmoe.evaluation.code import imported, passes
 from selfmoe.procedural import Style
 
 Row = Mapping[str, Any]
@@ -117,7 +117,7 @@ def _with_tests(truth: Truth | None, program: str | None) -> str:
 def _right(programs: Iterable[str]) -> dict[str, bool]:
     """Return which of the programs run to their end, each run once in the sandbox."""
     distinct = list(dict.fromkeys(programs))
-    verdicts = sandbox.run_many(distinct)
+    verdicts = sandbox.run_many([imported(program) for program in distinct])
     return {
         program: passes(program) if verdict.status == "infra_error" else verdict.status == "passed"
         for program, verdict in zip(distinct, verdicts, strict=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from selfmoe.evaluation.code import defines, parse_code, passes
 from selfmoe.records import Example, Rejected
@@ -71,6 +71,16 @@ def is_prose(body: Sequence[ast.stmt]) -> bool:
         or (isinstance(node, ast.AnnAssign) and not node.value)
         for node in body
     )
+
+
+def is_idle(code: ast.Module, names: Collection[str]) -> bool:
+    """Return whether code does nothing, or its functions of these names do nothing but say so."""
+    named = [
+        node
+        for node in code.body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name in names
+    ]
+    return is_prose(code.body) or (bool(named) and all(is_prose(node.body) for node in named))
 
 
 def _in_docstring(text: str) -> list[tuple[str, str]]:

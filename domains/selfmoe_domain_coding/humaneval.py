@@ -13,7 +13,7 @@ from typing import Any
 
 from selfmoe.datafiles import hub_rows, jsonl_rows, locate
 from selfmoe.errors import DataError, MissingDataError
-from selfmoe.evaluation.code import code_pieces, parse_code, passes
+from selfmoe.evaluation.code import code_pieces, parse_code, passes, python_in
 from selfmoe.records import Instruction, Rejected, ScoredSplit
 from selfmoe.upstream import UpstreamBenchmark
 from selfmoe_domain_coding import mbpp
@@ -32,14 +32,16 @@ class HumanEval(UpstreamBenchmark):
     """A signature with a docstring, to be completed without examples; hidden tests decide (pass@1).
 
     An answer may be the body that follows the prompt, or a program that defines the function anew,
-    as experts are trained to write it. What stands before a Markdown fence is looked at first, then
-    the first fenced block; words that happen to parse come last. The first of these that is Python
-    and gives the function a body counts:
+    as experts are trained to write it. What stands before a fence is looked at first, then blocks
+    in fences of any kind; words that happen to parse, empty functions and what only calls the
+    function come last. The first of these that is Python and gives the function a body counts:
 
     1. the prompt and the text as it stands;
     2. the text alone, if it defines the function; what the prompt imports or defines is there too;
     3. the prompt and the text with its first line, then with all lines, moved to the body's indent:
        templates and tokenizers drop leading spaces.
+
+    It is run as an import would run it: what stands under a main guard is not.
 
     Differs from lm-eval's `humaneval`: that takes form 1 only, and no fences off; programs run in
     the sandbox, for 5 seconds instead of 3; an answer has 512 tokens instead of 1 024. The stop
@@ -100,9 +102,17 @@ class HumanEval(UpstreamBenchmark):
 
     def extract(self, doc: Doc, completion: str) -> str | None:
         """Return the function with its body, made of prompt and answer."""
-        read = (next(_readings(doc, piece), None) for piece in code_pieces(completion))
-        found = [code for code in read if code]
-        return min(found, key=lambda code: _idle(code, doc["entry_point"]), default=None)
+
+        def likeliest(piece: str) -> str | None:
+            return next(_readings(doc, piece), None)
+
+        def idle(code: str) -> bool:
+            return _idle(code, doc["entry_point"])
+
+        pieces = code_pieces(
+            completion, lambda piece: (code := likeliest(piece)) is not None and not idle(code)
+        )
+        return min(filter(None, map(likeliest, pieces)), key=idle, default=None)
 
     def gold(self, doc: Doc) -> str:
         """Return the reference body."""
@@ -123,8 +133,8 @@ def _readings(doc: Doc, text: str) -> Iterator[str]:
     prompt, name = doc["prompt"], doc["entry_point"]
     if _body(prompt + text, name):
         yield prompt + text
-    if _body(text.strip(), name):
-        yield f"{prompt}{_indent(doc)}pass\n\n\n{text.strip()}\n"
+    if _body(alone := (python_in(text) or "").strip(), name):
+        yield f"{prompt}{_indent(doc)}pass\n\n\n{alone}\n"
     lines = text.strip().split("\n")
     for moved in ([_indent(doc) + lines[0], *lines[1:]], [_indent(doc) + line for line in lines]):
         code = prompt + "\n".join(moved) + "\n"
@@ -144,8 +154,15 @@ def _body(code: str, name: str) -> bool:
 
 
 def _idle(code: str, name: str) -> bool:
-    """Return whether all that a function of that name does is to name things."""
-    return all(is_prose(node.body) for node in _functions(code, name))
+    """Return whether a function of that name does no more than to name things or call itself."""
+    return all(is_prose(node.body) or _only_uses(node) for node in _functions(code, name))
+
+
+def _only_uses(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Return whether a body is a program that uses its function: it calls it, returns nothing."""
+    parts = [part for node in function.body for part in ast.walk(node)]
+    calls = any(isinstance(part, ast.Name) and part.id == function.name for part in parts)
+    return calls and not any(isinstance(part, ast.Return | ast.Yield) for part in parts)
 
 
 def _functions(code: str, name: str) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:

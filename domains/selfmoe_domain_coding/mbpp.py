@@ -6,6 +6,7 @@ One file of 974 problems, told apart by their ids: 2 to 4 are shown solved, 11 t
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,10 +14,10 @@ from typing import Any, Literal
 
 from selfmoe.datafiles import hub_rows, jsonl_rows, locate
 from selfmoe.errors import DataError
-from selfmoe.evaluation.code import code_pieces, parse_code, passes
+from selfmoe.evaluation.code import bound_names, code_pieces, parse_code, passes, python_in
 from selfmoe.records import Instruction, ScoredSplit, Source
 from selfmoe.upstream import UpstreamBenchmark
-from selfmoe_domain_coding.checks import is_prose
+from selfmoe_domain_coding.checks import is_idle
 
 Doc = Mapping[str, Any]
 Part = Literal["prompt", "test", "validation", "train"]
@@ -31,24 +32,28 @@ _IDS: dict[Part, range] = {
 _DONE = "[DONE]"
 _TESTS = 3
 _SECONDS = 10.0
+_FOUND = (False, False)
 
 
 class MBPP(UpstreamBenchmark):
     """A description and three tests, after three solved problems; the tests decide (pass@1).
 
-    An answer ends at ``[DONE]``. Of it counts the first piece that is Python: what stands before a
-    Markdown fence, or what the first fenced block holds; words that happen to parse count last. It
-    is run, followed by the problem's set-up code and its three tests; the challenge tests are not
-    used.
+    An answer ends at ``[DONE]``. Of it counts the first piece that is Python and defines what the
+    tests ask for: what stands before a fence, or a block in fences of any kind; other Python, empty
+    functions and words that happen to parse count last. It is run, followed by the problem's set-up
+    code and its three tests, as an import would run it: what stands under a main guard is not. The
+    challenge tests are not used.
 
-    Differs from lm-eval's `mbpp`: Markdown fences are taken off; set-up code is run, too; programs
+    Differs from lm-eval's `mbpp`: fences are taken off; set-up code is run, too; programs
     run in the sandbox, for 10 seconds instead of 3 (one reference solution takes 2); an answer has
     512 tokens instead of 256.
     """
 
     name = "mbpp"
     hub = _HUB
-    rule = "The code before [DONE], without Markdown fences; it must parse."
+    rule = (
+        "The code before [DONE], without fences: the first that parses and defines what is asked."
+    )
     role = "non-target"
     shots = 3
     max_new_tokens = 512
@@ -93,10 +98,13 @@ class MBPP(UpstreamBenchmark):
         return None if code is None else "\n".join([code, doc["setup"], *doc["tests"], ""])
 
     def extract(self, doc: Doc, completion: str) -> str | None:
-        """Return the code that an answer holds."""
-        pieces = [piece.strip() for piece in code_pieces(completion.partition(_DONE)[0])]
-        found = [(is_prose(tree.body), piece) for piece in pieces if (tree := parse_code(piece))]
-        return min(found, key=lambda one: one[0])[1] if found else None
+        """Return the code that an answer holds: the first that defines what the tests ask for."""
+        asked = _asked(doc)
+        pieces = code_pieces(
+            completion.partition(_DONE)[0], lambda piece: _rank(python_in(piece), asked) == _FOUND
+        )
+        found = [code.strip() for piece in pieces if (code := python_in(piece))]
+        return min(found, key=lambda code: _rank(code, asked), default=None)
 
     def gold(self, doc: Doc) -> str:
         """Return the reference solution as solved examples show it."""
@@ -152,6 +160,21 @@ def some_rows(source: Source, part: Part) -> list[dict[str, Any]]:
             "  Was the download complete?"
         )
     return found
+
+
+def _asked(doc: Doc) -> set[str]:
+    """Return the names that tests use and the reference solution defines."""
+    tests = parse_code("\n".join(doc["tests"]))
+    used = {node.id for node in ast.walk(tests) if isinstance(node, ast.Name)} if tests else set()
+    return used & bound_names(doc["code"])
+
+
+def _rank(code: str | None, asked: set[str]) -> tuple[bool, bool]:
+    """Return what speaks against code as the answer: it lacks a name asked for; it does nothing."""
+    tree = parse_code(code) if code else None
+    if code is None or tree is None:
+        return True, True
+    return not asked <= bound_names(code), is_idle(tree, asked)
 
 
 def _row(row: Mapping[str, Any], where: str) -> dict[str, Any]:

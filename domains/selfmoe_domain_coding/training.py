@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from selfmoe.datafiles import tidy
 from selfmoe.errors import DataError, StageError
+from selfmoe.evaluation.code import imported
 from selfmoe.records import Rejected, Seed, Source
 from selfmoe.text import normalise
 from selfmoe_domain_coding.mbpp import Part, rows, some_rows
@@ -69,7 +70,9 @@ def _refuse_failing(made: Mapping[str, Problem | Rejected]) -> dict[str, Rejecte
         warnings.warn("no sandbox: MBPP's solutions become seeds without being run", stacklevel=3)
         return {}
     problems = {i: problem for i, problem in made.items() if isinstance(problem, Problem)}
-    programs = tuple(f"{p.program}\n{p.test}check({p.entry_point})\n" for p in problems.values())
+    programs = tuple(
+        imported(f"{p.program}\n{p.test}check({p.entry_point})\n") for p in problems.values()
+    )
     faults = dict(zip(problems, _faults(programs), strict=True))
     return {i: Rejected(fault) for i, fault in faults.items() if fault}
 

@@ -58,6 +58,14 @@ PASSING = {
     "a label, then fenced": "Answer: code\n```\ndef root(x):\n    return math.sqrt(x)\n```",
     "body, fence, a word": "    return math.sqrt(x)\n```\nDone",
     "a fenced body": "```python\n    return math.sqrt(x)\n```",
+    "a guard": "    return x ** 0.5\n\nif __name__ == '__main__':\n    print(root(int(input())))",
+    "a guard in a program": "def root(x):\n    return x ** 0.5\nif __name__=='__main__': exit()",
+    "a use first": "```\ny = root(9.0)\nprint(y)\n```\n```\ndef root(x):\n    return x ** 0.5\n```",
+    "a shell first": "```sh\npip install m\n```\n~~~py\ndef root(x):\n    return x ** 0.5\n~~~",
+    "a stub first": "```\ndef root(x):\n    pass\n```\n```\ndef root(x):\n    return x ** 0.5\n```",
+    "in a list": "1. So:\n   ```\n   def root(x):\n       return x ** 0.5\n   ```",
+    "set off": "So:\n\n    def root(x):\n        return x ** 0.5\n\nDone.",
+    "a session": ">>> def root(x):\n...     return x ** 0.5\n",
     "a fence left open": "```python\ndef root(x):\n    return math.sqrt(x)\n",
 }
 FAILING = {

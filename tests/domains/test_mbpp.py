@@ -15,6 +15,8 @@ from selfmoe_domain_coding import Coding, training
 from selfmoe_domain_coding.mbpp import MBPP
 from selfmoe_domain_coding.training import seeds
 
+RIGHT = "def add_11(x):\n    return x + 11\n"
+
 
 @pytest.fixture(autouse=True)
 def sandbox():
@@ -188,12 +190,44 @@ def test_a_solution_that_takes_too_long_is_run_again_before_anything_is_said(
         ("def add_11(x):\n    return x + 12", 0.0),
         ("def add_11(x):\n    return x + 11\nThat is all.", 0.0),
         ("import os\nos._exit(0)", 0.0),
+        (f"{RIGHT}if __name__ == '__main__':\n    print(add_11(int(input())))\n", 1.0),
+        (f"{RIGHT}print(input())\n", 0.0),
         ("[DONE]", 0.0),
     ],
 )
 def test_what_counts_as_the_answer(source, completion, score):
     benchmark = MBPP(source)
     assert benchmark.score(benchmark.items[0], completion) == {"score": score}
+
+
+@pytest.mark.parametrize(
+    "completion",
+    [
+        f"```bash\npip install add\n```\n```python\n{RIGHT}```",
+        f"```\n12\n```\nis printed by\n```python\n{RIGHT}```",
+        f"```python\nprint(add_11(1))\n```\nwith\n~~~~\n{RIGHT}~~~~",
+        f"```python\ndef add_11(x):\n    ...\n```\n```python\n{RIGHT}```",
+        f"```python\ndef helper(x):\n    return x\n```\n```python\n{RIGHT}```",
+        f"```js\nfunction add_11(x) {{}}\n```\n```Python\n{RIGHT}```\n",
+        f"[BEGIN]\n{RIGHT}[DONE]",
+        "1. First:\n   ```python\n   def add_11(x):\n       return x + 11\n   ```",
+        "    def add_11(x):\n        return x + 11\n    y = add_11(1)",
+        "Here:\n\n    def add_11(x):\n        return x + 11\n\nThat is all.",
+        f"```python\n{RIGHT}```\nor\n```python\ndef add_11(x):\n    return 0\n```",
+    ],
+)
+def test_the_first_code_that_defines_what_is_asked_counts(source, completion):
+    benchmark = MBPP(source)
+    doc = benchmark.items[0]
+    found = {}
+    exec(benchmark.extract(doc, completion), found)
+    assert found["add_11"](1) == 12
+
+
+def test_a_wrong_first_answer_counts(source):
+    benchmark = MBPP(source)
+    text = f"```python\ndef add_11(x):\n    return x\n```\n```python\n{RIGHT}```"
+    assert benchmark.extract(benchmark.items[0], text) == "def add_11(x):\n    return x"
 
 
 def test_set_up_code_runs_between_answer_and_tests(files, source):
