@@ -8,17 +8,20 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 
+from selfmoe.evaluation.answers.notation import GROUPED, digits_of, plain_notation
+
 _SIDES = re.compile(
-    r"(?<![\w.%])(?P<left>[(\d$][\d\s.,$()+*/×÷x-]*?)\s*=\s*\$?(?P<right>-?\d[\d,]*(?:\.\d+)?)"
-    r"(?![\d%/]|\s*[-+*/×÷x^(])"
+    r"(?<![\w.%])(?P<left>[(\d$][\d\s.,$()+*/×÷x-]*?)\s*=\s*\$?(?P<right>-?\d+(?:\.\d+)?)"
+    r"(?!\d|[.,:\'_\u2009~]\d|[%/\\{_e]|\s*[-+*/×÷x^(])"
 )
-_PLAIN = str.maketrans({"×": "*", "÷": "/", "x": "*", "$": "", ",": ""})
+_PLAIN = str.maketrans({"×": "*", "÷": "/", "x": "*", "$": ""})
 _OPERATORS: Mapping[type[ast.operator], Callable[[Fraction, Fraction], Fraction]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
     ast.Div: operator.truediv,
 }
+_GROUPED = re.compile(rf"(?<![\d.,])(?:{GROUPED})", re.VERBOSE)
 _LONGEST = 200
 
 
@@ -26,7 +29,7 @@ def false_equation(text: str) -> str | None:
     """Return the first equation of a text that does not hold, or ``None``.
 
     Equations are sums, differences, products and quotients of numbers with one number on the right;
-    it may be rounded. Whatever cannot be read is not judged.
+    it may be rounded. Whatever cannot be read as a whole is not judged.
     """
     for left, right in _equations(text):
         value = _value(left)
@@ -36,10 +39,14 @@ def false_equation(text: str) -> str | None:
 
 
 def _equations(text: str) -> Iterator[tuple[str, str]]:
-    for found in _SIDES.finditer(text):
+    for found in _SIDES.finditer(_GROUPED.sub(_ungrouped, plain_notation(text))):
         left = found["left"].translate(_PLAIN).strip()
         if len(left) <= _LONGEST and re.search(r"[-+*/]", left):
-            yield left, found["right"].replace(",", "")
+            yield left, found["right"]
+
+
+def _ungrouped(found: re.Match[str]) -> str:
+    return digits_of(found[0])
 
 
 def _value(expression: str) -> Fraction | None:

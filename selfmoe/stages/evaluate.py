@@ -49,7 +49,7 @@ def _add(
         components=[("domain", domain.name)],
         inputs={"system": made_by} if made_by else {},
         size=f"up to {config.limit} items" if config.limit else "all items",
-        version=2 if system.kind == "router" else 1,
+        version=3 if system.kind == "router" else 2,
         cell_label=system.name,
         seeded=False,
         outdated=outdated,

@@ -9,44 +9,29 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from itertools import pairwise
 
-NUMBER = re.compile(
-    r"""
-    (?P<minus>(?<![\w)\].,])[-−])?      # a minus after a digit or word is a difference or a hyphen
-    (?:[$€£]\s?)?
-    (?P<inner>(?<=[$€£])[-−])?          # $-5
-    (?P<body>\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\d)|\d+(?:\.\d+)?|\.\d+)
-    """,
-    re.VERBOSE,
-)
+from selfmoe.evaluation.answers.notation import GROUPED, digits_of, plain_notation
+from selfmoe.evaluation.answers.scan import LONGEST, Number, numbers, prepared, valued, written
+
 _MARK = re.compile(r"####|\bthe (?:final )?answer is\b:?", re.IGNORECASE)
-_LONGEST = 300
-"""Digits of a number that is calculated with; longer ones are no fraction."""
-
-_RATIONAL = re.compile(r"-?(?:\d{1,3}(?:,\d{3})+(?:\.\d*)?|\d+(?:\.\d*)?|\.\d+)", re.ASCII)
-_PLAIN = r"(?<![\d.,/])[-−]?\d[\d,]*(?:\.\d+)?|(?<![\d.,/])[-−]?\.\d+"
-_FRACTION = re.compile(
-    rf"""
-    (?P<latexminus>[-−]\s*)?\\[dtc]?frac\s*\{{(?P<top>[-−]?\d+)\}}\s*\{{(?P<bottom>[-−]?\d+)\}}
-    | (?<![\d.,/])(?P<sign>[-−])?(?:(?P<whole>\d+)\s+)?(?P<over>\d+)\s*/\s*(?P<under>\d+)(?![\d/])
-    | (?P<value>{_PLAIN})\s*(?P<percent>\\?%|percent\b)?
-    """,
-    re.VERBOSE,
+_RATIONAL = re.compile(rf"-?(?:{GROUPED}|\d+(?:\.\d*)?|\.\d+|\d{{1,3}}(?:,\d{{3}})+\.)", re.VERBOSE)
+_ALONE = re.compile(r"\A([\s*_`$(:]*)-[ ]+(?=[$.\d])")
+_OPERATOR = re.compile(
+    r"\s*(?:[%€]|[A-Za-z]+\s)?[\s)}*_$]*(?:(?P<equals>=|≈|\\approx(?![a-z]))"
+    r"|[-+/×÷·*xX]|\\(?:times|cdot|div)(?![a-z]))[\s({$*_]*"
 )
+_PERCENT = re.compile(r"\s*(?:%|percent\b)", re.IGNORECASE)
 _SCALES = {"k": 3, "thousand": 3, "m": 6, "million": 6, "bn": 9, "billion": 9}
 _CURRENCIES = {
     "$": "USD", "usd": "USD", "dollar": "USD", "dollars": "USD", "cent": "USD", "cents": "USD",
     "€": "EUR", "eur": "EUR", "euro": "EUR", "euros": "EUR",
     "£": "GBP", "gbp": "GBP", "pound": "GBP", "pounds": "GBP",
 }  # fmt: skip
-_MONEY = re.compile(
-    rf"""
-    (?P<minus>(?<![\w)\].,])[-−])?(?P<symbol>[$€£])\s?(?P<inner>[-−])?
-        (?P<body>\d[\d,]*(?:\.\d+)?|\.\d+)(?:\s*(?P<scale>{"|".join(_SCALES)})\b)?
-    | (?P<amount>{_PLAIN})(?:\s*(?P<size>{"|".join(_SCALES)})\b)?
-        \s*(?P<word>dollars?|cents?|euros?|pounds?|USD|EUR|GBP)\b
-    """,
-    re.VERBOSE | re.IGNORECASE,
+_AMOUNT = re.compile(
+    rf"(?:\s*(?P<scale>{'|'.join(_SCALES)})\b)?"
+    r"(?:\s*(?P<word>dollars?|cents?|euros?|pounds?|USD|EUR|GBP)\b|\s?(?P<behind>€))?",
+    re.IGNORECASE,
 )
 _UNITS = {
     "mm": "millimeter millimetre", "cm": "centimeter centimetre", "m": "meter metre",
@@ -58,7 +43,7 @@ _UNITS = {
 }  # fmt: skip
 _UNIT_OF = {word: unit for unit, names in _UNITS.items() for word in (unit, *names.split())}
 _PLURAL = re.compile(r"(?<![sui])(?<!\bga)s$")  # neither grass, bus and axis nor gas
-_QUANTITY = re.compile(rf"(?P<value>{_PLAIN})\s*(?P<unit>%|°|[A-Za-z]+(?:/[A-Za-z]+)?)")
+_UNIT = re.compile(r"\s*(?P<unit>%|°|[A-Za-z]+(?:/[A-Za-z]+)?)")
 
 
 def stated(text: str) -> str | None:
@@ -70,21 +55,24 @@ def stated(text: str) -> str | None:
 def marked_number(text: str) -> str | None:
     """Return the number after the first ``####`` or "The answer is", on the same line.
 
-    This is the form that GSM8K's own solutions and its chain-of-thought prompts prescribe.
+    This is the form that GSM8K's own solutions and its chain-of-thought prompts prescribe. Of an
+    equation it is the side that is one number. A number that cannot be read as a whole, such as
+    ``12:30``, is none, and none of its parts is.
     """
-    found = NUMBER.search(stated(text) or "")
-    return _canonical(found) if found else None
+    found = _stated_numbers(text)
+    return found[0].value if found else None
 
 
 def last_number(text: str) -> str | None:
     """Return the last number in the text, whatever stands around it."""
-    found = list(NUMBER.finditer(text))
-    return _canonical(found[-1]) if found else None
+    found = list(numbers(prepared(text)))
+    return (found[-1].value or found[-1].last) if found else None
 
 
 def final_number(text: str) -> str | None:
-    """Return the marked number or, without a mark, the last one."""
-    return marked_number(text) or last_number(text)
+    """Return the marked number or, where no number is marked, the last one."""
+    found = _stated_numbers(text)
+    return found[0].value if found else last_number(text)
 
 
 def fraction(text: str) -> str | None:
@@ -92,7 +80,7 @@ def fraction(text: str) -> str | None:
 
     ``1 1/2`` and ``\frac{3}{2}`` are ``3/2``; a whole number has no stroke.
     """
-    return _marked_or_last(text, lambda part: _texts(_FRACTION, _fraction_of, part))
+    return _marked_or_last(text, _fraction_of)
 
 
 def money(text: str) -> str | None:
@@ -101,7 +89,7 @@ def money(text: str) -> str | None:
     Known are dollars and cents, euros and pounds (which are money here, not weight), and
     "thousand", "million" and "billion".
     """
-    return _marked_or_last(text, lambda part: _texts(_MONEY, _money_of, part))
+    return _marked_or_last(text, _money_of)
 
 
 def quantity(text: str) -> str | None:
@@ -110,82 +98,75 @@ def quantity(text: str) -> str | None:
     Names of a unit count as one; units are not converted, so that ``1 km`` is not ``1000 m``. Any
     word may be a unit; the s of its plural is dropped.
     """
-    return _marked_or_last(text, lambda part: _texts(_QUANTITY, _quantity_of, part))
+    return _marked_or_last(text, _quantity_of)
 
 
 def rational(text: str) -> Fraction | None:
     """Return the value of a text that is a plain number and nothing else."""
-    bare = text.replace("−", "-").strip()
-    if len(bare) > _LONGEST or not _RATIONAL.fullmatch(bare):
+    bare = plain_notation(text).strip()
+    if len(bare) > LONGEST or not _RATIONAL.fullmatch(bare):
         return None
-    return Fraction(bare.replace(",", ""))
+    return Fraction(digits_of(bare))
 
 
-def _marked_or_last(text: str, find: Callable[[str], Iterator[str]]) -> str | None:
+def _stated_numbers(text: str) -> list[Number]:
+    """Return the numbers of the stated answer, first the one that its equation comes to."""
+    said = _ALONE.sub(r"\1-", prepared(stated(text) or ""))
+    found = list(numbers(said))
+    if not found:
+        return []
+    sides = [[found[0]]]
+    for before, after in pairwise(found):
+        between = _OPERATOR.fullmatch(said[before.end : after.start])
+        if between and between["equals"]:
+            sides.append([after])
+        elif between:
+            sides[-1].append(after)
+        else:
+            break
+    single = [side[0] for side in sides if len(side) == 1]
+    return [single[-1] if len(sides) > 1 and single else found[0], *found[1:]]
+
+
+def _marked_or_last(text: str, read: Callable[[Number, str], str | None]) -> str | None:
     """Return the first find after the mark or, where that has none, the last of the text."""
-    for found in find(stated(text) or ""):
+    for found in _texts(stated(text) or "", read):
         return found
-    return next(reversed(list(find(text))), None)
+    return next(reversed(list(_texts(text, read))), None)
 
 
-def _texts(
-    pattern: re.Pattern[str], read: Callable[[re.Match[str]], str | None], text: str
-) -> Iterator[str]:
-    for match in pattern.finditer(text):
-        found = read(match)
+def _texts(text: str, read: Callable[[Number, str], str | None]) -> Iterator[str]:
+    """Yield what is read in each number and the text behind it."""
+    text = prepared(text)
+    for number in numbers(text):
+        found = read(number, text[number.end :])
         if found is not None:
             yield found
 
 
-def _fraction_of(match: re.Match[str]) -> str | None:
-    if match["value"]:
-        value = rational(match["value"])
-        return None if value is None else str(value / 100 if match["percent"] else value)
-    top, bottom = (
-        rational(match["top"] or match["over"]),
-        rational(match["bottom"] or match["under"]),
-    )
-    whole = rational(match["whole"] or "0")
-    if top is None or whole is None or not bottom:
-        return None
-    value = whole + top / bottom
-    return str(-value if match["latexminus"] or match["sign"] else value)
-
-
-def _money_of(match: re.Match[str]) -> str | None:
-    value = rational(match["body"] or match["amount"])
+def _fraction_of(number: Number, behind: str) -> str | None:
+    value = None if number.value is None else valued(number.value)
     if value is None:
         return None
-    word = (match["word"] or "").lower()
-    value *= 10 ** _SCALES.get((match["scale"] or match["size"] or "").lower(), 0)
-    value /= 100 if word.startswith("cent") else 1
-    if match["minus"] or match["inner"]:
-        value = -value
-    return f"{_decimal(value)} {_CURRENCIES[word or match['symbol']]}"
+    return str(value / 100 if _PERCENT.match(behind) else value)
 
 
-def _quantity_of(match: re.Match[str]) -> str | None:
-    value = rational(match["value"])
-    unit = match["unit"].lower()
+def _money_of(number: Number, behind: str) -> str | None:
+    value = None if number.value is None else valued(number.value)
+    found = _AMOUNT.match(behind)
+    assert found is not None, "everything in the pattern is optional"
+    word = (found["word"] or "").lower()
+    currency = _CURRENCIES.get(word or number.symbol or found["behind"] or "")
+    if value is None or currency is None:
+        return None
+    value *= 10 ** _SCALES.get((found["scale"] or "").lower(), 0)
+    return f"{written(value / (100 if word.startswith('cent') else 1))} {currency}"
+
+
+def _quantity_of(number: Number, behind: str) -> str | None:
+    found = _UNIT.match(behind)
+    if number.value is None or found is None:
+        return None
+    unit = found["unit"].lower()
     single = unit.removesuffix("es") if unit == "inches" else _PLURAL.sub("", unit)
-    known = _UNIT_OF.get(unit) or _UNIT_OF.get(single) or single or unit
-    return None if value is None else f"{_decimal(value)} {known}"
-
-
-def _decimal(value: Fraction) -> str:
-    """Return a value that a decimal number has, written as one."""
-    digits = 0
-    while (value * 10**digits).denominator != 1:
-        digits += 1
-    whole = str(abs(value.numerator * 10**digits // value.denominator)).rjust(digits + 1, "0")
-    sign = "-" if value < 0 else ""
-    return f"{sign}{whole[:-digits]}.{whole[-digits:]}" if digits else f"{sign}{whole}"
-
-
-def _canonical(found: re.Match[str]) -> str:
-    """Return a number without currency, thousands separators, needless zeros or a plus sign."""
-    whole, _, part = found["body"].replace(",", "").partition(".")
-    part = part.rstrip("0")
-    digits = (whole.lstrip("0") or "0") + (f".{part}" if part else "")
-    negative = (found["minus"] or found["inner"]) and digits != "0"
-    return f"-{digits}" if negative else digits
+    return f"{number.value} {_UNIT_OF.get(unit) or _UNIT_OF.get(single) or single or unit}"
