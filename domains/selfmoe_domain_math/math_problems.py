@@ -43,10 +43,11 @@ _SPLITS = {"test": "test", "dev": "train"}
 class MathProblems(UpstreamBenchmark):
     """Competition problems with worked solutions; four solved examples.
 
-    ``score`` asks for the prescribed last line, "Final Answer: The final answer is …";
-    ``lenient`` takes what is boxed last, or stated as the answer, where there is none. Two answers
-    are the same if their plain forms are equal or, where math-verify is installed, if that finds
-    them equivalent; ``extra`` says which of the two was at work. Subjects take turns, so that a
+    ``score`` asks for the prescribed last line, "Final Answer: The final answer is …", in any
+    markup; ``lenient`` takes what is boxed last, or stated as the answer, where there is none. Two
+    answers are the same if their plain forms are equal. Where math-verify is installed, expressions
+    in them may be equal by algebra, too; it has no say on numbers, or on what is a tuple, a set or
+    an interval. ``extra`` says which of the two was at work. Subjects take turns, so that a
     limit covers them evenly. For tuning, the training problems are items.
 
     Differs from lm-eval's `minerva_math`: one benchmark for all subjects; answers are compared as
@@ -143,9 +144,7 @@ class MathProblems(UpstreamBenchmark):
 def _same(right: str, answer: str | None) -> bool:
     if answer is None:
         return False
-    if same_math(right, answer):
-        return True
-    return mathverify.installed() is not None and mathverify.same(right, answer)
+    return mathverify.same(right, answer) if mathverify.installed() else same_math(right, answer)
 
 
 def _numbered(folder: Path) -> list[Path]:

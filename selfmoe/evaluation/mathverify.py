@@ -20,6 +20,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import IO
 
 from selfmoe.errors import StageError
+from selfmoe.evaluation.answers.forms import same_math
+from selfmoe.evaluation.answers.plain import algebraic
 
 TIMEOUT_S = 10.0
 """Longest time for one comparison; after it, answers count as different."""
@@ -41,14 +43,21 @@ def installed() -> str | None:
 def same(gold: str, answer: str, timeout_s: float = TIMEOUT_S) -> bool:
     """Return whether two answers in LaTeX are equivalent; may be called from any thread.
 
-    What cannot be read, takes too long or is longer than any answer is not equivalent.
+    math-verify is asked about expressions only: it takes tuples for sets, ``344_5`` for 344 and
+    ``12:30`` for a quotient, and some of its verdicts depend on the order. What an answer is, how
+    many members it has and what its numbers are worth is decided by ``same_math``. What cannot be
+    read, takes too long or is longer than any answer is not equivalent.
 
     Raises:
         StageError: If math-verify cannot be started.
     """
     if max(len(gold), len(answer)) > _LONGEST:
         return False
-    return _worker.ask(gold, answer, timeout_s)
+
+    def equal(one: str, other: str) -> bool:
+        return algebraic(one, other) and _worker.ask(*sorted([one, other]), timeout_s)
+
+    return same_math(gold, answer, equal)
 
 
 class Worker:

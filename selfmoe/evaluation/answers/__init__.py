@@ -1,8 +1,8 @@
 """Finding the answer in a completion: one rule a kind of answer.
 
-numbers   bare, marked, money, fractions, amounts with a unit
+numbers   bare, marked, money, fractions, amounts with a unit    read by notation, scan
 words     options, yes or no, dates, sets, short phrases
-latex     mathematics
+latex     mathematics, compared by forms                         read by plain, units
 
 Each rule returns a canonical text to compare, or ``None`` if it finds nothing; none ever raises.
 ``RULES`` lists them for the documentation and for ``selfmoe explain-score``.
@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from selfmoe.evaluation.answers.latex import any_math, boxed, final_math, plain_math, same_math
+from selfmoe.evaluation.answers.forms import plain_math, same_math
+from selfmoe.evaluation.answers.latex import any_math, boxed, final_math
 from selfmoe.evaluation.answers.numbers import (
     final_number,
     fraction,

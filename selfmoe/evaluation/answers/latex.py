@@ -1,87 +1,120 @@
-r"""Rules for answers in LaTeX: what is boxed or stated as final, and when two are the same.
+r"""Rules for answers in LaTeX: what is boxed or stated as final, in any markup.
 
-``plain_math`` writes an answer in one form, so that equal answers are mostly equal texts. It knows
-no algebra: that ``x+1`` is ``1+x`` needs math-verify (see ``selfmoe.evaluation.mathverify``).
+A statement goes to the end of its line, on to the next one if it has not begun, and over several
+where mathematics does. Markdown, ``$``, words that go on and boxes are form and are taken off.
+What two answers mean is told in ``selfmoe.evaluation.answers.forms``.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
-from selfmoe.evaluation.answers.numbers import rational, stated
+from selfmoe.evaluation.answers.numbers import MARK
 
-_FINAL = re.compile(r"final answer is:?(.*)", re.IGNORECASE)
-_HOPE = re.compile(r"\.?\s*I hope it is correct\.?.*", re.IGNORECASE)
+_FINAL = re.compile(r"final\s+answer[*_`]*\s+[*_`]*is\b[*_`]*:?", re.IGNORECASE)
+_LABEL = re.compile(r"\banswer[*_`]*\s*:", re.IGNORECASE)
+_HOPE = re.compile(r"\.?\s*[*_]*I hope it is correct.*", re.IGNORECASE | re.DOTALL)
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*")
-_ASSIGNED = re.compile(r"^[a-zA-Z](?:\([a-z]\))?=(?=[^=]+$)")
-
-_DROPPED = re.compile(
-    r"\\left(?![a-z])|\\right(?![a-z])|\\displaystyle|\\[,;:! ]|\\q?quad|~"
-    r"|\^\{?\\circ\}?|\\degree|\\?%|\\\$|\$|\\\(|\\\)|\\\[|\\\]"
+_NOTHING = re.compile(r"[\s*_`:>#.,!]*")
+_SCALE = re.compile(r"[\s$\\)\]*_]*(?:hundred|thousand|million|billion|trillion|percent)\b")
+_GOES_ON = re.compile(
+    r"\.[*_]*\s+(?=[A-Z*$\\])|[,;]?\s+(?:because|since|so that|as required|which|where|\(because|\(since)\b"
+    r"|[,;]\s+(?:as|so|and so|hence|thus|therefore)\b",
+    re.IGNORECASE,
 )
-_TEXT = re.compile(
-    r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mbox|operatorname)\s*\{([^{}]*)\}"
+_BOLD = re.compile(
+    r"(?<![\w*^])(?P<star>\*{1,3})(?=[^\s*])(?P<starred>[^*\n]*[^\s*])(?P=star)(?![\w*])"
+    r"|(?<![\w_\\}])(?P<line>_{1,3})(?=[^\s_])(?P<lined>[^_\n]*[^\s_])(?P=line)(?![\w{])"
+    r"|</?(?:b|i|em|strong|code|u|p|br)\s*/?>",
 )
-_UNIT = re.compile(r"(?<=[\d}])\s*\\(?:text|mathrm|mbox)\s*\{[^{}]*\}(?:\^\{?\d\}?)?$")
-_THOUSANDS = re.compile(r"-?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
-_SLASH = re.compile(r"(-?)(\d+)/(\d+)")
-_RATIO = re.compile(r"((?<![\w)}\]])-)?(?<![\d^_])\\frac\{(-?[\d.]+)\}\{([\d.]+)\}(?!\d)")
-_MIXED = re.compile(
-    r"(?<![\w.^\\}])(\d+)"
-    r"(?:\s*\\[dtc]?frac\s*(?:\{\s*(\d+)\s*\}|(\d))\s*(?:\{\s*(\d+)\s*\}|(\d))"
-    r"|\s+(\d+)\s*/\s*(\d+)(?![\d/]))"
-)
-_OPEN, _CLOSED = "([{", ")]}"
+_EDGE = re.compile(r"\A(?:[*_`\s]|\\[,;:! ])+|(?<![\^\\])(?:[*_`\s]|\\[,;: ])+\Z")
+_MATH = ((r"\(", r"\)"), (r"\[", r"\]"), ("$$", "$$"), ("$", "$"))
+_MOST = 60  # lines of one statement
 
 
 def boxed(text: str) -> str | None:
     r"""Return what the last ``\boxed{…}`` holds, braces balanced; ``\boxed 5`` is ``5``."""
-    for mark in reversed(list(_BOX.finditer(text))):
-        rest = text[mark.end() :]
-        inside = _braced(rest) if rest.startswith("{") else re.split(r"[\s$]", rest, maxsplit=1)[0]
-        if inside and inside.strip():
-            return inside.strip()
-    return None
+    found = [inside for _, _, inside in _boxes(text)]
+    return found[-1] if found else None
 
 
 def final_math(text: str) -> str | None:
-    """Return what follows the last "Final Answer: The final answer is", up to "I hope"."""
-    found = _FINAL.findall(text)
-    answer = _HOPE.sub("", found[-1]).strip().removesuffix(".").strip() if found else ""
-    return _bare(answer) or None
+    """Return what follows the last "Final Answer: The final answer is", up to "I hope".
+
+    Of what is boxed there, the box is the answer; the answer may stand on the next line.
+    """
+    found = list(_FINAL.finditer(text))
+    return _answer(text[found[-1].end() :]) if found else None
 
 
 def any_math(text: str) -> str | None:
     """Return the final answer, else what is boxed last, else what is stated as the answer."""
-    said = _bare((stated(text) or "").strip().removesuffix("."))
-    return final_math(text) or boxed(text) or said or None
+    marks = MARK.search(text) or next(reversed(list(_LABEL.finditer(text))), None)
+    return final_math(text) or boxed(text) or (marks and _answer(text[marks.end() :])) or None
 
 
-def plain_math(latex: str) -> str:
-    """Return an answer in LaTeX in one form.
-
-    Spacing, ``$``, degree and percent signs, units in ``\\text`` after a number, ``x =`` in front
-    and a full stop behind are dropped; shorthand is completed; numbers, mixed ones too, and ratios
-    of numbers are reduced ratios; members of a set in braces are sorted.
-    """
-    text = latex.strip().removesuffix(".").strip()
-    text = text.replace(r"{,}", ",").replace(r"\!", "").replace(r"\ldots", "...")
-    text = _UNIT.sub("", _bare(text))
-    text = _TEXT.sub(r"\1", _DROPPED.sub(" ", text))
-    text = re.sub(r"\s+", "", _MIXED.sub(_sum, text)).replace("−", "-")
-    text = _ASSIGNED.sub("", re.sub(r"\\[dtc]frac", r"\\frac", text))
-    return _ratios(_sorted_set(_completed(text)))
+def bare(text: str) -> str:
+    """Return a text without Markdown and what encloses mathematics; a price keeps its dollar."""
+    before, text = None, _BOLD.sub(lambda m: m["starred"] or m["lined"] or "", text)
+    text = text.replace("`", "")
+    while text != before:
+        before = text
+        text = _EDGE.sub("", text).removesuffix(".")
+        for opening, closing in _MATH:
+            if text.endswith(closing) and not text.endswith("\\" + closing):
+                text = text[: -len(closing)]
+            text = text.removeprefix(opening)
+    return text
 
 
-def same_math(one: str, other: str) -> bool:
-    """Return whether two answers in LaTeX have the same plain form, which is not empty."""
-    form = plain_math(one)
-    return bool(form) and form == plain_math(other)
+def _answer(text: str) -> str | None:
+    said = _GOES_ON.split(_statement(_HOPE.sub("", text)), maxsplit=1)[0]
+    return _unboxed(said) or bare(said) or None
 
 
-def _bare(text: str) -> str:
-    """Return a text without the dollar signs that enclose mathematics; a price keeps its own."""
-    return re.sub(r"^\$+|(?<!\\)\$+$", "", text.strip()).strip()
+def _statement(text: str) -> str:
+    """Return the first line that says something, with those that its mathematics goes on over."""
+    lines = text.splitlines()
+    start = next((n for n, line in enumerate(lines) if not _NOTHING.fullmatch(line)), 0)
+    for end in range(start + 1, min(len(lines), start + _MOST) + 1):
+        part = "\n".join(lines[start:end])
+        if _closed(part):
+            return part
+    return lines[start] if lines else ""
+
+
+def _closed(text: str) -> bool:
+    r"""Return whether everything that was opened is closed: braces, ``\begin``, ``\[``, ``$$``."""
+    pairs = (("\\begin{", "\\end{"), ("{", "}"), ("\\[", "\\]"), ("\\(", "\\)"))
+    even = all(text.count(opening) == text.count(closing) for opening, closing in pairs)
+    return even and text.count("$$") % 2 == 0 and text.strip(" *_`:") not in ("$", "$$")
+
+
+def _boxes(text: str) -> Iterator[tuple[int, int, str]]:
+    """Yield where boxes that hold something begin and end, and what they hold."""
+    for mark in _BOX.finditer(text):
+        rest = text[mark.end() :]
+        inside = _braced(rest) if rest.startswith("{") else re.split(r"[\s$]", rest, maxsplit=1)[0]
+        if inside and inside.strip():
+            end = mark.end() + len(inside) + 2 * rest.startswith("{")
+            yield mark.start(), end, inside.strip()
+
+
+def _unboxed(text: str) -> str | None:
+    """Return what a statement boxes, with what stands around it where that is a part only."""
+    found = list(_boxes(text))
+    if not found:
+        return None
+    if len(found) > 1:
+        return ", ".join(dict.fromkeys(bare(inside) for _, _, inside in found))
+    start, end, inside = found[0]
+    before = re.split(r"\$|\\[(\[]|[=≈:]|\\approx", text[:start])[-1].strip(" *_{`")
+    scale = _SCALE.match(text, end)
+    behind = scale[0] if scale else _GOES_ON.split(re.split(r"\$|\\[)\]]", text[end:])[0])[0]
+    if before in ("", r"\$") or re.search(r"[a-z]{2}[\s,]*\Z", before):
+        return bare(f"{inside}{'' if _NOTHING.fullmatch(behind) else behind}")
+    return bare(f"{before}{{{inside}}}{behind}" if before != "-" else f"-{inside}{behind}")
 
 
 def _braced(text: str) -> str | None:
@@ -92,58 +125,3 @@ def _braced(text: str) -> str | None:
         if depth == 0:
             return text[1:place]
     return None
-
-
-def _completed(text: str) -> str:
-    r"""Return LaTeX with braces put in: ``\frac12``, ``\frac1{72}``, ``\sqrt2``, ``x^{2}``."""
-    text = re.sub(r"\\frac(\d)(\d)", r"\\frac{\1}{\2}", text)
-    text = re.sub(r"\\frac(\d)(?=\{)", r"\\frac{\1}", text)
-    text = re.sub(r"(\\frac\{[^{}]*\})(\d)", r"\1{\2}", text)
-    text = re.sub(r"\\sqrt(\w)", r"\\sqrt{\1}", text)
-    return re.sub(r"([\^_])\{(\w)\}", r"\1\2", text)
-
-
-def _sorted_set(text: str) -> str:
-    if not (text.startswith(r"\{") and text.endswith(r"\}")):
-        return text
-    return r"\{" + ",".join(sorted(map(_ratios, _members(text[2:-2])))) + r"\}"
-
-
-def _members(text: str) -> list[str]:
-    """Return what commas outside brackets separate."""
-    parts, depth = [""], 0
-    for sign in text:
-        depth += (sign in _OPEN) - (sign in _CLOSED)
-        if sign == "," and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += sign
-    return parts
-
-
-def _sum(found: re.Match[str]) -> str:
-    """Return a mixed number such as ``2 1/2`` as one ratio."""
-    whole, top, bottom = (rational(part) for part in filter(None, found.groups()))
-    if whole is None or top is None or not bottom:
-        return found[0]
-    value = whole + top / bottom
-    return rf"\frac{{{value.numerator}}}{{{value.denominator}}}"
-
-
-def _ratios(text: str) -> str:
-    """Return a number or a ratio of two, and any such ratio inside a text, reduced."""
-    if _THOUSANDS.fullmatch(text):
-        text = text.replace(",", "")
-    value = rational(text)
-    if value is not None:
-        return str(value)
-    whole = _SLASH.fullmatch(text)
-    return _reduced(whole) if whole else _RATIO.sub(_reduced, text)
-
-
-def _reduced(found: re.Match[str]) -> str:
-    top, bottom = rational(found[2]), rational(found[3])
-    if top is None or not bottom:
-        return found[0]
-    value = top / bottom
-    return str(-value if found[1] else value)

@@ -47,7 +47,7 @@ _SPACE = re.compile(r"(?<=\d)(?:\\[,:; ]|\\thinspace\s*|\{\\[,:; ]\}|\\(?:th|med
 _TIE = re.compile(r"(?<=[$({])\d{1,3}(?:~\d{3})+(?=[$)}.])")
 _FRAC = re.compile(
     r"(?P<before>\d?)\s*\\[dtc]?frac\s*(?:\{\s*(?P<over>-?\d+)\s*\}|(?P<top>\d))"
-    r"\s*(?:\{\s*(?P<under>-?\d+)\s*\}|(?P<bottom>\d))"
+    r"\s*(?:\{\s*(?P<under>-?\d+)\s*\}|(?P<bottom>\d))(?!\s*\d)"
 )
 
 _WHOLE = rf"""
@@ -70,8 +70,7 @@ def plain_notation(text: str) -> str:
 
     A number with separators keeps them; what they mean is for ``digits_of`` to say.
     """
-    if not text.isascii():
-        text = _ascii(text)
+    text = ascii_digits(text)
     return _without_latex(text) if "\\" in text or "{" in text or "~" in text else text
 
 
@@ -87,7 +86,10 @@ def digits_of(body: str, comma: bool = False) -> str:
     return re.sub(rf"[,'_ {THIN}]", "", body)
 
 
-def _ascii(text: str) -> str:
+def ascii_digits(text: str) -> str:
+    """Return a text with ASCII digits and signs, raised digits as powers; LaTeX stays as it is."""
+    if text.isascii():
+        return text
     text = _VULGAR.sub(_vulgar, _SHIFTED.sub(_shifted, text)).translate(_ASCII)
     return "".join(
         str(unicodedata.decimal(sign)) if sign.isdecimal() and not sign.isascii() else sign

@@ -14,7 +14,7 @@ from itertools import pairwise
 from selfmoe.evaluation.answers.notation import GROUPED, digits_of, plain_notation
 from selfmoe.evaluation.answers.scan import LONGEST, Number, numbers, prepared, valued, written
 
-_MARK = re.compile(r"####|\bthe (?:final )?answer is\b:?", re.IGNORECASE)
+MARK = re.compile(r"####|\bthe (?:final )?answer is\b:?", re.IGNORECASE)
 _RATIONAL = re.compile(rf"-?(?:{GROUPED}|\d+(?:\.\d*)?|\.\d+|\d{{1,3}}(?:,\d{{3}})+\.)", re.VERBOSE)
 _ALONE = re.compile(r"\A([\s*_`$(:]*)-[ ]+(?=[$.\d])")
 _OPERATOR = re.compile(
@@ -48,7 +48,7 @@ _UNIT = re.compile(r"\s*(?P<unit>%|°|[A-Za-z]+(?:/[A-Za-z]+)?)")
 
 def stated(text: str) -> str | None:
     """Return what stands after the first ``####`` or "The answer is", to the end of the line."""
-    mark = _MARK.search(text)
+    mark = MARK.search(text)
     return text[mark.end() :].partition("\n")[0] if mark else None
 
 
