@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 _FENCE = re.compile(
     r"(?P<before>[ \t]*(?:(?:[-*+]|\d+[.)]|>)[ \t]*)*)(?P<mark>`{3,}|~{3,})(?P<info>[^`\n]*)"
@@ -68,11 +69,9 @@ def _opens(line: str) -> re.Match[str] | None:
 
 def _end(lines: list[str], start: int, fence: re.Match[str], is_code: Callable[[str], bool]) -> int:
     """Return the line that closes a block: the number of lines if none does."""
-    closing = [n for n in range(start + 1, len(lines)) if _closes(lines[n], fence["mark"])]
-    for end in [*closing[:_MOST], len(lines)] if closing else []:
-        if is_code(_inside(lines[start + 1 : end], fence)):
-            return end
-    return closing[0] if closing else len(lines)
+    closing = (n for n in range(start + 1, len(lines)) if _closes(lines[n], fence["mark"]))
+    ends = list(islice(closing, _MOST)) or [len(lines)]
+    return next((n for n in ends if is_code(_inside(lines[start + 1 : n], fence))), ends[0])
 
 
 def _closes(line: str, mark: str) -> bool:

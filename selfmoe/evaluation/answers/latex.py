@@ -14,12 +14,12 @@ from selfmoe.evaluation.answers.numbers import MARK
 
 _FINAL = re.compile(r"final\s+answer[*_`]*\s+[*_`]*is\b[*_`]*:?", re.IGNORECASE)
 _LABEL = re.compile(r"\banswer[*_`]*\s*:", re.IGNORECASE)
-_HOPE = re.compile(r"\.?\s*[*_]*I hope it is correct.*", re.IGNORECASE | re.DOTALL)
+_HOPE = re.compile(r"I hope it is correct.*", re.IGNORECASE | re.DOTALL)
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*")
 _NOTHING = re.compile(r"[\s*_`:>#.,!]*")
 _SCALE = re.compile(r"[\s$\\)\]*_]*(?:hundred|thousand|million|billion|trillion|percent)\b")
 _GOES_ON = re.compile(
-    r"\.[*_]*\s+(?=[A-Z*$\\])|[,;]?\s+(?:because|since|so that|as required|which|where|\(because|\(since)\b"
+    r"\.[*_]*\s+(?=[A-Z*$\\])|(?<!\s)[,;]?\s+\(?(?:because|since|so that|as required|which|where)\b"
     r"|[,;]\s+(?:as|so|and so|hence|thus|therefore)\b",
     re.IGNORECASE,
 )

@@ -48,7 +48,7 @@ _TEXT = re.compile(
     r"|operatorname\*?)\s*\{([^{}]*)\}"
 )
 _AND = re.compile(r"\s*,?\s*\\(?:text|mbox|textrm)\s*\{\s*,?\s*(?:and|or)\s*\}\s*")
-_AND_BARE = re.compile(r"(?<=[\w)}\]])\s*,?\s+(?:and|or)\s+(?=[\w(\\\[{-])")
+_AND_BARE = re.compile(r"(?<=[\w)}\]$])\s*,?\s+(?:and|or)\s+(?=[\w(\\\[{$-])")
 _GROUPED = re.compile(
     rf"(?<![\d.,])(?<!\d[ ])([1-9]\d{{0,2}})"
     rf"((?P<sep>\{{,\}}|,\\!|\{{,\\!\}}|\\[,:; ]|\{{\\[,:; ]\}}|\\!|{THIN}|~|[ ])\d{{3}}"
@@ -77,9 +77,10 @@ _APART = "\u2423"
 ROW = "\u2424"
 """Stands for the end of a matrix' row."""
 _COMMAND = re.compile(r"\\[a-zA-Z]+")
-_NO_ALGEBRA = re.compile(rf"\d_|[:;{_APART}{ROW}%&]|[A-Za-z]{{4,}}")
+_NO_ALGEBRA = re.compile(rf"\d_|[:;'{_APART}{ROW}%&]|[A-Za-z]{{4,}}")
 _ATOM = re.compile(r"-?[\w.]+")
 _SIGN = re.compile(r"(<|>|\\le(?![a-z])|\\ge(?![a-z])|\\ne(?![a-z]))")
+_CONSTANTS = {"e", "i"}
 _INFINITE = {r"\infty", r"-\infty", r"\emptyset"}
 _TURNED = {">": "<", r"\ge": r"\le"}
 
@@ -97,8 +98,8 @@ def plain_text(latex: str) -> str:
     for _ in range(2):
         text = _TEXT.sub(r"\1", text)
     text = _MIXED.sub(_sum, _DROPPED.sub(" ", text))
-    text = re.sub(r"(?<=\d)\s+(?=\d)", _APART, text.strip())
-    text = re.sub(r"(\\[a-zA-Z]+)\s+(?=[A-Za-z])", r"\1{}", text)
+    text = re.sub(r"(\\[a-zA-Z]+(?=\s+[A-Za-z])|[_^]\w(?=\s+\w))\s+", r"\1{}", text.strip())
+    text = re.sub(r"(?<=\d)\s+(?=\d)", _APART, text)
     return _ungrouped(_completed(re.sub(r"\s+", "", text)).replace("{}", " "))
 
 
@@ -130,7 +131,7 @@ def number_value(text: str) -> Fraction | None:
 def relation(text: str) -> tuple[list[str], list[str]] | None:
     r"""Return the sides and signs of an inequality, turned so that all are ``<`` or ``\le``."""
     parts = _SIGN.split(text)
-    sides, signs = parts[::2], parts[1::2]
+    sides, signs = [part.strip() for part in parts[::2]], parts[1::2]
     if not signs or not all(sides):
         return None
     if all(sign in _TURNED for sign in signs):
@@ -142,7 +143,7 @@ def algebraic(one: str, other: str) -> bool:
     """Return whether algebra may find two unlike plain scalars equal; else they are different.
 
     It has no say on numbers, words, numerals of other bases, ratios and times of day; letters keep
-    their case, and an equation or inequality equals nothing but another one.
+    their case and are no units, and an equation or inequality equals nothing but another one.
     """
     if any(not text or _NO_ALGEBRA.search(_COMMAND.sub(r"\\", text)) for text in (one, other)):
         return False
@@ -150,6 +151,8 @@ def algebraic(one: str, other: str) -> bool:
         return False
     letters = [sorted(set(_letters(text))) for text in (one, other)]
     if letters[0] != letters[1] and _folded(letters[0]) == _folded(letters[1]):
+        return False
+    if _CONSTANTS.issuperset(letters[0]) != _CONSTANTS.issuperset(letters[1]):
         return False
     if any((sign in one) != (sign in other) for sign in ("=", "<", r"\le", r"\ne")):
         return False

@@ -24,8 +24,9 @@ _BARE = re.compile(
     rf"(?:(?<=[\d}})%])|(?<=\\pi)|(?<=\$)){_SPACE}+"
     rf"(?P<unit>[A-Za-z][A-Za-z.\-]+{_POWER}(?:(?:{_SPACE}+|/)[A-Za-z][A-Za-z.\-]*{_POWER})*)\Z"
 )
+_LETTER = re.compile(rf"(?<=\$){_SPACE}+(?P<unit>[A-Za-z]{_POWER}(?:/[A-Za-z]+{_POWER})?)\Z")
 _SCALED = re.compile(
-    rf"(?<![\w.^\\}}])(?P<number>\d+(?:\.\d+)?){_SPACE}*(?P<text>\\text\s*\{{\s*)?"
+    rf"(?<![\w.^\\}}])(?P<number>\d+(?:\.\d+)?)(?:{_SPACE}|\$)*(?P<text>\\text\s*\{{\s*)?"
     rf"(?P<scale>{'|'.join(SCALES)})\b\s*(?(text)(?P<more>[^{{}}]*)\}})"
 )
 _WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]+")
@@ -40,7 +41,7 @@ _MEANING = (
 
 def without_unit(text: str) -> str:
     """Return an answer without the unit or other words behind its number."""
-    for pattern in (_MARKED, _BARE):
+    for pattern in (_MARKED, _BARE, _LETTER):
         found = pattern.search(text)
         if found and not _words(_MEANING) & _words(found["unit"]):
             return text[: found.start()]
