@@ -118,6 +118,19 @@ def test_answers_agree_by_their_final_number():
 
 
 @pytest.mark.parametrize(
+    "said", ["9{,}500", r"\$9\,500", "9\u202f500", "\uff19\uff15\uff10\uff10", "**9,500**", "9.5e3"]
+)
+def test_thousands_are_read_whole_and_never_in_part(files, said):
+    lines = [row(f"How many make {gold}?", f"#### {gold}") for gold in (9500, 9, 500)]
+    (files / "gsm8k" / "test.jsonl").write_text("".join(lines))
+    benchmark = GSM8K(Source("benchmark", files))
+    for completion in (f"The answer is {said}.", f"#### {said}"):
+        scores = [benchmark.score(doc, completion) for doc in benchmark.items]
+        assert [score["score"] for score in scores] == [1.0, 0.0, 0.0]
+        assert [score["lenient"] for score in scores] == [1.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         ("", "holds no items"),

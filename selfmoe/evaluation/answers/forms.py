@@ -32,12 +32,15 @@ class Form(NamedTuple):
     Attributes:
         kind: ``""`` for a scalar, ``","`` for a list or set of several, a pair of brackets for
             tuples, intervals and sets, ``cup``, ``matrix``, ``row``.
-        parts: Its members; of a scalar the text.
+        parts: Its members.
+        text: Of a scalar the plain form.
+        whole: The same with ``y =`` in front, if that stood there.
     """
 
     kind: str
     parts: tuple[Form, ...] = ()
     text: str = ""
+    whole: str = ""
 
     def __str__(self) -> str:
         """Return the form as a text; members in any order where order does not matter."""
@@ -102,7 +105,7 @@ def _form(text: str) -> Form:
     for sign in (r"\pm", r"\mp"):
         if text.count(sign) == 1 and r"\pm" + r"\mp" not in text:
             return _list([text.replace(sign, "+").removeprefix("+"), text.replace(sign, "-")])
-    return _interval(text) or Form("", (), plain_scalar(text))
+    return _interval(text) or Form("", (), plain_scalar(text), text)
 
 
 def _list(members: Sequence[str]) -> Form:
@@ -186,7 +189,8 @@ def _same(one: Form, other: Form, equal: Equal | None) -> bool:
     if one.kind != other.kind or len(one.parts) != len(other.parts):
         return False
     if not one.kind:
-        return one.text == other.text or bool(equal and equal(one.text, other.text))
+        ways = dict.fromkeys([(one.text, other.text), (one.whole, other.whole)])
+        return one.text == other.text or any(equal(*way) for way in ways if equal)
     if one.kind not in _UNORDERED:
         pairs = zip(one.parts, other.parts, strict=True)
         return all(_same(a, b, equal) for a, b in pairs)
