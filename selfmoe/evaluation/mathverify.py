@@ -56,7 +56,8 @@ def same(gold: str, answer: str, timeout_s: float = TIMEOUT_S) -> bool:
         return False
 
     def equal(one: str, other: str) -> bool:
-        return algebraic(one, other) and _worker.ask(*sorted([one, other]), timeout_s)
+        first, second = sorted([one, other])  # its verdicts may depend on the order
+        return algebraic(one, other) and _worker.ask(first, second, timeout_s)
 
     return same_math(gold, answer, equal)
 

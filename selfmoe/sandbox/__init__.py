@@ -31,6 +31,7 @@ def run(
 
     The program has this interpreter's standard library, threads, 1 GB of memory and, except in
     tier ``landlock``, a private ``/tmp``. It has no network, processes, environment or packages.
+    Answers of models are run by ``selfmoe.evaluation.code.passes``, as an import would run them.
 
     Args:
         program: Python source that ends by itself, its checks included.
