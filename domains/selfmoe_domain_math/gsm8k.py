@@ -33,8 +33,8 @@ class GSM8K(UpstreamBenchmark):
     ``lenient`` takes the last number of a completion that marks none.
 
     Differs from lm-eval's `gsm8k_cot`: "#### N" is a mark, too, as in the data itself; numbers are
-    compared as numbers, whole and in any notation, so "1{,}200.00" is "1200"; a problem of the training file is an item when
-    tuning.
+    compared as numbers, whole and in any notation, so "1{,}200.00" is "1200"; a problem of the
+    training file is an item when tuning.
     """
 
     name = "gsm8k"
