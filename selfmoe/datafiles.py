@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 from collections.abc import Sequence
@@ -12,6 +10,8 @@ from typing import Any
 
 from selfmoe.errors import DataError, MissingDataError
 from selfmoe.files import check_text, read_jsonl, read_text
+from selfmoe.lines import plain_lines
+from selfmoe.tables import csv_lines
 
 
 def locate(data_dir: Path, folder: str, file: str) -> Path:
@@ -62,7 +62,7 @@ def json_file(path: Path) -> Any:
 
 
 def csv_rows(path: Path, columns: Sequence[str]) -> list[list[str]]:
-    """Return the rows of a CSV file, all with as many columns as named.
+    """Return the rows of a CSV file, all with as many columns as named; empty ones are left out.
 
     A first line that starts with the first column's name is a header and skipped.
 
@@ -70,17 +70,13 @@ def csv_rows(path: Path, columns: Sequence[str]) -> list[list[str]]:
         DataError: If the file is empty or unreadable, or a row has another number of columns.
     """
     rows = []
-    try:
-        reader = csv.reader(io.StringIO(read_text(path, newlines=False), newline=""), strict=True)
-        for row in reader:
-            if len(row) != len(columns):
-                raise DataError(
-                    f"{path}, line {reader.line_num}: {len(row)} columns, expected "
-                    f"{len(columns)}: {', '.join(columns)}"
-                )
-            rows.append(row)
-    except csv.Error as error:
-        raise DataError(f"cannot read {path}: {error}") from None
+    for number, cells in csv_lines(path):
+        if len(cells) != len(columns):
+            raise DataError(
+                f"{path}, line {number}: {len(cells)} columns, expected "
+                f"{len(columns)}: {', '.join(columns)}"
+            )
+        rows.append(cells)
     if rows and rows[0][0].strip().lower() == columns[0]:
         rows = rows[1:]
     return _filled(path, rows)
@@ -106,7 +102,7 @@ def hub_rows(path: str, name: str | None, split: str) -> list[dict[str, Any]]:
 
 def tidy(text: str) -> str:
     """Return a text without blank lines and outer space: what fits into a list of tasks."""
-    return re.sub(r"\n\s*\n", "\n", text.replace("\r\n", "\n")).strip()
+    return re.sub(r"\n\s*\n", "\n", plain_lines(text)).strip()
 
 
 def _filled(path: Path, rows: list[Any]) -> list[Any]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from selfmoe.errors import DataError, RunError
+from selfmoe.lines import plain_lines
 
 SEAL = "cell.json"
 """Name of the file that makes a folder valid: written last, with size and sha256 of all others."""
@@ -83,17 +84,15 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def read_text(path: Path, *, newlines: bool = True) -> str:
+def read_text(path: Path) -> str:
     """Return the text of a file, gzipped if so named, without the mark some editors put in front.
 
-    Args:
-        path: The file.
-        newlines: Make every end of a line a plain one.
+    Every end of a line is a plain one.
 
     Raises:
         DataError: If it cannot be read or is not UTF-8; names file and line.
     """
-    opened = gzip.open if path.suffix == ".gz" else open
+    opened = gzip.open if path.suffix.lower() == ".gz" else open
     try:
         with opened(path, "rb") as file:
             content: bytes = file.read()
@@ -105,7 +104,7 @@ def read_text(path: Path, *, newlines: bool = True) -> str:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise DataError(f"{path}, line {line}: not UTF-8 text; save it as UTF-8") from None
-    return text.replace("\r\n", "\n").replace("\r", "\n") if newlines else text
+    return plain_lines(text)
 
 
 def check_text(value: Any, where: str) -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from selfmoe.errors import DataError, MissingDataError
-from selfmoe.files import read_jsonl, read_text
+from selfmoe.files import read_jsonl
+from selfmoe.lines import plain_lines
+from selfmoe.tables import csv_table
 from selfmoe.text import normalise
 
 COLUMNS = ("instruction", "input", "response")
@@ -64,14 +64,11 @@ def read(path: Path, what: str) -> list[Row]:
 
 
 def _raw(path: Path) -> Iterable[Mapping[str, Any]]:
-    if path.suffix == ".jsonl":
+    suffix = path.suffix.lower()
+    if suffix == ".jsonl":
         return read_jsonl(path)
-    if path.suffix == ".csv":
-        text = io.StringIO(read_text(path, newlines=False), newline="")
-        try:
-            return list(csv.DictReader(text, strict=True))
-        except csv.Error as error:
-            raise DataError(f"cannot read {path}: {error}") from None
+    if suffix == ".csv":
+        return csv_table(path, COLUMNS)
     raise DataError(f"{path}: tasks are read from files that end in .jsonl or .csv")
 
 
@@ -79,17 +76,14 @@ def _row(path: Path, number: int, raw: Mapping[Any, Any]) -> Row:
     where = f"{path}, task {number}"
     unknown = [str(key) for key in raw if key not in COLUMNS]
     if unknown:
-        marks = [mark for mark in (";", "\t") if any(mark in key for key in unknown)]
-        hint = "\n  Columns must be separated by commas." if marks else ""
-        raise DataError(
-            f"{where}: unknown {', '.join(unknown)}; expected: {', '.join(COLUMNS)}{hint}"
-        )
-    instruction, text, response = (raw.get(key) or "" for key in COLUMNS)
-    for key, value in zip(COLUMNS, (instruction, text, response), strict=True):
+        raise DataError(f"{where}: unknown {', '.join(unknown)}; expected: {', '.join(COLUMNS)}")
+    values = ["" if raw.get(key) is None else raw[key] for key in COLUMNS]
+    for key, value in zip(COLUMNS, values, strict=True):
         if not isinstance(value, str) or (key != "input" and not value.strip()):
             raise DataError(
                 f"{where}: '{key}' is missing or no text\n  Expected: {', '.join(COLUMNS)} "
                 "(input may be empty)."
             )
+    instruction, text, response = (plain_lines(value).strip() for value in values)
     digest = hashlib.sha256(normalise(instruction, text).encode()).hexdigest()[:10]
-    return Row(digest, instruction.strip(), text.strip(), response.strip())
+    return Row(digest, instruction, text, response)

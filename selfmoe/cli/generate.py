@@ -65,12 +65,14 @@ def command(
     """
     from selfmoe.api import load_system
     from selfmoe.errors import DataError
+    from selfmoe.lines import plain_lines
     from selfmoe.progress import output
     from selfmoe.prompts import alpaca
     from selfmoe.records import Instruction
 
     if not prompt.strip():
         raise DataError("the prompt is empty; give an instruction")
+    prompt = plain_lines(prompt)
     first, _, rest = prompt.partition("\n")
     text = prompt if raw else alpaca(Instruction(first.strip(), rest.strip()))
     base = load_system(run, system, seed, device=device, dtype=dtype)

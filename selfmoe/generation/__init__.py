@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from transformers import StoppingCriteria, StoppingCriteriaList
 
+from selfmoe.lines import plain_lines
+
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
@@ -24,7 +26,7 @@ class Continuation:
     """What the model wrote after a prompt.
 
     Attributes:
-        text: Without the stop string and what follows it.
+        text: Without the stop string and what follows it; its lines end in plain newlines.
         finished: Whether it ended by itself, not at the token limit.
     """
 
@@ -89,7 +91,7 @@ def _cut(ids: list[int], tokenizer: Any, stop: Sequence[str], ends: set[int]) ->
     if end is None and tokenizer.pad_token_id in ids:
         end = ids.index(tokenizer.pad_token_id)
     ids = ids[:end]
-    text = tokenizer.decode(ids, skip_special_tokens=True)
+    text = plain_lines(tokenizer.decode(ids, skip_special_tokens=True))
     cuts = [text.index(string) for string in stop if string in text]
     return Continuation(text[: min(cuts)] if cuts else text, ended or bool(cuts))
 
@@ -102,8 +104,10 @@ class StopStrings(StoppingCriteria):  # type: ignore[misc]
 
     def __init__(self, tokenizer: Any, stop: Sequence[str], start: int) -> None:
         self._tokenizer, self._stop, self._start = tokenizer, tuple(stop), start
-        self._window = max(len(string.encode()) for string in stop) + 1
-        self._ends = _tokens_with(tokenizer, frozenset(string[-1] for string in stop))
+        # A line may end with two characters where the string has one.
+        self._window = max(len(string.encode()) + string.count("\n") for string in stop) + 1
+        last = {string[-1] for string in stop}
+        self._ends = _tokens_with(tokenizer, frozenset(last | ({"\r"} if "\n" in last else set())))
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
         """Return which rows are done, shape ``(batch,)``."""
@@ -111,7 +115,7 @@ class StopStrings(StoppingCriteria):  # type: ignore[misc]
         done = self._ends.to(last.device)[last].clone()
         first = max(self._start, input_ids.shape[1] - self._window)
         for row in done.nonzero().flatten().tolist():
-            text = self._tokenizer.decode(input_ids[row, first:])
+            text = plain_lines(self._tokenizer.decode(input_ids[row, first:]))
             done[row] = any(string in text for string in self._stop)
         return done
 

@@ -15,6 +15,7 @@ from torch import nn
 
 from selfmoe.components import ComposeContext, Composer, FitConfig
 from selfmoe.errors import CompositionError, DataError
+from selfmoe.lines import plain_record
 from selfmoe.mixture.kernels import AUTO, check_kernel
 from selfmoe.mixture.runtime import HANDLE, attach
 from selfmoe.mixture.structure import text_config
@@ -92,7 +93,7 @@ def _composer(router: str | None, merge: str | None, options: Mapping[str, Any])
 def _example(row: Any, place: int) -> Example:
     """Return an example, or what a row of ``examples.jsonl`` says of one."""
     if isinstance(row, Example):
-        return row
+        return plain_record(row)
     named = fields(Example)
     required = [field.name for field in named if field.default is MISSING]
     whole = isinstance(row, Mapping) and all(isinstance(row.get(key), str) for key in required)
@@ -101,7 +102,7 @@ def _example(row: Any, place: int) -> Example:
             f"data[{place}] is no example: expected selfmoe.records.Example, or a mapping with the "
             f"texts {', '.join(required)} and, if you like, seeds"
         )
-    return Example.from_json(row)
+    return plain_record(Example.from_json(row))
 
 
 def _check(

@@ -11,6 +11,7 @@ from pathlib import Path
 from selfmoe.datafiles import jsonl_rows
 from selfmoe.errors import DataError, MissingDataError
 from selfmoe.files import read_text
+from selfmoe.lines import plain_lines
 from selfmoe.records import PassageRef
 from selfmoe.words import cut, terms
 
@@ -79,7 +80,7 @@ def read_passages(folder: Path, words: int) -> list[Passage]:
 def _texts(path: Path) -> list[str]:
     suffix = path.suffix.lower()
     if suffix == ".jsonl":
-        texts = [row["text"] for row in jsonl_rows(path, ("text",))]
+        texts = [plain_lines(row["text"]) for row in jsonl_rows(path, ("text",))]
     else:
         text = read_text(path)
         texts = [_HEADING.sub(r"\1\n", text) if suffix == ".md" else text]

@@ -14,6 +14,7 @@ from selfmoe.errors import StageError
 from selfmoe.evaluation.benchmarks import check_items, files_of, guarded
 from selfmoe.evaluation.leaks import refuse_leaks
 from selfmoe.files import write_json, write_jsonl
+from selfmoe.lines import plain_record
 from selfmoe.plan import Job, Plan, Task
 from selfmoe.records import Seed
 
@@ -84,7 +85,7 @@ def draw(domain: Domain, job: Job) -> None:
         check_items(domain.name, benchmark)  # malformed data is said now, not hours later
         if benchmark.role == "target":
             refuse_leaks(domain.name, seeds, [benchmark])
-    write_jsonl(job.out / "seeds.jsonl", [asdict(seed) for seed in seeds])
+    write_jsonl(job.out / "seeds.jsonl", [asdict(plain_record(seed)) for seed in seeds])
     write_json(job.out / "notes.json", notes)
 
 
