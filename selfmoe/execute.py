@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
 from importlib_metadata import PackageNotFoundError, version
 
 from selfmoe.errors import ConfigError, DataError, RunError, SelfmoeError, StageError
@@ -21,6 +20,7 @@ from selfmoe.progress import Display, duration
 from selfmoe.rundir import CONFIG, RunDirectory
 from selfmoe.session import Session
 from selfmoe.systems import systems_of
+from selfmoe.yaml_text import settings_text
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 
@@ -162,7 +162,7 @@ def _facts(task: Task) -> dict[str, Any]:
 def _write_config(plan: Plan) -> None:
     values = plan.config.model_dump(mode="json")
     values["out"] = str(plan.directory.root.absolute())  # the file may be used from any folder
-    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+    text = settings_text(values)
     path = plan.directory.root / CONFIG
     if not path.exists() or path.read_text("utf-8") != text:
         write_atomic(path, text)

@@ -7,7 +7,7 @@ prompts and stop strings know `\\n` alone.
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from selfmoe.records import Example, Seed
@@ -23,5 +23,7 @@ def plain_lines(text: str) -> str:
 def plain_record(record: Record) -> Record:
     """Return a seed or an example whose texts have plain ends of lines."""
     texts = {field.name: getattr(record, field.name) for field in fields(record)}
-    changed = {key: text for key, text in texts.items() if isinstance(text, str) and "\r" in text}
-    return replace(record, **{key: plain_lines(text) for key, text in changed.items()})
+    plain: dict[str, Any] = {
+        key: plain_lines(text) for key, text in texts.items() if isinstance(text, str)
+    }
+    return replace(record, **plain)

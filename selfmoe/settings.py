@@ -11,7 +11,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from selfmoe.errors import ConfigError, did_you_mean
-from selfmoe.yaml_text import read_yaml
+from selfmoe.yaml_text import read_value
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -26,6 +26,8 @@ _WORDS = {
 """Type of an error of pydantic -> what it says, where pydantic speaks of Python."""
 
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
+_GROUPED = re.compile(r"[-+]?(?:[0-9][0-9_:,' ]*(?:\.[0-9_]*)?|0b[01_]+|0x[0-9a-fA-F_]+|0o[0-7_]+)")
+"""Numbers as some people and YAML 1.1 write them; here they are texts."""
 
 
 def assign(raw: dict[str, Any], assignment: str) -> None:
@@ -44,7 +46,7 @@ def assign(raw: dict[str, Any], assignment: str) -> None:
         if not isinstance(section, dict):
             where = ".".join(keys[: index + 1])
             raise ConfigError(f"--set {assignment}: '{where}' is a value, not a section")
-    section[keys[-1]] = read_yaml(text, f"--set {assignment}")
+    section[keys[-1]] = read_value(text, f"--set {assignment}")
 
 
 def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,9 +108,18 @@ def _wrong(kind: str, message: str, value: Any) -> str:
     if kind == "value_error":
         return message.removeprefix("Value error, ") + "."
     message = _WORDS.get(kind, message)
-    quoted = isinstance(value, str) and kind in ("int_type", "float_type")
-    hint = "; write it without quotes" if quoted and _NUMBER.fullmatch(value) else ""
-    return f"{message}; got {_shorten(value)}{hint}."
+    return f"{message}; got {_shorten(value)}{_hint(kind, value)}."
+
+
+def _hint(kind: str, value: Any) -> str:
+    """Return how to write a value so that it is what it should be, where that can be told."""
+    if kind in ("int_type", "float_type") and isinstance(value, str):
+        if _NUMBER.fullmatch(value):
+            return "; write it without quotes"
+        return "; write a number in digits alone" if _GROUPED.fullmatch(value) else ""
+    if kind in ("string_type", "path_type") and isinstance(value, bool | int | float):
+        return "; put it in quotes"
+    return ""
 
 
 def without_empty(raw: Mapping[str, Any], model: type[BaseModel]) -> dict[str, Any]:

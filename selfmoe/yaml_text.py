@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import yaml
 
 from selfmoe.errors import ConfigError
+from selfmoe.yaml_core import CoreDumper, CoreLoader
 
 COMMENT = 48
 """Column at which comments begin where the values are shorter."""
@@ -21,45 +21,6 @@ _YAML_HINTS = {
 """Part of a message of the YAML library -> what to do."""
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe YAML that reads 1e-4 as a number, keeps yes/no as text and refuses duplicate keys."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, rule) for tag, rule in rules if tag != "tag:yaml.org,2002:bool"]
-    for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$"),
-    list("-+0123456789."),
-)
-
-
-def _mapping(loader: _Loader, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-    seen = set()
-    for key_node, _ in node.value:
-        if key_node.tag == "tag:yaml.org,2002:merge":
-            continue
-        key = loader.construct_object(key_node, deep=True)
-        if not isinstance(key, str | int | float):
-            raise yaml.constructor.ConstructorError(
-                None, None, "a key must be a word or a number", key_node.start_mark
-            )
-        if key in seen:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"duplicate key {key!r}", key_node.start_mark
-            )
-        seen.add(key)
-    return yaml.SafeLoader.construct_mapping(loader, node, deep)
-
-
-_Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
-
-
 def read_yaml(text: str, origin: str) -> Any:
     """Return the value a YAML text stands for.
 
@@ -67,9 +28,22 @@ def read_yaml(text: str, origin: str) -> Any:
         ConfigError: If it is broken or has a key twice; names ``origin`` and the line.
     """
     try:
-        return _Loader(text).get_single_data()
+        return CoreLoader(text).get_single_data()
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{origin} is not valid YAML: {_yaml_problem(error)}") from None
+
+
+def read_value(text: str, origin: str) -> Any:
+    """Return the value a YAML text stands for that was given as one word of a command.
+
+    Raises:
+        ConfigError: If it is broken, or part of it would be left out as a comment.
+    """
+    value = read_yaml(text, origin)
+    node = CoreLoader(text).get_single_node()
+    if text[node.end_mark.index if node else 0 :].strip().startswith("#"):
+        raise ConfigError(f"{origin}: what follows # would be left out; put the text in quotes")
+    return value
 
 
 def _yaml_problem(error: Exception) -> str:
@@ -105,8 +79,18 @@ def read_yaml_file(path: Path) -> dict[str, Any]:
 
 def value_text(value: Any) -> str:
     """Return a value on one line of YAML."""
-    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=2**31)
+    text = _dump(value, default_flow_style=True, sort_keys=True, width=2**31)
     return text.removesuffix("...\n").rstrip("\n")
+
+
+def settings_text(tree: Mapping[str, Any]) -> str:
+    """Return settings as YAML that ``read_yaml`` reads as the same."""
+    return _dump(tree, sort_keys=False)
+
+
+def _dump(value: Any, **layout: Any) -> str:
+    text: str = yaml.dump(value, Dumper=CoreDumper, allow_unicode=True, **layout)
+    return text
 
 
 def settings_lines(

@@ -18,7 +18,7 @@ from selfmoe.plan import make_plans
 from selfmoe.registry import registry
 from selfmoe.resolve import resolve
 from selfmoe.settings import assign, merge
-from selfmoe.yaml_text import read_yaml, read_yaml_file
+from selfmoe.yaml_text import read_yaml, read_yaml_file, settings_text, value_text
 
 
 def wrong(raw: dict[str, Any]) -> list[str]:
@@ -161,6 +161,79 @@ def test_yes_and_no_are_words() -> None:
     assert read_yaml("[true, False]", "text") == [True, False]
 
 
+NUMBERS = {
+    "0123": 123, "-0123": -123, "0": 0, "00": 0, "08": 8, "+12": 12, "0o17": 15, "0x1F": 31,
+    ".5": 0.5, "5.": 5.0, "1e3": 1000.0, "0123.5": 123.5, "1.e2": 100.0,
+}  # fmt: skip
+TEXTS = (
+    "1:30", "1:30:00", "190:20:30.15", "1_000", "1_000.5", "0b1", "0b101", "-0o17", "0o8", "0xg",
+    "yes", "No", "on", "OFF", "y", "none", "None", "2026-01-01", "2026-01-01 10:00:00", "1,000",
+    "=", "1.2.3", "1e", "e3", ".", "inf", "nan", "+", "१२",
+)  # fmt: skip
+OTHERS = {"true": True, "False": False, "TRUE": True, "null": None, "~": None, "NULL": None}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [*NUMBERS.items(), *((text, text) for text in TEXTS), *OTHERS.items()],
+)
+def test_a_word_is_what_yaml_1_2_and_people_take_it_for(
+    text: str, value: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "run.yaml").write_text(f"a: {text}\nb: [{text}]\n", "utf-8")
+    raw: dict[str, Any] = {}
+    assign(raw, f"a={text}")
+    read = read_yaml_file(tmp_path / "run.yaml")
+    assert raw["a"] == read["a"] == value
+    assert type(raw["a"]) is type(read["a"]) is type(value)
+    if "," not in text:
+        assert read["b"] == [value]
+
+
+@pytest.mark.parametrize("value", [*NUMBERS, *TEXTS, *OTHERS, "", "#", "a #b", "<<", "null", "~/x"])
+@pytest.mark.parametrize("write", [value_text, settings_text])
+def test_texts_are_written_so_that_they_are_read_as_texts(value: str, write: Any) -> None:
+    tree = {"a": value, "b": [value], value: {"c": value}}
+    assert read_yaml(write(tree), "text") == tree
+    if value not in ("<<", "="):
+        assert yaml.safe_load(write(tree)) == tree
+
+
+def test_names_of_keys_are_texts_as_they_are_written() -> None:
+    assert read_yaml("{007: a, 1.50: b, true: c, 0x1: d, 'x': e}", "text") == {
+        "007": "a", "1.50": "b", "true": "c", "0x1": "d", "x": "e",
+    }  # fmt: skip
+
+
+def test_seeds_are_decimal_and_other_ways_of_writing_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    for text in ("0123", "123", "+123"):
+        path.write_text(f"seed: {text}\n")
+        assert complete(path).root_seeds == [123]
+    for text in ("1:30", "1_000", "0b11"):
+        path.write_text(f"seed: {text}\n")
+        with pytest.raises(ConfigError, match=r"seed: .*; write a number in digits alone"):
+            complete(path)
+
+
+@pytest.mark.parametrize("value", [2026, 1.5, True])
+def test_a_text_that_looks_like_something_else_must_be_quoted(value: Any) -> None:
+    for key in ("out", "device"):
+        (line,) = wrong({key: value})
+        assert line.endswith("; put it in quotes.")
+
+
+@pytest.mark.parametrize("text", ["a #b", "#b", "2 # two", "[a, b] # all", "'a' #b"])
+def test_a_comment_in_a_word_of_a_command_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"--set base=.*: what follows # would be left out"):
+        assign({}, f"base={text}")
+
+
+def test_a_sharp_within_a_word_or_quotes_is_no_comment() -> None:
+    for text in ("a#b", "'a #b'", '"#b"', "[a#b, '#c']"):
+        assign({}, f"base={text}")
+
+
 def test_yaml_anchors_can_be_merged() -> None:
     assert read_yaml("a: &a {n: 1}\nb: {<<: *a, m: 2}", "text")["b"] == {"n": 1, "m": 2}
 
@@ -173,8 +246,12 @@ def test_yaml_anchors_can_be_merged() -> None:
         ("a: 1\n\tb: 2\n", "line 2", "cannot start any token"),
         ("a: !!python/object/apply:os.system [ls]\n", "line 1", "python/object"),
         ("a:\n  ? [b, c]\n  : 1\n", "line 2", "a key must be"),
-        ("a: 1\n2026-01-01: x\n", "line 2", "a key must be"),
-        ("out: 2026-99-99\n", "", "month"),
+        ("a: 1\nnull: x\n", "line 2", "a key must be"),
+        ("a: 1\n? !!binary eA==\n: x\n", "line 2", "a key must be"),
+        ("a: !!int 1:30\n", "line 1", "'1:30' is no int"),
+        ("a: !!timestamp 2026-01-01\n", "line 1", "timestamp"),
+        ("a:\n  1: x\n  '1': y\n", "line 3", "duplicate key '1'"),
+        ("a: " + "9" * 5000, "", "digits"),
         ("a: " + "[" * 5000, "", "recursion"),
     ],
     ids=lambda value: value[:20],

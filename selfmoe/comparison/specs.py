@@ -12,7 +12,7 @@ from selfmoe.config import ComposeConfig, RunConfig
 from selfmoe.errors import ConfigError, UnknownNameError
 from selfmoe.filling import fill_options
 from selfmoe.resolve import problems_error
-from selfmoe.yaml_text import read_yaml, value_text
+from selfmoe.yaml_text import read_value, value_text
 
 Kind = Literal["router", "merge"]
 
@@ -95,7 +95,7 @@ def _specs(kind: Kind, texts: Iterable[str], found: list[str]) -> Iterator[Spec]
                     found.append(f"{kind}s: {_wrong(part.strip(), option, twice)}")
                     continue
                 try:
-                    given[key.strip()] = read_yaml(value, f"{key.strip()} of {part}")
+                    given[key.strip()] = read_value(value, f"{key.strip()} of {part}")
                 except ConfigError as error:
                     found.append(f"{kind}s: {error}.")
             yield Spec(kind, name.strip(), given)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TypeVar
 
 import pytest
-import yaml
 from pydantic import ValidationError
 
 from selfmoe.components import Component, ComponentConfig, FitConfig
 from selfmoe.registry import NAME
 from selfmoe.settings import validate
 from selfmoe.testing.light import assert_light
+from selfmoe.yaml_text import read_yaml, settings_text
 
 C = TypeVar("C", bound=Component)
 
@@ -54,8 +54,8 @@ class ComponentContract:
     def test_options_survive_yaml(self, component: Component) -> None:
         """Its options can be written to YAML and read back."""
         assert isinstance(component.options, ComponentConfig)
-        written = yaml.safe_dump(component.options.model_dump(mode="json"))
-        assert validate(component.Config, yaml.safe_load(written)) == component.options
+        written = settings_text(component.options.model_dump(mode="json"))
+        assert validate(component.Config, read_yaml(written, "options")) == component.options
 
     def test_presets_hold_options(self, component: Component) -> None:
         """What it recommends for a preset are options that it has."""

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import yaml
-
 from selfmoe.progress import duration
 from selfmoe.reporting.html import pairs, routing, scores, traces, work
 from selfmoe.reporting.html.head import Tile, headline, missing, sections
 from selfmoe.reporting.html.numbers import count, plural
 from selfmoe.reporting.html.templating import fill
 from selfmoe.reporting.html.visible import short
+from selfmoe.yaml_text import settings_text
 
 Json = Mapping[str, Any]
 
@@ -66,7 +65,7 @@ def _content(results: Json, details: Json) -> dict[str, Any]:
         "missing": missing(details["missing"]),
         "left_out": list(details["left_out"].items()),
         "asked": count(details["config"]["brainstorm"]["n"]),
-        "settings": yaml.safe_dump(details["config"], sort_keys=False, allow_unicode=True),
+        "settings": settings_text(details["config"]),
         "versions": list(results["versions"].items()),
         "keys": results["cells"],
         "footer": _footer(results, details),
