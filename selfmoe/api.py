@@ -11,6 +11,7 @@ from selfmoe.config import RunConfig
 from selfmoe.errors import ConfigError, RunError, SelfmoeError, unknown_name
 from selfmoe.execute import Outcome, execute
 from selfmoe.files import damage
+from selfmoe.paths import expand, written
 from selfmoe.plan import Plan, make_plans
 from selfmoe.progress import Display
 from selfmoe.registry import LOCAL
@@ -88,7 +89,7 @@ def complete(config: Settings) -> RunConfig:
             f"expected settings, not {type(config).__name__}: a path to a YAML file, a mapping, or "
             "a selfmoe.RunConfig"
         )
-    path = Path(config)
+    path = expand(config)
     return resolve(from_yaml(path), str(path))
 
 
@@ -99,9 +100,9 @@ def from_yaml(path: Path) -> dict[str, Any]:
     """
     raw = read_yaml_file(path)
     if path.name == CONFIG and (path.parent / LOCK).is_file():
-        raw["out"] = str(path.parent.absolute())
+        raw["out"] = written(path.parent.absolute())
     if (path.parent / LOCAL).is_file():
-        raw.setdefault("plugin_dir", str(path.parent.resolve()))
+        raw.setdefault("plugin_dir", written(path.parent.resolve()))
     return raw
 
 
@@ -134,12 +135,12 @@ def load(
         CompositionError: If the system does not fit the base, or the check finds that this model's
             cache is not followed.
     """
-    base = load_system(run, system, seed, device=device, dtype=dtype, check=check)
+    base = load_system(expand(run), system, seed, device=device, dtype=dtype, check=check)
     return base.model, base.tokenizer
 
 
 def load_system(
-    run: str | Path,
+    root: Path,
     system: str,
     seed: int | None = None,
     *,
@@ -150,7 +151,6 @@ def load_system(
     """Return the base of a run with a system attached; see ``load``."""
     from selfmoe.base import find_base, load_base
 
-    root = Path(run)
     manifest = RunDirectory(root).manifest()
     instead = {"device": device, "dtype": dtype}
     settings = manifest["config"] | {k: v for k, v in instead.items() if v is not None}

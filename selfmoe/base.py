@@ -14,6 +14,7 @@ from selfmoe.config import RunConfig
 from selfmoe.devices import GPU_FILES, choose_device, choose_dtype
 from selfmoe.errors import CompositionError, DataError, counted
 from selfmoe.hub import download
+from selfmoe.paths import expand_base
 from selfmoe.records import LoadedBase
 
 __all__ = ["GPU_FILES", "BaseFiles", "find_base", "load_base"]
@@ -49,10 +50,11 @@ def find_base(config: RunConfig) -> BaseFiles:
     name = str(config.base)
     if name in config.registry.names("base"):
         path = Path(config.registry.configure("base", name).path())
-    elif Path(name).expanduser().exists():
-        path = Path(name).expanduser()
     else:
-        path = download(name, config.registry.names("base"))
+        real = expand_base(name)
+        path = Path(real)
+        if not path.exists():
+            path = download(real, config.registry.names("base"))
     check(name, path)
     device = choose_device(config.device)
     dtype = choose_dtype(config.dtype, device)

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
+from selfmoe.paths import LenientPath, WithPaths
 from selfmoe.records import Source, Track
 from selfmoe.registry import Kind, Registry, registry
 
@@ -27,7 +28,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 """
 
 
-class Section(BaseModel):
+class Section(WithPaths):
     """A part of the settings: unknown keys are errors, values are not coerced."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
@@ -61,7 +62,7 @@ class RespondConfig(Section):
         0, ge=0, description="Answers drawn besides the greedy one, for curate.agreement."
     )
     temperature: float = Field(0.7, gt=0, description="Temperature of those that are drawn.")
-    documents: Path | dict[str, Path] | None = Field(
+    documents: LenientPath | dict[str, LenientPath] | None = Field(
         None, description="Folder of domain text to show passages of, or one a domain."
     )
     retrieved: int = Field(3, ge=1, description="Passages a prompt, at the most.")

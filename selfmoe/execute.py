@@ -15,6 +15,7 @@ from importlib_metadata import PackageNotFoundError, version
 from selfmoe.errors import ConfigError, DataError, RunError, SelfmoeError, StageError
 from selfmoe.files import cannot_write, write_atomic
 from selfmoe.interrupts import interrupted
+from selfmoe.paths import written
 from selfmoe.plan import Job, Plan, Task
 from selfmoe.progress import Display, duration
 from selfmoe.rundir import CONFIG, RunDirectory
@@ -161,7 +162,7 @@ def _facts(task: Task) -> dict[str, Any]:
 
 def _write_config(plan: Plan) -> None:
     values = plan.config.model_dump(mode="json")
-    values["out"] = str(plan.directory.root.absolute())  # the file may be used from any folder
+    values["out"] = written(plan.directory.root.absolute())  # the file may be used from any folder
     text = settings_text(values)
     path = plan.directory.root / CONFIG
     if not path.exists() or path.read_text("utf-8") != text:

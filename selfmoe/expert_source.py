@@ -13,6 +13,7 @@ from selfmoe.config import RunConfig
 from selfmoe.errors import ConfigError, UnknownNameError, did_you_mean
 from selfmoe.evaluation.benchmarks import check_items
 from selfmoe.evaluation.leaks import refuse_leaks
+from selfmoe.paths import expand, written
 
 Settings = dict[str, Any]
 
@@ -32,6 +33,12 @@ class Source:
     description: str = ""
     benchmark: Path | None = None
     adapter: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Expand the paths."""
+        for name in ("seeds", "benchmark", "adapter"):
+            if (path := getattr(self, name)) is not None:
+                object.__setattr__(self, name, expand(path).absolute())
 
 
 def with_source(raw: Settings, name: str, source: Source) -> Settings:
@@ -60,7 +67,7 @@ def with_source(raw: Settings, name: str, source: Source) -> Settings:
     if provided or source.seeds is not None:
         new["domains"] = [*new["domains"], name]
     if source.adapter is not None:
-        folder = str(source.adapter.absolute())
+        folder = written(source.adapter)
         new["adapters"] = {**(new.get("adapters") or {}), name: folder}
     return new
 
@@ -68,7 +75,7 @@ def with_source(raw: Settings, name: str, source: Source) -> Settings:
 def made_of(raw: Settings, name: str, source: Source) -> bool:
     """Return whether an expert that a run has comes from where a source says, if it says it."""
     adapter = (raw.get("adapters") or {}).get(name)
-    if source.adapter is not None and adapter != str(source.adapter.absolute()):
+    if source.adapter is not None and adapter != written(source.adapter):
         return False
     asked = _options(source)
     there = ((raw.get("define") or {}).get(name) or {}).get("options") or {}
@@ -99,9 +106,9 @@ def _options(source: Source) -> Mapping[str, str]:
     """Return what a source says of files, as options of the domain that reads them."""
     said: dict[str, str] = {}
     if source.seeds is not None:
-        said["seeds"] = str(source.seeds.absolute())
+        said["seeds"] = written(source.seeds)
     if source.seeds is not None or source.description:
         said["description"] = source.description
     if source.benchmark is not None:
-        said["benchmark"] = str(source.benchmark.absolute())
+        said["benchmark"] = written(source.benchmark)
     return said

@@ -19,6 +19,7 @@ from selfmoe.config import RunConfig
 from selfmoe.errors import ConfigError, unknown_name
 from selfmoe.execute import by_root, execute, manifest_of
 from selfmoe.expert_source import Settings, Source, check_source, made_of, with_source
+from selfmoe.paths import expand
 from selfmoe.plan import make_plans
 from selfmoe.progress import Display
 from selfmoe.reporting.cells import Cells
@@ -76,7 +77,7 @@ def add_expert(
         SelfmoeError: If the run or the request is wrong, or something could not be made.
     """
     display, source = display or Display(), source or Source()
-    root = Path(run)
+    root = expand(run)
     RunDirectory(root).manifest()  # refuses what is no finished run
     raw = from_yaml(root / CONFIG)
     after = raw
@@ -118,7 +119,7 @@ def remove_expert(run: str | Path, name: str, *, display: Display | None = None)
         ConfigError: If it is the only one, of the run or of a composition.
         SelfmoeError: If something could not be made.
     """
-    root = Path(run)
+    root = expand(run)
     RunDirectory(root).manifest()
     raw = from_yaml(root / CONFIG)
     experts = _experts(raw)

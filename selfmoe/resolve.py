@@ -16,6 +16,7 @@ from selfmoe.components import Base
 from selfmoe.config import PRESETS, ComposeConfig, RunConfig
 from selfmoe.errors import ConfigError, UnknownNameError, did_you_mean
 from selfmoe.filling import Filler
+from selfmoe.paths import expand_base, written, written_base
 from selfmoe.registry import LOCAL, NAME, Kind, Registry, registry
 from selfmoe.settings import merge, problems, validate, without, without_empty
 
@@ -35,7 +36,7 @@ def resolve(raw: Mapping[str, Any], origin: str = "settings") -> RunConfig:
     found: list[str] = []
     user, asked = _checked(raw, found)
     names = user.registry
-    base = user.base or _single(names, "base")
+    base = _base(user.base, found) or _single(names, "base")
     plugin = names.get("base", base) if base in names.names("base") else None
     preset = user.preset or (plugin.preset if plugin else "paper")
     found += _preset_problems(preset, plugin)
@@ -43,9 +44,9 @@ def resolve(raw: Mapping[str, Any], origin: str = "settings") -> RunConfig:
     recommended = advice.get("run", {})
     full = merge(PRESETS.get(preset, {}), recommended, asked)
     full |= {"base": base if plugin else _absolute(base), "preset": preset}
-    full |= {"out": str(user.out or Path("runs") / preset)}
+    full |= {"out": written(user.out or Path("runs") / preset)}
     if user.data_dir is not None:
-        full["data_dir"] = str(user.data_dir.absolute())
+        full["data_dir"] = _places(user.data_dir)
     if user.respond.documents is not None:
         full = merge(full, {"respond": {"documents": _places(user.respond.documents)}})
     if user.adapters:
@@ -87,17 +88,26 @@ def problems_error(origin: str, lines: list[str]) -> ConfigError:
     return ConfigError(f"{origin}: {count}\n  " + "\n  ".join(lines))
 
 
+def _base(asked: str | None, found: list[str]) -> str | None:
+    """Return the base that is asked for, in its path what stands for something else replaced."""
+    try:
+        return asked and expand_base(asked)
+    except ConfigError as error:
+        found.append(f"base: {error}.")
+        return None
+
+
 def _absolute(base: str) -> str:
     """Return a base as it can be found from any folder: paths that exist made absolute."""
-    path = Path(base).expanduser()
-    return str(path.absolute()) if path.exists() else base
+    path = Path(base)
+    return written_base(str(path.absolute()) if path.exists() else base)
 
 
 def _places(folders: Path | Mapping[str, Path]) -> Any:
     """Return a folder, or folders by name, as they can be found from any folder."""
     if isinstance(folders, Path):
-        return str(folders.expanduser().absolute())
-    return {name: str(folder.expanduser().absolute()) for name, folder in folders.items()}
+        return written(folders.absolute())
+    return {name: written(folder.absolute()) for name, folder in folders.items()}
 
 
 def _single(names: Registry, kind: Kind) -> str:

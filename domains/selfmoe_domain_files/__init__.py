@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 SELFMOE_API = 1
 
-File = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
+File = Annotated[Path, AfterValidator(Path.absolute)]
 
 
 class Files(Domain):

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
+from selfmoe.paths import expand
 from selfmoe_base_seedling import state
 from selfmoe_base_seedling.corpus import END, document
 from selfmoe_base_seedling.layouts import responses
@@ -218,14 +219,14 @@ def prepare_tokenizer(options: Options) -> Any:
 
 
 def _cache() -> Path:
-    return Path(os.environ.get("SELFMOE_CACHE", Path.home() / ".cache" / "selfmoe")) / "seedling"
+    return expand(os.environ.get("SELFMOE_CACHE", "~/.cache/selfmoe")) / "seedling"
 
 
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description="Train the seedling base model.")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the exported model")
-    parser.add_argument("--state", type=Path, default=_cache(), help="folder for resumable state")
+    parser.add_argument("--out", type=expand, required=True, help="folder for the exported model")
+    parser.add_argument("--state", type=expand, default=_cache(), help="folder for resumable state")
     parser.add_argument("--steps", type=int, default=Options.steps)
     parser.add_argument("--lr", type=float, default=Options.lr)
     parser.add_argument("--seed", type=int, default=Options.seed)

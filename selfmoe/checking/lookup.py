@@ -14,6 +14,7 @@ from selfmoe.checking.project import project_at
 from selfmoe.checking.target import Point, Target, declared, group_in, required
 from selfmoe.discovery import GROUP, LOCAL
 from selfmoe.errors import PluginError, unknown_name
+from selfmoe.paths import expand
 
 
 def find(text: str) -> Target:
@@ -23,7 +24,7 @@ def find(text: str) -> Target:
         PluginError: If there is no plugin at the path.
         UnknownNameError: If nothing of that name is installed.
     """
-    path = Path(text).expanduser()
+    path = expand(text)
     if path.exists():
         return _at(path.resolve())
     if os.sep in text or text.endswith(".py"):

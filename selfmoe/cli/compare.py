@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from selfmoe.cli import options
 from selfmoe.cli.completing import names, runs
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path), shell_complete=runs)
+@click.argument("run", type=options.PATH, shell_complete=runs)
 @click.option(
     "--routers",
     multiple=True,

@@ -14,6 +14,9 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from selfmoe.errors import ConfigError
+from selfmoe.paths import expand
+
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
@@ -22,10 +25,12 @@ def runs(ctx: click.Context, param: click.Parameter, text: str) -> list[Completi
     typed = Path(text or ".")
     folder = typed if text.endswith("/") or not text else typed.parent
     found = []
-    with contextlib.suppress(OSError):
-        for path in sorted(p for p in _folders(folder) if (p / "config.yaml").is_file()):
-            if str(path).startswith(text):
-                found.append(CompletionItem(str(path)))
+    with contextlib.suppress(OSError, ConfigError):
+        real = expand(folder)
+        for path in sorted(p for p in _folders(real) if (p / "config.yaml").is_file()):
+            shown = str(folder / path.relative_to(real))  # as it was typed, with ~
+            if shown.startswith(text):
+                found.append(CompletionItem(shown))
     return found or [CompletionItem(text, type="dir")]
 
 
@@ -52,8 +57,8 @@ def benchmarks(ctx: click.Context, param: click.Parameter, text: str) -> list[Co
 def _manifest(ctx: click.Context) -> dict[str, Any]:
     """Return the manifest of the run given before; empty where there is none."""
     # While an option lacks its value, click leaves the arguments before it unnamed.
-    run = Path(ctx.params.get("run") or next(iter(ctx.args), ""))
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, ConfigError):
+        run = expand(ctx.params.get("run") or next(iter(ctx.args), ""))
         manifest = json.loads((run / "manifest.json").read_text("utf-8"))
         return manifest if isinstance(manifest, dict) else {}
     return {}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from selfmoe.cli import options
 from selfmoe.cli.completing import benchmarks, runs, systems
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ _LONGEST = 2000
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path), shell_complete=runs)
+@click.argument("run", type=options.PATH, shell_complete=runs)
 @click.argument("system", shell_complete=systems)
 @click.argument("benchmark", shell_complete=benchmarks)
 @click.option("--wrong", is_flag=True, help="Only items that do not score 1.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from selfmoe.cli import options
 from selfmoe.cli.completing import runs
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path), shell_complete=runs)
+@click.argument("run", type=options.PATH, shell_complete=runs)
 @click.option("--dry-run", is_flag=True, help="Say what would be deleted, and do nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def command(run: Path, dry_run: bool, yes: bool) -> None:

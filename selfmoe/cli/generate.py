@@ -20,7 +20,7 @@ COLOURS = ("cyan", "yellow", "green", "magenta", "blue", "red", "bright_cyan", "
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path), shell_complete=runs)
+@click.argument("run", type=options.PATH, shell_complete=runs)
 @click.argument("prompt")
 @click.option(
     "--system",

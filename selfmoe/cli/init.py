@@ -6,9 +6,11 @@ from pathlib import Path
 
 import click
 
+from selfmoe.cli import options
+
 
 @click.command()
-@click.argument("path", default="selfmoe.yaml", type=click.Path(path_type=Path))
+@click.argument("path", default="selfmoe.yaml", type=options.PATH)
 @click.option("--force", is_flag=True, help="Overwrite what is there.")
 def command(path: Path, force: bool) -> None:
     """Write a configuration to PATH with every setting explained.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from selfmoe.cli import options
 from selfmoe.inspection import KINDS, Kind
 
 
@@ -16,12 +17,12 @@ from selfmoe.inspection import KINDS, Kind
 @click.option(
     "--out",
     default=Path(),
-    type=click.Path(path_type=Path, file_okay=False),
+    type=options.PathParam(file_okay=False),
     help="Where to put the new folder; default: here.",
 )
 @click.option(
     "--model",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    type=options.PathParam(file_okay=False, exists=True),
     help="For a base: folder of the model to copy; default: that of the installed default base.",
 )
 def command(kind: Kind, name: str, out: Path, model: Path | None) -> None:

@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
 
 from selfmoe.cli.completing import words
+from selfmoe.paths import expand
+
+
+class PathParam(click.Path):
+    """A path, in which ``~`` and environment variables are expanded even where no shell did it."""
+
+    def __init__(self, **checks: Any) -> None:
+        super().__init__(path_type=Path, **checks)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path that is meant."""
+        return super().convert(expand(value), param, ctx)
+
+
+PATH = PathParam()
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from selfmoe.cli import options
 from selfmoe.cli.completing import runs
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path), shell_complete=runs)
+@click.argument("run", type=options.PATH, shell_complete=runs)
 @click.option("--figures/--no-figures", default=True, help="Also write PNG and PDF files.")
 @click.option("--open", "show", is_flag=True, help="Open the page in the browser.")
 def command(run: Path, figures: bool, show: bool) -> None:

@@ -21,7 +21,7 @@ MOST_SEEDS = 1000
 
 
 @click.command()
-@click.argument("config", required=False, type=click.Path(path_type=Path))
+@click.argument("config", required=False, type=options.PATH)
 @click.option(
     "--base",
     shell_complete=names("base"),

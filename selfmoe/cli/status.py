@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from selfmoe.cli import options
 from selfmoe.cli.completing import runs
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ STATES: tuple[State, ...] = ("done", "to do", "damaged", "failed")
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path), shell_complete=runs)
+@click.argument("run", type=options.PATH, shell_complete=runs)
 @click.option("--verify", is_flag=True, help="Also compare the sha256 of every file.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(run: Path, verify: bool, as_json: bool) -> None:

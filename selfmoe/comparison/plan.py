@@ -13,6 +13,7 @@ from selfmoe.comparison.directory import ComparisonDirectory
 from selfmoe.comparison.specs import read_specs
 from selfmoe.config import ComposeConfig, RunConfig
 from selfmoe.errors import ConfigError, RunError, unknown_name
+from selfmoe.paths import written
 from selfmoe.plan import Plan, Task, plan_stages
 from selfmoe.resolve import resolve
 from selfmoe.rundir import RunDirectory
@@ -106,7 +107,7 @@ def reference(config: RunConfig) -> dict[str, ComposeConfig]:
 
 
 def _settings(run: RunDirectory, question: Question) -> RunConfig:
-    settings: dict[str, Any] = run.manifest()["config"] | {"out": str(run.root)}
+    settings: dict[str, Any] = run.manifest()["config"] | {"out": written(run.root)}
     config = resolve(settings, str(run.root / run.MANIFEST))
     if question.limit is None:
         return config

@@ -6,14 +6,19 @@ from abc import ABC
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+
+from selfmoe.paths import WithPaths
 
 if TYPE_CHECKING:
     pass
 
 
-class ComponentConfig(BaseModel):
-    """Options of a component: unknown keys are errors, values are not coerced."""
+class ComponentConfig(WithPaths):
+    """Options of a component: unknown keys are errors, values are not coerced.
+
+    Paths are expanded: `~` is the home folder, `$NAME` an environment variable.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 

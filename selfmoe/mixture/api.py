@@ -19,6 +19,7 @@ from selfmoe.lines import plain_record
 from selfmoe.mixture.kernels import AUTO, check_kernel
 from selfmoe.mixture.runtime import HANDLE, attach
 from selfmoe.mixture.structure import text_config
+from selfmoe.paths import expand
 from selfmoe.records import Example, Expert, LoadedBase
 from selfmoe.registry import registry
 
@@ -72,7 +73,7 @@ def compose(
     examples = [_example(row, place) for place, row in enumerate(data or ())]
     _check(base_model, experts, composer, examples, tokenizer)
     model = base_model if in_place else copy.deepcopy(base_model)
-    known = {name: Expert(name, Path(path)) for name, path in experts.items()}
+    known = {name: Expert(name, expand(path)) for name, path in experts.items()}
     work = tempfile.TemporaryDirectory(prefix="selfmoe-")
     with _frozen(model):
         context = _context(model, known, examples, tokenizer, seed, Path(work.name), blocks)
