@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from types import NoneType, UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -186,8 +186,12 @@ def _follow(model: type[BaseModel], location: Sequence[int | str]) -> tuple[list
 def members(annotation: Any) -> list[Any]:
     """Return what a type is a union of, ``None`` left out; the type itself if it is no union."""
     if get_origin(annotation) not in (Union, UnionType):
-        return [annotation]
-    return [member for member in get_args(annotation) if member is not NoneType]
+        return [_bare(annotation)]
+    return [_bare(member) for member in get_args(annotation) if member is not NoneType]
+
+
+def _bare(annotation: Any) -> Any:
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
 
 
 def _keys(annotation: Any) -> list[str]:

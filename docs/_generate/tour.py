@@ -36,8 +36,9 @@ TOUR = (
         "Settings are checked at once, names are looked up in the registry, and the stages add "
         "their tasks. Nothing here loads a model.",
         "config.py resolve.py filling.py settings.py origins.py schema.py template.py yaml_text.py "
+        "yaml_core.py paths.py "
         "registry.py discovery.py inspection.py "
-        "plan.py cell.py rundir.py manifest.py files.py randomness.py",
+        "plan.py cell.py rundir.py manifest.py files.py lines.py randomness.py",
     ),
     Chapter(
         "3. Doing what the plan says",
@@ -64,7 +65,7 @@ TOUR = (
         "From a model and a benchmark to a score with an interval.",
         "evaluation/__init__.py evaluation/bridge.py evaluation/prompting.py "
         "evaluation/harness.py evaluation/answers/*.py evaluation/**/*.py datafiles.py "
-        "upstream.py",
+        "tables.py upstream.py",
     ),
     Chapter(
         "7. The sandbox",

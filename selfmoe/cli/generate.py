@@ -172,13 +172,10 @@ def trace_tokens(base: LoadedBase, prompt: str, answer: str) -> tuple[list[int],
 
     Read again, an answer can have more tokens than it was written with: it is cut at the context.
     """
-    import torch
+    from selfmoe.evaluation.routing import encode
+    from selfmoe.evaluation.traces import weights_of
 
     model: Any = base.model
-    old = base.tokenizer(prompt).input_ids
-    start = len(old)
-    new = base.tokenizer(answer, add_special_tokens=False).input_ids[: base.context - start]
-    ids = torch.tensor([[*old, *new]], device=model.device)
-    with torch.inference_mode(), model.mixture.record(trace=True) as record:
-        model(input_ids=ids)
-    return new, record.traces[0].weights[0, start:].tolist()
+    ids, start = encode(base.tokenizer, {"prompt": prompt, "completion": answer})
+    weights = weights_of(model.mixture, base, ids, start)
+    return ids[start : len(weights)], weights[start:]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from selfmoe.comparison.directory import ComparisonDirectory
@@ -12,6 +12,7 @@ from selfmoe.comparison.plan import ComparisonPlan, Question, plan_comparison
 from selfmoe.comparison.results import collect_comparison
 from selfmoe.execute import Outcome, fill, manifest_of, rows_of
 from selfmoe.files import write_atomic, write_json
+from selfmoe.paths import expand
 from selfmoe.progress import Display
 from selfmoe.session import Session
 
@@ -42,6 +43,7 @@ def compare(question: Question, *, display: Display | None = None) -> Comparison
         SelfmoeError: If the run or the question is wrong, or a composer failed. What was finished
             is kept.
     """
+    question = replace(question, run=expand(question.run))
     made = carry_out(plan_comparison(question), display or Display())
     made.outcome.raise_failures()
     return made

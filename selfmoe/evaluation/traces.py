@@ -39,11 +39,9 @@ def trace(mixture: Mixture, base: LoadedBase, row: Mapping[str, Any]) -> dict[st
         long sample are left out; of those that are kept, the first ``prompt`` are the prompt's.
     """
     ids, start = encode(base.tokenizer, row)
-    with torch.inference_mode(), mixture.record(trace=True) as record:
-        read(mixture, base, [(ids, start)])
+    weights = weights_of(mixture, base, ids, start)
     texts = pieces(base.tokenizer, row["prompt"])
     texts += pieces(base.tokenizer, row["completion"], add_special_tokens=False)
-    weights = record.traces[0].weights[0].tolist()
     cut = max(0, len(weights) - LONGEST)
     return {
         "id": row["id"],
@@ -54,6 +52,21 @@ def trace(mixture: Mixture, base: LoadedBase, row: Mapping[str, Any]) -> dict[st
         "tokens": texts[cut : len(weights)],
         "weights": [[round(weight, 3) for weight in token] for token in weights[cut:]],
     }
+
+
+def weights_of(mixture: Mixture, base: LoadedBase, ids: list[int], start: int) -> list[list[float]]:
+    """Return the experts' weights of each token up to the context, averaged over the blocks.
+
+    Args:
+        mixture: A routed mixture, attached to the base's model.
+        base: The base.
+        ids: The tokens, prompt and answer.
+        start: How many of them are the prompt's; a router may decide on these alone.
+    """
+    with torch.inference_mode(), mixture.record(trace=True) as record:
+        read(mixture, base, [(ids, start)])
+    found: list[list[float]] = record.traces[0].weights[0].tolist()
+    return found
 
 
 def pieces(tokenizer: Any, text: str, **settings: Any) -> list[str]:

@@ -10,10 +10,11 @@ import pytest
 import torch
 
 import selfmoe
+from selfmoe.cli.generate import trace_tokens
 from selfmoe.evaluation import traces
 from selfmoe.evaluation.routing import measure_routing
 from selfmoe.evaluation.traces import pieces, trace, trace_samples
-from selfmoe.testing.models import random_adapter, tiny_base
+from selfmoe.testing.models import random_adapter, tiny_base, tiny_examples
 
 ROWS: list[dict[str, Any]] = [
     {"id": "a", "prompt": "Zürich 🙂?", "completion": "\n42", "score": 1.0, "fits": True},
@@ -77,3 +78,65 @@ def test_special_tokens_show_by_name():
     assert pieces(named, "ab c") == ["<1>", "ab", " c"]
     plain = Tokenizer(is_fast=False, decode=lambda ids: f"[{ids[0]}]")
     assert pieces(plain, "ab c") == ["[1]", "[5]", "[6]"]
+
+
+# --- what ``selfmoe generate --trace`` shows -----------------------------------------------------
+
+ROUTERS = {
+    "sequence": {"epochs": 2, "lr": 0.5},
+    "xlora": {"epochs": 1, "lr": 0.1},
+    "topk": {"k": 1, "epochs": 1, "lr": 0.1},
+    "topp": {"epochs": 1, "lr": 0.1},
+    "arrow": {},
+    "random": {},
+}
+
+
+@pytest.fixture(params=ROUTERS)
+def routed(request, tmp_path):
+    plain = tiny_base()
+    adapters = {
+        name: str(random_adapter(plain.model, tmp_path / name, seed=seed))
+        for seed, name in enumerate(("math", "coding", "facts"))
+    }
+    model = selfmoe.compose(
+        plain.model,
+        adapters,
+        router=request.param,
+        options=ROUTERS[request.param],
+        data=tiny_examples(4, tuple(adapters)),
+        tokenizer=plain.tokenizer,
+    )
+    return replace(plain, model=model)
+
+
+def test_a_shown_trace_is_the_one_of_evaluation(routed):
+    for answer in (" forty-two", "\n42 🙂", "a much longer answer than asked"):
+        row = {"id": "a", "prompt": "What is 6 times 7?", "completion": answer, "score": 1.0}
+        found = trace(routed.model.mixture, routed, row)
+        ids, weights = trace_tokens(routed, row["prompt"], answer)
+        assert ids == routed.tokenizer(answer, add_special_tokens=False).input_ids
+        expected = torch.tensor(found["weights"][found["prompt"] :])
+        torch.testing.assert_close(torch.tensor(weights), expected, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("routed", ["sequence"], indirect=True)
+def test_what_was_decided_on_the_prompt_is_shown_whatever_the_answer(routed):
+    mixture = routed.model.mixture
+    for prompt in ("a", "Zürich?", "one two three four", "12\n34", "def f(x):"):
+        tokens = routed.tokenizer(prompt, return_tensors="pt").input_ids
+        with torch.inference_mode(), mixture.record(trace=True) as record:
+            routed.model(input_ids=tokens)
+        decided = record.traces[0].weights[0, -1]
+        assert decided.std() > 0.01
+        for answer in ("x", " quite another thing, and long", "99999999"):
+            _, weights = trace_tokens(routed, prompt, answer)
+            shown = torch.tensor(weights)
+            torch.testing.assert_close(shown, decided.expand_as(shown), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("routed", ["sequence"], indirect=True)
+def test_a_shown_answer_is_cut_at_the_context(routed):
+    start = len(routed.tokenizer("one").input_ids)
+    ids, weights = trace_tokens(replace(routed, context=start + 3), "one", "abcdef")
+    assert len(ids) == len(weights) == 3
