@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from selfmoe.config import RunConfig
+from selfmoe.discovery import wanted
 from selfmoe.errors import ConfigError, UnknownNameError, did_you_mean
 from selfmoe.evaluation.benchmarks import check_items
 from selfmoe.evaluation.leaks import refuse_leaks
 from selfmoe.paths import expand, written
+from selfmoe.registry import Registry
 
 Settings = dict[str, Any]
 
@@ -54,8 +56,8 @@ def with_source(raw: Settings, name: str, source: Source) -> Settings:
                 "choose another name."
             )
         options = _options(source)
-        parent = next(d for d in names.names("domain") if names.get("domain", d).from_files)
-        new["define"] = {**(new.get("define") or {}), name: {"domain": parent, "options": options}}
+        entry = {"domain": _reader(names), "options": options}
+        new["define"] = {**(new.get("define") or {}), name: entry}
     elif source.benchmark is not None or source.description:
         raise ConfigError("--description and --benchmark go with --seeds, which is missing")
     elif not provided and source.adapter is None:
@@ -70,6 +72,21 @@ def with_source(raw: Settings, name: str, source: Source) -> Settings:
         folder = written(source.adapter)
         new["adapters"] = {**(new.get("adapters") or {}), name: folder}
     return new
+
+
+def _reader(names: Registry) -> str:
+    """Return the domain that fields without a plugin are made of, by files of tasks."""
+    found = [name for name in names.names("domain") if names.get("domain", name).from_files]
+    if found:
+        return found[0]
+    limited = (
+        "SELFMOE_PLUGINS limits the plugins: unset it, or name that one, too." if wanted() else ""
+    )
+    see = "What is installed and what is broken: selfmoe list-plugins"
+    raise ConfigError(
+        "--seeds needs a plugin whose domain reads tasks from files, and none is loaded\n  "
+        + "\n  ".join(filter(None, [limited, names.broken, see]))
+    )
 
 
 def made_of(raw: Settings, name: str, source: Source) -> bool:

@@ -156,6 +156,9 @@ def shrunk(raw: Settings, name: str) -> Settings:
     documents = (new.get("respond") or {}).get("documents")
     if isinstance(documents, dict):
         documents.pop(name, None)
+    verified = (new.get("curate") or {}).get("verify")
+    if isinstance(verified, list):
+        new["curate"]["verify"] = [domain for domain in verified if domain != name]
     return _leave(new, name, list(new["compose"]))
 
 

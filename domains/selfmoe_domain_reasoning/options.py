@@ -35,4 +35,5 @@ class Options(UpstreamBenchmark):
     def wrong(self, doc: Doc) -> str:
         """Return the first option that is not the right one."""
         gold = self.gold(doc).strip()
-        return str(next(option for option in doc["choices"] if option.strip() != gold))
+        others = (option for option in doc["choices"] if option.strip() != gold)
+        return str(next(others, "unknown"))

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
 import selfmoe
+from selfmoe.config import RunConfig
 from selfmoe.errors import ConfigError, SelfmoeError, StageError, UnknownNameError
+from selfmoe.expert_source import with_source
 from selfmoe.growth import Source, add_expert, grown, remove_expert, shrunk
 from selfmoe.prompts import Prompts
 from selfmoe.records import Instruction
 from selfmoe.registry import registry
+from selfmoe.resolve import resolve
 from selfmoe.rundir import RunDirectory
 from selfmoe.testing.models import random_adapter, tiny_llama
 from selfmoe_domain_files import Files
@@ -307,3 +313,97 @@ def test_shrinking_is_the_inverse_of_growing(first, second, labels):
     two = grown({**one, "domains": ["a", "b", "c", "d"]}, "d", labels, second)
     assert shrunk(two, "d") == one
     assert shrunk(one, "c") == raw
+
+
+NAMING = {
+    "verified": {"curate": {"verify": ["law"]}},
+    "verified with others": {"curate": {"verify": ["math", "law"]}},
+    "documents": {"respond": {"documents": {"law": "notes", "math": "notes"}}},
+    "benchmarks": {"evaluate": {"benchmarks": ["law/held-out", "math/mini"]}},
+    "an adapter of its own": {"adapters": {"law": "adapter"}},
+    "compositions": {
+        "compose": {
+            "some": {"router": "topk", "experts": ["math", "law"], "extend": ["law"]},
+            "all": {"merge": "ties"},
+        }
+    },
+}
+NAMING["all of it"] = {key: value for named in NAMING.values() for key, value in named.items()}
+
+
+@pytest.mark.parametrize("named", NAMING.values(), ids=NAMING)
+def test_settings_that_name_a_field_of_the_run_go_with_it(named):
+    define = {"law": {"domain": "files", "options": {"seeds": "law.jsonl"}}}
+    config = resolve({"domains": ["math", "law"], "define": define, **named})
+    left = shrunk(config.model_dump(mode="json"), "law")
+    resolve(left)
+    assert "law" not in json.dumps({**left, "out": ""})
+
+
+def test_what_others_have_checked_stays_checked():
+    raw = {"domains": ["a", "b", "c"], "compose": {}, "curate": {"verify": ["c", "b"]}}
+    assert shrunk(raw, "b")["curate"]["verify"] == ["c"]
+    for everyone in (True, False):
+        assert shrunk({**raw, "curate": {"verify": everyone}}, "b")["curate"]["verify"] is everyone
+
+
+def test_removing_a_verified_field_of_the_run(run, tmp_path, anything_is_a_task):
+    add_expert(run, "law", source=Source(seeds=write(tmp_path / "my.jsonl", ROWS)))
+    raw = yaml.safe_load((run / "config.yaml").read_text())
+    raw["curate"]["verify"] = ["law"]
+    (run / "config.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
+    finished = remove_expert(run, "law")
+    assert "specialise/law" not in cells(run)
+    assert finished.built == 0
+
+
+@pytest.mark.parametrize(
+    ("loaded", "words"),
+    [
+        ("domain-math,base-seedling", "SELFMOE_PLUGINS limits the plugins"),
+        ("", "SELFMOE_PLUGINS limits the plugins"),
+        ("domain-files-", "domain-files- .*not installed"),
+    ],
+)
+def test_seeds_without_a_domain_that_reads_files(tmp_path, monkeypatch, loaded, words):
+    monkeypatch.setenv("SELFMOE_PLUGINS", loaded)
+    registry.cache_clear()
+    try:
+        with pytest.raises(ConfigError, match=r"--seeds needs a plugin") as caught:
+            with_source({"domains": ["a"]}, "law", Source(seeds=tmp_path / "law.jsonl"))
+    finally:
+        registry.cache_clear()
+    assert re.search(words, str(caught.value))
+
+
+def test_seeds_where_the_plugin_that_reads_files_is_broken(tmp_path, monkeypatch):
+    names = copy.copy(registry())
+    names._entries = {k: v for k, v in names._entries.items() if k != ("domain", "files")}
+    names.plugins = [replace(p, reason="no") for p in names.plugins if p.name == "domain-files"]
+    monkeypatch.setattr(type(RunConfig()), "registry", names)
+    with pytest.raises(
+        ConfigError, match=r"domain-files \(no\)(.|\n)*list-plugins"
+    ):
+        with_source({"domains": ["a"]}, "law", Source(seeds=tmp_path / "law.jsonl"))
+
+
+def test_the_command_says_that_nothing_reads_files(run, tmp_path, cli, monkeypatch):
+    seeds = write(tmp_path / "my.jsonl", ROWS)
+    monkeypatch.setenv("SELFMOE_PLUGINS", "base-seedling,trainer-lora,router-topk,merge-ties")
+    registry.cache_clear()
+    try:
+        result = cli("add-expert", str(run), "law", "--seeds", str(seeds))
+    finally:
+        registry.cache_clear()
+    assert result.exit_code == 1
+    assert "--seeds needs a plugin whose domain reads tasks from files" in result.stderr
+
+
+def test_paths_of_a_source_are_expanded(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PLACE", str(tmp_path))
+    source = Source(seeds="~/law.jsonl", benchmark="$PLACE/held.jsonl", adapter="${PLACE}/a")
+    assert source.seeds == tmp_path / "home" / "law.jsonl"
+    assert (source.benchmark, source.adapter) == (tmp_path / "held.jsonl", tmp_path / "a")
+    with pytest.raises(ConfigError, match="'NO_SUCH' is not set"):
+        Source(seeds="$NO_SUCH/law.jsonl")
