@@ -79,9 +79,9 @@ def _reader(names: Registry) -> str:
     found = [name for name in names.names("domain") if names.get("domain", name).from_files]
     if found:
         return found[0]
-    limited = (
-        "SELFMOE_PLUGINS limits the plugins: unset it, or name that one, too." if wanted() else ""
-    )
+    limited = ""
+    if wanted() is not None:
+        limited = "SELFMOE_PLUGINS limits the plugins: unset it, or name that one, too."
     see = "What is installed and what is broken: selfmoe list-plugins"
     raise ConfigError(
         "--seeds needs a plugin whose domain reads tasks from files, and none is loaded\n  "

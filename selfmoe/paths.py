@@ -12,12 +12,14 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import (
     BaseModel,
+    FieldSerializationInfo,
     SerializerFunctionWrapHandler,
     Strict,
+    ValidationInfo,
     field_serializer,
     field_validator,
 )
@@ -100,31 +102,36 @@ def written(path: str | Path) -> str:
 class WithPaths(BaseModel):
     """Settings whose paths are expanded, whichever field they stand in, alone or in a mapping."""
 
-    @field_validator("*", mode="after")
+    @field_validator("*", mode="before")
     @classmethod
-    def _expand_paths(cls, value: Any) -> Any:
+    def _expand_paths(cls, value: Any, info: ValidationInfo) -> Any:
+        if not _holds(cls.model_fields[str(info.field_name)].annotation):
+            return value
         try:
-            return _in_paths(value, expand) if _has_path(value) else value
+            return _changed(value, str | Path, lambda path: type(path)(expand(path)))
         except ConfigError as error:
             raise ValueError(str(error)) from None
 
     @field_serializer("*", mode="wrap", when_used="json")
-    def _write_paths(self, value: Any, write: SerializerFunctionWrapHandler) -> Any:
-        return _in_paths(value, written) if _has_path(value) else write(value)
+    def _write_paths(
+        self, value: Any, write: SerializerFunctionWrapHandler, info: FieldSerializationInfo
+    ) -> Any:
+        if not _holds(type(self).model_fields[info.field_name].annotation):
+            return write(value)
+        return _changed(value, Path, written)
 
 
-def _in_paths(value: Any, change: Callable[[Path], Any]) -> Any:
-    """Return a value with each of its paths changed."""
-    if isinstance(value, Path):
+def _holds(annotation: Any) -> bool:
+    """Return whether a type is that of paths, or of something made of them."""
+    return annotation is Path or any(map(_holds, get_args(annotation)))
+
+
+def _changed(value: Any, kind: Any, change: Callable[[Any], Any]) -> Any:
+    """Return a value in which all values of a kind are changed, whatever they stand in."""
+    if isinstance(value, kind):
         return change(value)
     if isinstance(value, dict):
-        return {key: _in_paths(item, change) for key, item in value.items()}
+        return {key: _changed(item, kind, change) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)([_in_paths(item, change) for item in value])
+        return type(value)([_changed(item, kind, change) for item in value])
     return value
-
-
-def _has_path(value: Any) -> bool:
-    items = value.values() if isinstance(value, dict) else value
-    inside = isinstance(value, dict | list | tuple) and any(map(_has_path, items))
-    return isinstance(value, Path) or inside

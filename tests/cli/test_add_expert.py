@@ -381,9 +381,7 @@ def test_seeds_where_the_plugin_that_reads_files_is_broken(tmp_path, monkeypatch
     names._entries = {k: v for k, v in names._entries.items() if k != ("domain", "files")}
     names.plugins = [replace(p, reason="no") for p in names.plugins if p.name == "domain-files"]
     monkeypatch.setattr(type(RunConfig()), "registry", names)
-    with pytest.raises(
-        ConfigError, match=r"domain-files \(no\)(.|\n)*list-plugins"
-    ):
+    with pytest.raises(ConfigError, match=r"domain-files \(no\)(.|\n)*list-plugins"):
         with_source({"domains": ["a"]}, "law", Source(seeds=tmp_path / "law.jsonl"))
 
 
