@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from selfmoe.errors import CompositionError, DataError, counted
 from selfmoe.hub import download
 from selfmoe.paths import expand_base
 from selfmoe.records import LoadedBase
+from selfmoe.vocabulary import check_vocabulary, read_tokenizer, settle
 
 __all__ = ["GPU_FILES", "BaseFiles", "find_base", "load_base"]
 
@@ -75,9 +75,10 @@ def load_base(files: BaseFiles, config: RunConfig) -> LoadedBase:
         model, tokenizer, missing = _read(files)
     except Exception as error:  # damaged files raise types of a dozen libraries
         raise _unreadable(files, error) from None
-    _check_parts(files, model, tokenizer, missing)
+    _check_parts(files, model, missing)
+    check_vocabulary(files.name, model, tokenizer)
     model.to(files.device).eval().requires_grad_(False)
-    _settle(model, tokenizer, files.name)
+    settle(model, tokenizer, files.name)
     _check_answers(files, model)
     _check_blocks(model, config)
     context = _context(model, tokenizer)
@@ -98,7 +99,7 @@ def _read(files: BaseFiles) -> tuple[Any, Any, Iterable[str]]:
             output_loading_info=True,
             **local,
         )
-    return model, _read_tokenizer(files.path, local), told["missing_keys"]
+    return model, read_tokenizer(files.path, local), told["missing_keys"]
 
 
 @contextmanager
@@ -114,21 +115,6 @@ def _quiet() -> Iterator[None]:
         logging.set_verbosity(before)
 
 
-def _read_tokenizer(path: Path, local: dict[str, Any]) -> Any:
-    """Return the tokenizer as it was saved.
-
-    Where it was saved by its file alone, that file is all of it. transformers 5 would still take
-    the class that some families' own tokenizers have, which adds tokens the model does not know.
-    """
-    from transformers import AutoTokenizer, PreTrainedTokenizerFast
-
-    config = path / "tokenizer_config.json"
-    saved = json.loads(config.read_text("utf-8")) if config.is_file() else {}
-    generic = saved.get("tokenizer_class") in ("TokenizersBackend", "PreTrainedTokenizerFast")
-    whole = generic and (path / "tokenizer.json").is_file()
-    return (PreTrainedTokenizerFast if whole else AutoTokenizer).from_pretrained(path, **local)
-
-
 def _unreadable(files: BaseFiles, error: Exception) -> DataError:
     where = f"base '{files.name}': cannot load {files.path}"
     if "trust_remote_code" in str(error):
@@ -140,21 +126,14 @@ def _unreadable(files: BaseFiles, error: Exception) -> DataError:
     return DataError(f"{where}: {reason}")
 
 
-def _check_parts(files: BaseFiles, model: Any, tokenizer: Any, missing: Iterable[str]) -> None:
-    """Refuse models of which a part would be random, and tokenizers of another model."""
+def _check_parts(files: BaseFiles, model: Any, missing: Iterable[str]) -> None:
+    """Refuse models of which a part would be random."""
     absent = sorted(missing)
     if absent:
         raise DataError(
             f"base '{files.name}': {files.path} lacks {len(absent)} weights of a "
             f"{type(model).__name__}, such as {absent[0]}; they would be random\n"
             "  Fetch or save the whole model, language-model head included."
-        )
-    rows = model.get_input_embeddings().num_embeddings
-    if len(tokenizer) > rows:
-        raise DataError(
-            f"base '{files.name}': the tokenizer has {len(tokenizer)} tokens, the model knows "
-            f"{rows}; they do not belong together\n"
-            "  Put the model's own tokenizer there, or resize the model's embeddings."
         )
 
 
@@ -201,32 +180,6 @@ def _check_blocks(model: Any, config: RunConfig) -> None:
             find_decoder(model, config.blocks)
         except CompositionError as error:
             raise DataError(f"base '{config.base}': {error}") from None
-
-
-def _settle(model: Any, tokenizer: Any, name: str) -> None:
-    """Make sure of end and padding tokens; drop generation defaults such as penalties.
-
-    What decides a text is in selfmoe's settings, or it would not be in the keys of the cells.
-    """
-    from transformers import GenerationConfig
-
-    ends = getattr(model.generation_config, "eos_token_id", None)
-    tokenizer.padding_side = "left"
-    if tokenizer.eos_token_id is None:
-        first = ends[0] if isinstance(ends, list) else ends
-        if first is None:
-            raise DataError(
-                f"base '{name}': neither tokenizer nor model names an end-of-text token; "
-                "set eos_token in tokenizer_config.json"
-            )
-        tokenizer.eos_token = tokenizer.convert_ids_to_tokens(first)
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    model.generation_config = GenerationConfig(
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=ends if ends is not None else tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
 
 
 def _context(model: Any, tokenizer: Any) -> int:

@@ -26,6 +26,7 @@ from selfmoe.files import commit_folder, is_intact
 from selfmoe.prompts import alpaca
 from selfmoe.randomness import derive, permutation
 from selfmoe.records import Example, Instruction, LoadedBase
+from selfmoe.tokens import check_known, padding, prompt_ids, text_ids
 
 IGNORE = -100
 """Label of tokens that carry no loss: prompts and padding."""
@@ -75,8 +76,8 @@ def encode(example: Example, tokenizer: Any) -> Encoded:
 
     Prompt and response are encoded apart, so that training and inference see the same prompt.
     """
-    prompt = tokenizer(alpaca(Instruction(example.instruction, example.input))).input_ids
-    response = tokenizer(example.response, add_special_tokens=False).input_ids
+    prompt = prompt_ids(tokenizer, alpaca(Instruction(example.instruction, example.input)))
+    response = text_ids(tokenizer, example.response)
     return Encoded([*prompt, *response, tokenizer.eos_token_id], len(prompt), example.domain)
 
 
@@ -85,20 +86,17 @@ def encode_all(examples: Sequence[Example], base: LoadedBase, label: str) -> lis
 
     Raises:
         StageError: If some are longer than the base's context; ``label`` says whose they are.
+        DataError: If one holds a token that the base has no row for.
     """
     rows = [encode(example, base.tokenizer) for example in examples]
+    for row, example in zip(rows, examples, strict=True):
+        check_known(base.tokenizer, base.model, row.ids, f"{label}: example '{example.id}'")
     if long := sum(len(row.ids) > base.context for row in rows):
         raise StageError(
             f"{label}: {long} of {len(rows)} examples are longer than the base's "
             f"context of {base.context} tokens; the curate stage should have dropped them"
         )
     return rows
-
-
-def padding(tokenizer: Any) -> int:
-    """Return the token that pads: the tokenizer's own, else end-of-text."""
-    pad = tokenizer.pad_token_id
-    return int(tokenizer.eos_token_id if pad is None else pad)
 
 
 def collate(rows: Sequence[Encoded], pad: int, device: torch.device) -> Batch:

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from selfmoe.components import ComposeContext, Router
-from selfmoe.fit import Batch, collate, encode_all, padding
+from selfmoe.fit import Batch, collate, encode_all
 from selfmoe.mixture.gating import at_unit_mean_square
 from selfmoe.mixture.labelled import ignored, own_examples
 from selfmoe.mixture.storage import references
 from selfmoe.mixture.structure import find_decoder, text_config
 from selfmoe.records import Composition, Example, Expert
+from selfmoe.tokens import padding
 
 
 class Sums:

@@ -116,9 +116,10 @@ def _labelled(
 def _check(base: LoadedBase, prompt: str, max_new_tokens: int) -> None:
     """Refuse prompts the base cannot read."""
     from selfmoe.errors import DataError
+    from selfmoe.tokens import prompt_ids
 
     try:
-        tokens = len(base.tokenizer(prompt.encode().decode()).input_ids)
+        tokens = len(prompt_ids(base.tokenizer, prompt.encode().decode()))
     except UnicodeError:
         raise DataError("the prompt is not UTF-8 text") from None
     if not tokens:

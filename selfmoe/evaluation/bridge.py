@@ -23,6 +23,7 @@ from selfmoe.evaluation.prompting import (
 from selfmoe.evaluation.shards import Row, in_shards
 from selfmoe.evaluation.statistics import mean_stderr
 from selfmoe.records import Score
+from selfmoe.tokens import prompt_ids
 
 if TYPE_CHECKING:
     from selfmoe.evaluation.harness import HarnessModel
@@ -209,7 +210,7 @@ class _Asker:
 
 
 def _count(tokenizer: Any, text: str) -> int:
-    return len(tokenizer(text)["input_ids"])
+    return len(prompt_ids(tokenizer, text))
 
 
 def _sandbox_tier() -> str | None:

@@ -19,14 +19,15 @@ from lm_eval.evaluator import evaluate
 from lm_eval.models.huggingface import HFLM
 
 from selfmoe.mixture.runtime import HANDLE
+from selfmoe.tokens import check_known, padding, prompt_ids, side_by_side, text_ids
 
 
 class HarnessModel(HFLM):  # type: ignore[misc]
     """lm-eval's view of a model that is already loaded.
 
-    Prompts are encoded as in training: ``tokenizer(prompt)`` with its special tokens. An option
-    after a line end (the Alpaca template) is encoded apart from its prompt, as responses are. A
-    mixture on the model is told which tokens are prompts, so that no router sees an option.
+    Prompts are encoded as in training (``selfmoe.tokens``). An option after a line end (the
+    Alpaca template) is encoded apart from its prompt, as responses are. A mixture on the model is
+    told which tokens are prompts, so that no router sees an option.
     """
 
     def __init__(self, model: Any, tokenizer: Any, *, batch_size: int, context: int) -> None:
@@ -85,16 +86,35 @@ class HarnessModel(HFLM):  # type: ignore[misc]
         with mixture.annotate(prompt_mask=prompt.to(inps.device)):
             return super()._model_call(inps, *args, **kwargs)  # type: ignore[no-any-return]
 
-    def tok_encode(self, string: str, *args: Any, **kwargs: Any) -> list[int]:
-        """Return the tokens of a text; nothing is added where the tokenizer itself adds nothing."""
-        return list(super().tok_encode(string, *args, **kwargs))
+    def tok_encode(
+        self,
+        string: str,
+        add_special_tokens: bool | None = None,
+        left_truncate_len: int | None = None,
+        **_: Any,
+    ) -> list[int]:
+        """Return the tokens of a text, unfinished: lm-eval cuts options off prompts by length."""
+        encode = text_ids if add_special_tokens is False else prompt_ids
+        ids = encode(self.tokenizer, string)
+        check_known(self.tokenizer, self.model, ids)
+        return ids[-left_truncate_len:] if left_truncate_len else ids
+
+    def tok_batch_encode(
+        self,
+        strings: list[str],
+        padding_side: str = "left",
+        left_truncate_len: int | None = None,
+        truncation: bool = False,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the tokens of several prompts, padded on the left, and their attention mask."""
+        rows = [self.tok_encode(s, left_truncate_len=left_truncate_len) for s in strings]
+        return side_by_side(rows, padding(self.tokenizer))
 
     def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
         if not context.endswith("\n"):
             prompt, option = super()._encode_pair(context, continuation)
             return list(prompt), list(option)
-        option = self.tokenizer.encode(continuation, add_special_tokens=False)
-        return self.tok_encode(context), list(option)
+        return self.tok_encode(context), self.tok_encode(continuation, add_special_tokens=False)
 
 
 def _without_padding(tokens: list[int]) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ import torch
 from selfmoe.mixture.runtime import Mixture
 from selfmoe.mixture.structure import find_decoder
 from selfmoe.records import LoadedBase
+from selfmoe.tokens import prompt_ids, rows_of, text_ids
 
 
 def measure_routing(
@@ -50,8 +51,8 @@ def measure_routing(
 
 def encode(tokenizer: Any, row: Mapping[str, Any]) -> tuple[list[int], int]:
     """Return the tokens of a sample, prompt and answer, and how many of them are the prompt's."""
-    prompt = tokenizer(row["prompt"]).input_ids
-    answer = tokenizer(row["completion"], add_special_tokens=False).input_ids
+    prompt = prompt_ids(tokenizer, row["prompt"])
+    answer = text_ids(tokenizer, row["completion"])
     return [*prompt, *answer], len(prompt)
 
 
@@ -66,6 +67,8 @@ def read(mixture: Mixture, base: LoadedBase, pairs: Sequence[tuple[list[int], in
         ids[index, : len(row)] = torch.tensor(row)
         mask[index, : len(row)] = 1
         prompt[index, :start] = True
+    known = rows_of(base.model) or ids.max() + 1  # an answer may spell out a token it lacks
+    ids[ids >= known] = base.tokenizer.pad_token_id
     # The stack alone: logits of every position would cost far more memory than the routing.
     model: Any = find_decoder(base.model, base.blocks).stack
     device = next(model.parameters()).device

@@ -10,6 +10,7 @@ import torch
 from selfmoe.evaluation.routing import encode, read
 from selfmoe.mixture.runtime import Mixture
 from selfmoe.records import LoadedBase
+from selfmoe.tokens import unfinished
 
 SAMPLES = 2
 """Samples a benchmark that are traced."""
@@ -75,12 +76,15 @@ def pieces(tokenizer: Any, text: str, **settings: Any) -> list[str]:
     A character of several tokens belongs to the first of them. Tokenizers that do not say where
     their tokens lie decode each by itself.
     """
+    whole = settings.get("add_special_tokens", True)
+    encoded = tokenizer(text, return_offsets_mapping=tokenizer.is_fast, **settings)
+    kept = unfinished(tokenizer, encoded.input_ids) if whole else slice(None)
+    ids = encoded.input_ids[kept]
     if not tokenizer.is_fast:
-        return [tokenizer.decode([token]) for token in tokenizer(text, **settings).input_ids]
-    encoded = tokenizer(text, return_offsets_mapping=True, **settings)
+        return [tokenizer.decode([token]) for token in ids]
     special = set(tokenizer.all_special_ids)
     found, cursor = [], 0
-    for token, (start, end) in zip(encoded.input_ids, encoded.offset_mapping, strict=True):
+    for token, (start, end) in zip(ids, encoded.offset_mapping[kept], strict=True):
         named = start == end and token in special
         found.append(tokenizer.convert_ids_to_tokens(token) if named else text[cursor:end])
         cursor = max(cursor, end)

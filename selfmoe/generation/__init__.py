@@ -10,6 +10,7 @@ import torch
 from transformers import StoppingCriteria, StoppingCriteriaList
 
 from selfmoe.lines import plain_lines
+from selfmoe.tokens import check_known, padding, prompt_ids, side_by_side
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +48,20 @@ def generate(
 
     Args:
         model: Anything with transformers' ``generate``.
-        tokenizer: Its tokenizer, padding on the left.
+        tokenizer: Its tokenizer.
         prompts: Texts to continue.
         max_new_tokens: Longest continuation.
         stop: Strings that end a continuation.
         sampling: How to draw; the result depends on its seed and the batch only.
+
+    Raises:
+        DataError: If a prompt holds a token that the model has no row for.
     """
-    inputs = tokenizer(list(prompts), return_tensors="pt", padding=True).to(model.device)
-    length = inputs.input_ids.shape[1]
+    rows = [prompt_ids(tokenizer, prompt) for prompt in prompts]
+    for row in rows:
+        check_known(tokenizer, model, row)
+    input_ids, attention_mask = side_by_side(rows, padding(tokenizer))
+    length = input_ids.shape[1]
     options: dict[str, Any] = {"do_sample": False}
     if sampling is not None:
         options = {
@@ -67,8 +74,8 @@ def generate(
     with torch.random.fork_rng(), torch.inference_mode():
         torch.manual_seed(sampling.seed if sampling else 0)
         output = model.generate(
-            input_ids=inputs.input_ids,
-            attention_mask=inputs.attention_mask,
+            input_ids=input_ids.to(model.device),
+            attention_mask=attention_mask.to(model.device),
             max_new_tokens=max_new_tokens,
             pad_token_id=tokenizer.pad_token_id,
             stopping_criteria=criteria,

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from selfmoe.errors import DataError
 from selfmoe.files import read_jsonl, write_jsonl
 from selfmoe.records import Seed
+from selfmoe.tokens import prompt_ids
 
 Row = dict[str, Any]
 Piece = TypeVar("Piece")
@@ -53,6 +54,6 @@ def fit(
     """
     for used in range(len(pieces), -1, -1):
         text = prompt(pieces[:used])
-        if len(tokenizer(text).input_ids) <= room:
+        if len(prompt_ids(tokenizer, text)) <= room:
             return text, used
     return None, 0

@@ -13,6 +13,7 @@ from selfmoe.plan import Job, Plan
 from selfmoe.records import Instruction, Rejected, Seed
 from selfmoe.stages.batches import Row, batch, fit, pick, read_seeds
 from selfmoe.text import normalise
+from selfmoe.tokens import STRANGE, text_ids, unknown_token
 
 
 def plan(plan: Plan) -> None:
@@ -101,6 +102,8 @@ def _write(job: Job, domain: Domain, seeds: list[Seed], index: int, size: int) -
             new = next(written)
             row["text"] = new.text
             row["problem"] = None if new.finished else "unfinished"
+            if unknown_token(base.tokenizer, base.model, text_ids(base.tokenizer, new.text)):
+                row["problem"] = STRANGE
     return rows
 
 

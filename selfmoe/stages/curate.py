@@ -26,6 +26,7 @@ from selfmoe.stages.agreement import settle
 from selfmoe.stages.batches import read_seeds
 from selfmoe.stages.overlap import Overlap
 from selfmoe.text import normalise, rouge_l, words
+from selfmoe.tokens import STRANGE, unknown_token
 
 Check = Callable[[Example], str | None]
 
@@ -193,7 +194,7 @@ def _wrong(domain: Domain, job: Job, example: Example) -> str | None:
 
 
 class TooLong:
-    """Refuses examples that do not fit the base's context."""
+    """Refuses examples that do not fit the base's context, or that it cannot read."""
 
     def __init__(self, job: Job) -> None:
         self._base = job.session.base
@@ -202,8 +203,11 @@ class TooLong:
         """Return the reason, if there is one."""
         from selfmoe.fit import encode
 
-        fits = len(encode(example, self._base.tokenizer).ids) <= self._base.context
-        return None if fits else "longer than the context"
+        base = self._base
+        ids = encode(example, base.tokenizer).ids
+        if unknown_token(base.tokenizer, base.model, ids):
+            return STRANGE
+        return None if len(ids) <= base.context else "longer than the context"
 
 
 class Duplicates:
