@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from selfmoe.checkpoints import check, identity
+from selfmoe.checkpoints import check, identity, sizes
 from selfmoe.config import RunConfig
 from selfmoe.devices import GPU_FILES, choose_device, choose_dtype
 from selfmoe.errors import CompositionError, DataError, counted
@@ -59,6 +59,37 @@ def find_base(config: RunConfig) -> BaseFiles:
     device = choose_device(config.device)
     dtype = choose_dtype(config.dtype, device)
     return BaseFiles(name, path, identity(path), device, dtype)
+
+
+def is_base(named: str, files: BaseFiles, config: RunConfig, *, near: Path) -> bool:
+    """Return whether what an adapter was made for is a base, whatever it is called there.
+
+    Args:
+        named: What the adapter names: a path, a hub id, or a base's plugin.
+        files: The base.
+        config: The settings, which know the plugins.
+        near: Folder that relative paths may start from, too.
+    """
+    if named == files.name or _cached_as(files.path) == named:
+        return True
+    given = Path(named).expanduser()
+    places = [given, near / given]
+    if named in config.registry.names("base"):
+        places = [Path(config.registry.configure("base", named).path())]
+    folders = [place for place in places if place.is_dir()]
+    return any(folder.samefile(files.path) or _copy(folder, files) for folder in folders)
+
+
+def _cached_as(path: Path) -> str | None:
+    """Return the id of a hub model, if a folder is a snapshot in the hub's cache."""
+    repository = path.absolute().parent.parent.name
+    found = path.absolute().parent.name == "snapshots" and repository.startswith("models--")
+    return repository.removeprefix("models--").replace("--", "/", 1) if found else None
+
+
+def _copy(folder: Path, files: BaseFiles) -> bool:
+    """Return whether a folder holds the same files; only those of the same sizes are read."""
+    return sizes(folder) == sizes(files.path) and identity(folder) == files.hash
 
 
 def load_base(files: BaseFiles, config: RunConfig) -> LoadedBase:

@@ -10,6 +10,8 @@ from typing import Any
 
 from selfmoe.errors import DataError
 from selfmoe.files import sha256
+from selfmoe.formats import of_file, of_folder, placeholder, recognise
+from selfmoe.known_formats import PICKLE
 
 TOKENIZERS = ("tokenizer*", "vocab*", "merges.txt", "*.model", "*.tiktoken", "bpe.codes")
 CONFIG = "config.json"
@@ -44,8 +46,13 @@ def check(name: str, path: Path) -> None:
     """
     where = f"base '{name}'"
     place = where if name == str(path) else f"{where}: {path}"
+    if not (path / CONFIG).is_file() and (found := recognise(path)):
+        raise DataError(f"{place} is {found.what}\n  {found.advice}")
     if not (path / CONFIG).is_file() or (path / ADAPTER).is_file():
         raise DataError(f"{place} {_instead(path)}")
+    for file in _files(path):
+        if found := placeholder(file):
+            raise DataError(f"{where}: {file} is {found.what}\n  {found.advice}")
     _check_config(where, path, _read(where, path / CONFIG))
     _check_weights(where, place, path)
     if not any(file.is_file() for pattern in TOKENIZERS for file in path.glob(pattern)):
@@ -58,10 +65,18 @@ def check(name: str, path: Path) -> None:
 def identity(path: Path) -> str:
     """Return 10 hex digits over the names and contents of a base's files."""
     digest = hashlib.sha256()
-    found = {file for pattern in FILES for file in path.glob(pattern) if file.is_file()}
-    for file in sorted(found):
+    for file in _files(path):
         digest.update(f"{file.name}\0{sha256(file)}\0".encode())
     return digest.hexdigest()[:10]
+
+
+def sizes(path: Path) -> dict[str, int]:
+    """Return the sizes of a base's files, by name."""
+    return {file.name: file.stat().st_size for file in _files(path)}
+
+
+def _files(path: Path) -> list[Path]:
+    return sorted({file for pattern in FILES for file in path.glob(pattern) if file.is_file()})
 
 
 def _instead(path: Path) -> str:
@@ -99,9 +114,10 @@ def _check_config(where: str, path: Path, config: Mapping[str, Any]) -> None:
             f"{where} writes no text: {path / CONFIG} names {', '.join(kinds)}\n  {decoders}; "
             "models without a language-model head cannot be used either."
         )
-    quantised = config.get("quantization_config")
+    quantised = config.get("quantization_config") or config.get("quantization")
     if quantised:
         how = quantised.get("quant_method", "") if isinstance(quantised, dict) else ""
+        how = how or ("mlx" if "quantization" in config else "")
         raise DataError(
             f"{where} is quantised ({how or 'quantization_config'}), which is not supported: "
             "weights are changed by merges and must be numbers\n"
@@ -125,19 +141,17 @@ def _refuse_own_code(where: str, path: Path, model_type: str) -> None:
 
 def _check_weights(where: str, place: str, path: Path) -> None:
     if (path / WEIGHTS).is_file():
+        _check_whole(where, path / WEIGHTS)
         return
     if (path / INDEX).is_file():
         _check_shards(where, path)
         return
-    if found := sorted(f.name for p in OTHER_WEIGHTS for f in path.glob(p) if f.is_file()):
-        raise DataError(
-            f"{place} holds its weights as {found[0]} only; selfmoe reads safetensors, "
-            "which cannot run code when they are read\n"
-            "  If you trust the file, load it with transformers and save it again with "
-            "model.save_pretrained."
-        )
-    others = sorted(file.name for file in path.glob("*.safetensors"))
-    what = f"; it has {', '.join(others)}" if others else ""
+    if others := sorted(f for p in OTHER_WEIGHTS for f in path.glob(p) if f.is_file()):
+        raise _other_weights(place, others[0])
+    named = sorted(file.name for file in path.glob("*.safetensors"))
+    if not named and (found := of_folder(path)):
+        raise DataError(f"{place} is {found.what}\n  {found.advice}")
+    what = f"; it has {', '.join(named)}" if named else ""
     raise DataError(f"{place} {NO_MODEL}; there is neither {WEIGHTS} nor {INDEX}{what}")
 
 
@@ -152,3 +166,27 @@ def _check_shards(where: str, path: Path) -> None:
             f"{where}: {len(missing)} of {len(shards)} weight files named in {path / INDEX} are "
             f"missing, the first is {missing[0]}\n  Fetch or copy the model again."
         )
+    for shard in shards:
+        _check_whole(where, path / shard)
+
+
+def _check_whole(where: str, file: Path) -> None:
+    """Refuse a weight file that is cut short, or something else; its weights are not read."""
+    if found := of_file(file):
+        raise DataError(f"{where}: {file} is {found.what}\n  {found.advice}")
+
+
+def _other_weights(place: str, file: Path) -> DataError:
+    """Return what to do with weights that are no safetensors."""
+    found = of_file(file)
+    if found is not None and found != PICKLE:
+        return DataError(
+            f"{place} holds its weights as {file.name} only, which is {found.what}\n"
+            f"  {found.advice}"
+        )
+    return DataError(
+        f"{place} holds its weights as {file.name} only; selfmoe reads safetensors, "
+        "which cannot run code when they are read\n"
+        "  If you trust the file, load it with transformers and save it again with "
+        "model.save_pretrained."
+    )

@@ -24,17 +24,20 @@ class Session:
         config: The complete settings.
         files: Where the base lies.
         display: Where progress is shown.
+
+    Attributes:
+        files: Where the base lies.
     """
 
     def __init__(self, config: RunConfig, files: BaseFiles, display: Display) -> None:
         self.config, self.display = config, display
-        self._files = files
+        self.files = files
 
     @cached_property
     def base(self) -> LoadedBase:
         """Return the frozen base model."""
-        with self.display.work(f"loading {self._files.name}"):
-            return load_base(self._files, self.config)
+        with self.display.work(f"loading {self.files.name}"):
+            return load_base(self.files, self.config)
 
     def trainer(self) -> Trainer:
         """Return the run's trainer with its options."""

@@ -16,6 +16,7 @@ from torch import nn
 from selfmoe.components import ComposeContext, Composer, FitConfig
 from selfmoe.errors import CompositionError, DataError
 from selfmoe.lines import plain_record
+from selfmoe.mixture.fitting import check_expert
 from selfmoe.mixture.kernels import AUTO, check_kernel
 from selfmoe.mixture.runtime import HANDLE, attach
 from selfmoe.mixture.structure import text_config
@@ -72,8 +73,10 @@ def compose(
     composer = _composer(router, merge, options or {})
     examples = [_example(row, place) for place, row in enumerate(data or ())]
     _check(base_model, experts, composer, examples, tokenizer)
-    model = base_model if in_place else copy.deepcopy(base_model)
     known = {name: Expert(name, expand(path)) for name, path in experts.items()}
+    for name, expert in known.items():
+        check_expert(name, expert.path, base_model, routed=composer.kind == "router", blocks=blocks)
+    model = base_model if in_place else copy.deepcopy(base_model)
     work = tempfile.TemporaryDirectory(prefix="selfmoe-")
     with _frozen(model):
         context = _context(model, known, examples, tokenizer, seed, Path(work.name), blocks)

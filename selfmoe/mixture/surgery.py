@@ -13,6 +13,7 @@ from torch.nn.functional import linear
 from selfmoe.errors import CompositionError, did_you_mean
 from selfmoe.mixture.adapters import Factors
 from selfmoe.mixture.blocks import STATE, Block, routed_class
+from selfmoe.mixture.fitting import check_site, check_widths
 from selfmoe.mixture.layers import RoutedDelta
 from selfmoe.mixture.structure import linears, stores_transposed, text_config, widths
 
@@ -29,6 +30,7 @@ class Surgery:
     def __init__(self, model: nn.Module) -> None:
         self._model = model
         self._linears = linears(model)
+        self._widths = {name: widths(layer) for name, layer in self._linears.items()}
         self._undo: list[Callable[[], object]] = []
 
     def undo(self) -> None:
@@ -79,10 +81,9 @@ class Surgery:
             names: Of all experts, in gate order.
             block: The routed block it lies in; ``None``: each expert counts fully.
         """
-        layer = self._linear(site)
-        for i, f in parts.items():
-            shape = (f.a.shape[1], f.b.shape[0])
-            _check_shape(site, widths(layer), shape, f" of expert '{names[i]}'")
+        for i, part in parts.items():
+            check_site(site, self._widths, part, names[i])
+        layer = self._linears[site]
         like = _like(next(layer.parameters()), self._model)
         delta = RoutedDelta(parts, like, _forward(layer), site, block)
         self.attribute(layer, _DELTA, delta)
@@ -96,7 +97,7 @@ class Surgery:
         layer = self._linear(site)
         old = layer._parameters["weight"]
         assert old is not None
-        _check_shape(site, widths(layer), (delta.shape[1], delta.shape[0]))
+        check_widths(site, widths(layer), (delta.shape[1], delta.shape[0]))
         if not old.is_floating_point():
             raise CompositionError(f"{site}: weight deltas cannot be added to {old.dtype}")
         exact = torch.promote_types(old.dtype, torch.float32)
@@ -112,14 +113,6 @@ class Surgery:
                 "the expert trained on another architecture?"
             )
         return self._linears[site]
-
-
-def _check_shape(site: str, has: tuple[int, int], needs: tuple[int, int], whose: str = "") -> None:
-    if has != needs:
-        raise CompositionError(
-            f"{site} maps {has[0]} to {has[1]} features, the delta{whose} maps {needs[0]} to "
-            f"{needs[1]}; was the expert trained on another model?"
-        )
 
 
 def _forward(module: nn.Module) -> Callable[..., Tensor]:

@@ -5,10 +5,10 @@ An expert may also come from outside, as a PEFT LoRA folder (``adapters``): it i
 
 from __future__ import annotations
 
-import shutil
 from functools import partial
 from pathlib import Path
 
+from selfmoe.base import is_base
 from selfmoe.components import TrainContext
 from selfmoe.files import write_json
 from selfmoe.plan import Job, Plan
@@ -38,7 +38,7 @@ def plan(plan: Plan) -> None:
 def _adopted(plan: Plan, name: str, adapter: Path) -> None:
     from selfmoe.mixture.adapters import adapter_hash
 
-    plan.add(
+    task = plan.add(
         "specialise",
         "experts",
         name,
@@ -47,6 +47,18 @@ def _adopted(plan: Plan, name: str, adapter: Path) -> None:
         size="1 expert from outside",
         seeded=False,
     )
+    if task.problem():
+        _check_fits(plan, name, adapter)  # what is wrong is said now, before anything is made
+
+
+def _check_fits(plan: Plan, name: str, adapter: Path) -> None:
+    """Refuse an adapter that does not fit the base, or that a router of the run cannot weigh."""
+    from selfmoe.mixture.fitting import check_expert, skeleton
+
+    entries = (plan.config.compose or {}).values()
+    routed = any(e.router and (e.experts is None or name in e.experts) for e in entries)
+    if (model := skeleton(plan.base.path)) is not None:
+        check_expert(name, adapter, model, routed=routed, blocks=plan.config.blocks)
 
 
 def specialise(name: str, job: Job) -> None:
@@ -67,17 +79,17 @@ def adopt(name: str, adapter: Path, job: Job) -> None:
     Raises:
         CompositionError: If it does not fit the base, or is no plain LoRA.
     """
-    from selfmoe.mixture.adapters import CONFIG, WEIGHTS, read_config
+    from selfmoe.mixture.adapters import made_for, take_over
 
     base = job.session.base
-    for file in (CONFIG, WEIGHTS):
-        shutil.copyfile(adapter / file, job.out / file)
+    take_over(adapter, job.out)
     with attached(base, System(f"{EXPERT}{name}", "expert"), job.out, job.session.config.registry):
         pass  # shapes are checked against the base's
-    made_for = str(read_config(job.out).get("base_model_name_or_path") or "a base it does not name")
-    if made_for != base.name:
-        job.session.display.warn(
-            f"{job.task.name}: {adapter} was made for '{made_for}', this run's base is "
+    named, session = made_for(adapter), job.session
+    if named is None or not is_base(named, session.files, session.config, near=adapter):
+        said = "a base it does not name" if named is None else f"'{named}'"
+        session.display.warn(
+            f"{job.task.name}: {adapter} was made for {said}, this run's base is "
             f"'{base.name}'; its shapes fit, whether it does only scores will tell"
         )
     write_json(job.out / "training.json", {"expert": name, "adopted": adapter.name})
