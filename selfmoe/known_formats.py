@@ -85,7 +85,7 @@ def _table(*rows: tuple[str, str, str]) -> Iterator[tuple[re.Pattern[str], Forma
         yield re.compile(pattern), Format(what, advice)
 
 
-_LITGPT = f"litgpt fuses q, k and v in one layer, which PEFT does not; train it with PEFT. {PEFT}"
+_LITGPT = f"It fuses q, k and v in one layer, as PEFT does not; train it with PEFT: {PEFT}"
 _TUNE = (
     "Give the folder that torchtune writes in PEFT's form (an epoch's folder with "
     "adapter_config.json and adapter_model.safetensors)."

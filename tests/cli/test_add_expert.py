@@ -9,11 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
+from safetensors.torch import load_file, save_file
 
 import selfmoe
 from selfmoe.config import RunConfig
-from selfmoe.errors import ConfigError, SelfmoeError, StageError, UnknownNameError
+from selfmoe.errors import CompositionError, ConfigError, SelfmoeError, StageError, UnknownNameError
 from selfmoe.expert_source import with_source
 from selfmoe.growth import Source, add_expert, grown, remove_expert, shrunk
 from selfmoe.prompts import Prompts
@@ -181,13 +183,49 @@ def test_an_adapter_from_outside_is_taken_as_it_is(run, tmp_path, capsys):
     assert "specialise/law" not in cells(run)
 
 
-def test_an_adapter_of_other_shapes_is_refused_and_loses_nothing(run, tmp_path):
-    wide = tiny_llama(num_hidden_layers=2, hidden_size=64)
-    adapter = random_adapter(wide, tmp_path / "law", r=3, seed=5)
-    with pytest.raises(SelfmoeError, match="was the expert trained on another model"):
-        add_expert(run, "law", source=Source(adapter=adapter))
-    remove_expert(run, "law")
-    assert selfmoe.run(run / "config.yaml").built == 0
+WRONG = {
+    "wide": (dict(hidden_size=64), {}, "was the expert trained on another model"),
+    "deep": (dict(num_hidden_layers=5), {}, "made for a deeper model"),
+    "shallow": (dict(num_hidden_layers=1), {}, "made for a shallower model"),
+    "no numbers": ({}, {"std": float("nan")}, "infinite or undefined"),
+    "DoRA": ({}, {"options": {"use_dora": True}}, "DoRA"),
+}
+
+
+def test_an_adapter_that_does_not_fit_is_refused_before_the_run_is_changed(run, tmp_path):
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+    adapters = {}
+    for kind, (shape, options, _) in WRONG.items():
+        other = tiny_llama(**{"num_hidden_layers": 2, **shape})
+        adapters[kind] = random_adapter(other, tmp_path / kind, **{"r": 3, **options})
+    adapters["outside"] = adapter_in(tmp_path)
+    weights = adapters["outside"] / "adapter_model.safetensors"
+    head = {"base_model.model.lm_head.lora_A.weight": torch.ones(3, 32)}
+    head["base_model.model.lm_head.lora_B.weight"] = torch.ones(288, 3)
+    save_file(load_file(weights) | head, weights)
+    for kind, adapter in adapters.items():
+        says = (
+            WRONG[kind][-1] if kind in WRONG else "lm_head, which lies outside the decoder blocks"
+        )
+        with pytest.raises(CompositionError, match=says) as said:
+            add_expert(run, "law", source=Source(adapter=adapter))
+        assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
+        doors = [{"router": "uniform"}] + ([{"merge": "ties"}] if kind in WRONG else [])
+        for door in doors:
+            with pytest.raises(CompositionError) as composed:
+                selfmoe.compose(tiny_llama(num_hidden_layers=2), {"law": adapter}, **door)
+            assert str(composed.value) == str(said.value), "every door says the same"
+
+
+def test_an_adapter_of_the_base_itself_draws_no_warning(run, tmp_path, capsys):
+    adapter = adapter_in(tmp_path)
+    base = Path(yaml.safe_load((run / "config.yaml").read_text())["base"])
+    (tmp_path / "link").symlink_to(base)
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    config["base_model_name_or_path"] = str(tmp_path / "link")
+    (adapter / "adapter_config.json").write_text(json.dumps(config))
+    add_expert(run, "law", source=Source(adapter=adapter))
+    assert "was made for" not in capsys.readouterr().err
 
 
 ROWS = [
