@@ -184,9 +184,9 @@ def test_an_adapter_from_outside_is_taken_as_it_is(run, tmp_path, capsys):
 
 
 WRONG = {
-    "wide": (dict(hidden_size=64), {}, "was the expert trained on another model"),
-    "deep": (dict(num_hidden_layers=5), {}, "made for a deeper model"),
-    "shallow": (dict(num_hidden_layers=1), {}, "made for a shallower model"),
+    "wide": ({"hidden_size": 64}, {}, "was the expert trained on another model"),
+    "deep": ({"num_hidden_layers": 5}, {}, "made for a deeper model"),
+    "shallow": ({"num_hidden_layers": 1}, {}, "made for a shallower model"),
     "no numbers": ({}, {"std": float("nan")}, "infinite or undefined"),
     "DoRA": ({}, {"options": {"use_dora": True}}, "DoRA"),
 }
