@@ -44,20 +44,21 @@ TOUR = (
         "3. Doing what the plan says",
         "Each task fills one folder; what is there already is left alone.",
         "api.py execute.py expert_source.py growth.py session.py base.py hub.py checkpoints.py "
-        "devices.py systems.py progress.py",
+        "formats.py known_formats.py vocabulary.py devices.py systems.py progress.py",
     ),
     Chapter(
         "4. The stages",
         "One module a stage, each with `plan` and the function that does one task.",
         "stages/__init__.py stages/seeds.py stages/brainstorm.py stages/respond.py "
         "stages/curate.py stages/specialise.py stages/compose.py stages/evaluate.py "
-        "stages/*.py prompts.py text.py words.py retrieval/*.py generation/**/*.py fit.py",
+        "stages/*.py prompts.py text.py words.py retrieval/*.py tokens.py generation/**/*.py fit.py",
     ),
     Chapter(
         "5. The mixture",
         "The numerical heart: experts and a gate on a frozen model, in place and reversible.",
         "mixture/__init__.py mixture/layers.py mixture/blocks.py mixture/scope.py "
-        "mixture/surgery.py mixture/runtime.py mixture/adapters.py mixture/structure.py "
+        "mixture/surgery.py mixture/runtime.py mixture/adapters.py mixture/fitting.py "
+        "mixture/structure.py "
         "mixture/deltas.py mixture/storage.py mixture/**/*.py",
     ),
     Chapter(
