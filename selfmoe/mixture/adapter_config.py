@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from selfmoe.errors import CompositionError
 from selfmoe.formats import placeholder, recognise
@@ -161,10 +161,10 @@ def _number(path: Path, config: Mapping[str, Any], patterns: str, site: str, key
         ) from None
     if not _is_number(value):
         raise CompositionError(f"{path / CONFIG}: {key} of {site} must be a number; got {value!r}")
-    return float(value) if isinstance(value, float) else int(value)
+    return value
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[float]:
     plain = isinstance(value, int | float) and not isinstance(value, bool)
     return plain and math.isfinite(value)
 
