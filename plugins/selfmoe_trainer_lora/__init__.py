@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Literal
 
 from pydantic import Field
 
 from selfmoe import hookimpl
 from selfmoe.components import FitConfig, TrainContext, Trainer
+from selfmoe.records import LoadedBase
 
 SELFMOE_API = 1
 
@@ -28,8 +29,16 @@ class Lora(Trainer):
         dropout: float = Field(0.0, ge=0, lt=1, description="Dropout on the adapter's input.")
         rslora: bool = Field(False, description="Scale by alpha / sqrt(r) instead.")
         target_modules: Literal["all-linear"] | list[str] = Field(
-            "all-linear", description="Linears to adapt, as in PEFT; never the output head."
+            "all-linear",
+            description="Linears to adapt, by the ends of their names; never the output head. "
+            "all-linear: every one in the decoder blocks that a router can weigh.",
         )
+
+    def linears(self, base: LoadedBase) -> Collection[str]:
+        """Return the linears that adapters will be trained on; see ``Trainer.linears``."""
+        from selfmoe_trainer_lora.targets import chosen
+
+        return chosen(self.options, base)
 
     def train(self, ctx: TrainContext) -> Mapping[str, Any]:
         """Write the adapter to ``ctx.out``; see ``Trainer.train``."""

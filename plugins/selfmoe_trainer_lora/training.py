@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from peft import LoraConfig, get_peft_model
-from peft.tuners.lora import LoraLayer
 
 from selfmoe.components import TrainContext
-from selfmoe.errors import StageError, did_you_mean
-from selfmoe.mixture.structure import linears
 from selfmoe.randomness import derive
+from selfmoe_trainer_lora.targets import chosen, spelled, taken_at_their_word
 
 if TYPE_CHECKING:
     from selfmoe_trainer_lora import Lora
@@ -24,13 +22,14 @@ if TYPE_CHECKING:
 
 def train(options: Lora.Config, ctx: TrainContext) -> Mapping[str, Any]:
     """Return the report of training an adapter and leaving it in ``ctx.out``."""
-    targets = options.target_modules
+    base: Any = ctx.base.model
+    names = chosen(options, ctx.base)
     config = LoraConfig(
         r=options.r,
         lora_alpha=options.alpha,
         lora_dropout=options.dropout,
         use_rslora=options.rslora,
-        target_modules=targets if isinstance(targets, str) else list(targets),
+        target_modules=spelled(options.target_modules, names, base),
         task_type="CAUSAL_LM",
     )
     with torch.random.fork_rng(), warnings.catch_warnings():
@@ -39,49 +38,12 @@ def train(options: Lora.Config, ctx: TrainContext) -> Mapping[str, Any]:
         # It finds out by itself which layers store their weight transposed, and says so.
         warnings.filterwarnings("ignore", "fan_in_fan_out is set to", UserWarning)
         torch.manual_seed(derive(ctx.seed, "init"))
-        model = _wrap(ctx.base.model, config)
+        with taken_at_their_word(base):
+            model = get_peft_model(base, config)
     try:
         return _fit(model, options, ctx)
     finally:
-        _unwrap(model, ctx.base.model)
-
-
-def _wrap(base: Any, config: LoraConfig) -> Any:
-    """Return the base with an untrained adapter.
-
-    Raises:
-        StageError: If the target modules are none of the base's, or the head or the embeddings.
-    """
-    if isinstance(config.target_modules, (list, set)):
-        _check_names(base, config.target_modules)
-    try:
-        model = get_peft_model(base, config)
-    except ValueError as error:
-        raise StageError(
-            f"no adapter can be put on {config.target_modules}: {error}\n"
-            "  Change specialise.options.target_modules, or leave it at all-linear."
-        ) from None
-    for module in (base.get_input_embeddings(), base.get_output_embeddings()):
-        if isinstance(module, LoraLayer):
-            _unwrap(model, base)
-            raise StageError(
-                "specialise.options.target_modules names the embeddings or the output head, which "
-                "lie outside the decoder blocks\n  Leave them out, or leave it at all-linear."
-            )
-    return model
-
-
-def _check_names(base: Any, wanted: Iterable[str]) -> None:
-    """Refuse names that no linear layer has; PEFT is content if one of several is right."""
-    names = linears(base)
-    for target in sorted(wanted):
-        if not any(name == target or name.endswith(f".{target}") for name in names):
-            there = sorted({name.rpartition(".")[2] for name in names})
-            raise StageError(
-                f"no linear layer is named '{target}'{did_you_mean(target, there)}\n"
-                f"  There are: {', '.join(there)}. Change specialise.options.target_modules, or "
-                "leave it at all-linear."
-            )
+        _unwrap(model, base)
 
 
 def _unwrap(model: Any, base: Any) -> None:

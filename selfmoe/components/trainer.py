@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -39,6 +39,17 @@ class TrainContext(NamedTuple):
 
 class Trainer(Component):
     """A way to make an expert out of examples."""
+
+    def linears(self, base: LoadedBase) -> Collection[str] | None:
+        """Return the names of the linears that it will adapt, or ``None`` if it cannot tell yet.
+
+        A run asks before anything is generated, says which share of the base that is, and refuses
+        what its routers could not weigh. A trainer refuses here what it could not train.
+
+        Raises:
+            StageError: If its options do not fit the base, or it can adapt nothing there.
+        """
+        return None
 
     @abstractmethod
     def train(self, ctx: TrainContext) -> Mapping[str, Any]:

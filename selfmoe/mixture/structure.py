@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from torch import nn
+from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from selfmoe.errors import CompositionError, did_you_mean
@@ -70,6 +70,15 @@ def text_config(model: nn.Module) -> Any:
     config = getattr(model, "config", None)
     get = getattr(config, "get_text_config", None)
     return config if get is None else get()
+
+
+def own_states(block: nn.Module, states: Tensor) -> Tensor:
+    """Return what enters a decoder block, one state a token, shape ``(batch, time, width)``.
+
+    Where blocks hand on several streams of states, as AltUp does, it is the one they compute with.
+    """
+    stream = getattr(getattr(block, "config", None), "altup_active_idx", None)
+    return states if stream is None or states.dim() == 3 else states[stream]
 
 
 def linears(model: nn.Module) -> Mapping[str, nn.Module]:
