@@ -89,12 +89,22 @@ def fill(tasks: Sequence[Task], session: Session) -> Outcome:
     A task that fails does not keep those from being done that do not depend on it.
 
     Raises:
-        SelfmoeError: If input data is missing or malformed, or nothing can be written.
+        SelfmoeError: If something to be done can be seen to fail, input data is missing or
+            malformed, or nothing can be written.
     """
     outcome = Outcome()
+    _foresee(tasks, session)
     for number, task in enumerate(tasks, start=1):
         _one(task, session, outcome, f"[{number}/{len(tasks)}]")
     return outcome
+
+
+def _foresee(tasks: Sequence[Task], session: Session) -> None:
+    """Let what cannot work be refused before anything is done."""
+    todo = (task for task in tasks if task.foresee is not None and task.problem() is not None)
+    for foresee in dict.fromkeys(task.foresee for task in todo):
+        assert foresee is not None
+        foresee(session)
 
 
 def _one(task: Task, session: Session, outcome: Outcome, counter: str) -> None:

@@ -42,6 +42,8 @@ class Task:
         seed: Seed of this cell.
         root: Root seed of the pipeline it belongs to.
         outdated: Says why a finished cell should be made again after all.
+        foresee: Called before any task is done, if this one is to be: to refuse what cannot work,
+            and to say what is going to happen. Tasks that share one share the call.
     """
 
     stage: str
@@ -53,6 +55,7 @@ class Task:
     seed: int
     root: int
     outdated: Callable[[Path], str | None] | None = None
+    foresee: Callable[[Session], None] | None = None
 
     def problem(self) -> str | None:
         """Return why the task has to be done, or ``None`` if it is done."""
@@ -163,8 +166,9 @@ class Plan:
         seeded: bool = True,
         draw: int = 0,
         outdated: Callable[[Path], str | None] | None = None,
+        foresee: Callable[[Session], None] | None = None,
     ) -> Task:
-        """Add a task; everything given here but ``size``, ``name`` and ``run`` decides its key.
+        """Add a task; what is given here decides its key, but for its name, size and functions.
 
         Args:
             stage: Name of the stage.
@@ -182,6 +186,7 @@ class Plan:
             seeded: Whether the root seed matters by itself, not only through the inputs.
             draw: Number of the task's seed, where the same task is done with several.
             outdated: Says why a finished cell should be made again after all.
+            foresee: Called before any task is done, if this one is to be.
         """
         inputs = inputs or {}
         names = self.config.registry
@@ -201,7 +206,8 @@ class Plan:
             facts["base"] = [self.base.hash, self.base.dtype, self.config.blocks]
         cell = self.directory.cell(folder, cell_label or label, key_of(facts))
         seed = derive(self.root, stage, label, *([draw] if draw else []))
-        task = Task(stage, name or label, cell, inputs, run, size, seed, self.root, outdated)
+        known = (stage, name or label, cell, inputs, run, size, seed, self.root)
+        task = Task(*known, outdated, foresee)
         self.tasks.append(task)
         return task
 

@@ -13,6 +13,7 @@ from selfmoe.components import TrainContext
 from selfmoe.files import write_json
 from selfmoe.plan import Job, Plan
 from selfmoe.stages.curate import read_examples
+from selfmoe.stages.foresight import adapted, foresee_training
 from selfmoe.systems import EXPERT, System, attached
 
 
@@ -32,6 +33,7 @@ def plan(plan: Plan) -> None:
             components=[("trainer", str(config.trainer))],
             inputs={"data": plan.of("curate")[name]},
             size="1 expert",
+            foresee=foresee_training,
         )
 
 
@@ -69,8 +71,9 @@ def specialise(name: str, job: Job) -> None:
     with job.session.fitting(job.task.name) as fit:
         context = TrainContext(job.session.base, data, fit, job.seed("train"), job.work, job.out)
         report = job.session.trainer().train(context)
-    read_factors(job.out)  # what cannot be composed is no expert
-    write_json(job.out / "training.json", {"expert": name, "examples": len(data), **report})
+    changed = adapted(job.session.base, read_factors(job.out))  # what nothing composes is no expert
+    facts = {"expert": name, "examples": len(data), **report, **changed}
+    write_json(job.out / "training.json", facts)
 
 
 def adopt(name: str, adapter: Path, job: Job) -> None:
