@@ -63,6 +63,7 @@ class ComparingGate(nn.Module):
         for name, vectors in tensors.items():
             self.register_buffer(name, standardise(vectors))
             absent = (vectors == 0).all(-1)
+            absent &= ~absent.all()  # where none has learnt anything, all are alike
             self.register_buffer(f"{name}/absent", absent, persistent=False)
 
     def forward(self, x: Tensor, where: Site, info: TokenInfo) -> Tensor:

@@ -16,7 +16,7 @@ from selfmoe.fit import Batch, collate, encode_all
 from selfmoe.mixture.gating import at_unit_mean_square
 from selfmoe.mixture.labelled import ignored, own_examples
 from selfmoe.mixture.storage import references
-from selfmoe.mixture.structure import find_decoder, text_config
+from selfmoe.mixture.structure import find_decoder, own_states, text_config
 from selfmoe.records import Composition, Example, Expert
 from selfmoe.tokens import padding
 
@@ -137,7 +137,7 @@ def _watched(ctx: ComposeContext, sums: Sums, chosen: Tensor, *, shared: bool) -
     """Add what enters each block, while the context lasts."""
 
     def see(entry: int, block: nn.Module, args: Any, kwargs: Any) -> None:
-        sums.add(entry, args[0] if args else kwargs["hidden_states"], chosen)
+        sums.add(entry, own_states(block, args[0] if args else kwargs["hidden_states"]), chosen)
 
     blocks = find_decoder(ctx.base.model, ctx.base.blocks).blocks
     handles = [

@@ -11,7 +11,7 @@ from torch.nn.functional import linear
 
 from selfmoe.components import ComposeContext, Site, TokenInfo
 from selfmoe.mixture.gating import at_unit_mean_square, keep_largest
-from selfmoe.mixture.structure import text_config
+from selfmoe.mixture.structure import final_width, text_config
 from selfmoe.randomness import derive
 
 READS: Mapping[str, Literal["embedding", "base_final_hidden"]] = {
@@ -61,6 +61,8 @@ class SequenceGate(nn.Module):
 def initial_tensors(ctx: ComposeContext, options: Any) -> dict[str, Tensor]:
     """Return θ drawn from N(0, init_std²), reproducibly from the context's seed."""
     generator = torch.Generator().manual_seed(derive(ctx.seed, "sequence"))
-    width = int(text_config(ctx.base.model).hidden_size)
+    model = ctx.base.model
+    read = options.inputs == "base"
+    width = final_width(model) if read else int(text_config(model).hidden_size)
     theta = torch.randn(len(ctx.experts), width, generator=generator) * options.init_std
     return {"theta": theta}

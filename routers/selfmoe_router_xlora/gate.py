@@ -12,7 +12,7 @@ from torch.nn.functional import linear
 
 from selfmoe.components import ComposeContext, Site, TokenInfo
 from selfmoe.mixture.gating import keep_largest
-from selfmoe.mixture.structure import find_decoder, text_config
+from selfmoe.mixture.structure import final_width, find_decoder
 from selfmoe.randomness import derive
 
 
@@ -62,7 +62,7 @@ def initial_tensors(ctx: ComposeContext, options: Any) -> dict[str, Tensor]:
     The last layer's weights are drawn from N(0, init_std²), those before it from N(0, 2 / inputs)
     (He et al. 2015, https://arxiv.org/abs/1502.01852); biases are 0.
     """
-    widths = [int(text_config(ctx.base.model).hidden_size), *[options.size] * (options.depth - 1)]
+    widths = [final_width(ctx.base.model), *[options.size] * (options.depth - 1)]
     tensors = {}
     for layer, (inside, outside) in enumerate(pairwise(widths)):
         std = (2 / inside) ** 0.5

@@ -24,6 +24,7 @@ from selfmoe.mixture.packing import pack
 from selfmoe.mixture.running import Running
 from selfmoe.mixture.scope import Scope
 from selfmoe.mixture.sharing import Group, narrowness, share
+from selfmoe.mixture.structure import own_states
 
 if TYPE_CHECKING:
     from selfmoe.mixture.layers import RoutedDelta
@@ -57,7 +58,7 @@ class Block:
     def begin(self, hidden: Tensor, scope: Scope) -> None:
         """Compute what the linears of this block need, unless they ask for themselves."""
         running = self.running
-        running.block, running.block_scope = self, scope
+        running.block, running.block_scope, running.rows = self, scope, hidden.shape[:-1]
         if scope.plain or self._seen is not None:
             return
         if self.gate.site in ("sequence", "token"):
@@ -104,7 +105,13 @@ class Block:
         if self._seen is not None:
             self._seen.append((part, x))
             return None
-        return None if scope.plain else self._ask(x, part.name, scope)
+        return None if scope.plain else self._ask(self._by_rows(x), part.name, scope)
+
+    def _by_rows(self, x: Tensor) -> Tensor:
+        """Return the input of a linear as ``(batch, time, width)``; some are given a flat one."""
+        rows = self.running.rows
+        flat = x.dim() == 2 and x.shape[0] == rows.numel()
+        return x.reshape(*rows, x.shape[-1]) if flat else x
 
     def _once(self, hidden: Tensor, scope: Scope) -> Weights:
         # With autograd every block computes it anew: reentrant checkpointing frees shared graphs.
@@ -144,12 +151,12 @@ def routed_class(cls: type[nn.Module]) -> type[nn.Module]:
 
     class Routed(cls):  # type: ignore[valid-type, misc]
         def __call__(self, *args: Any, **kwargs: Any) -> Any:
-            kwargs["selfmoe_scope"] = getattr(self, STATE).enter(_hidden(args, kwargs))
+            kwargs["selfmoe_scope"] = getattr(self, STATE).enter(_hidden(self, args, kwargs))
             return super().__call__(*args, **kwargs)
 
         def forward(self, *args: Any, selfmoe_scope: Scope, **kwargs: Any) -> Any:
             state: Block = getattr(self, STATE)
-            state.begin(_hidden(args, kwargs), selfmoe_scope)
+            state.begin(_hidden(self, args, kwargs), selfmoe_scope)
             try:
                 return super().forward(*args, **kwargs)
             finally:
@@ -160,6 +167,5 @@ def routed_class(cls: type[nn.Module]) -> type[nn.Module]:
     return Routed
 
 
-def _hidden(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
-    hidden: Tensor = args[0] if args else kwargs["hidden_states"]
-    return hidden
+def _hidden(block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    return own_states(block, args[0] if args else kwargs["hidden_states"])

@@ -146,7 +146,9 @@ def _choosers(decoder: Decoder) -> Iterator[str]:
     """Yield the linears that give one number for each expert that lies beside them."""
     for name, linear in linears(decoder.blocks).items():
         parts = name.split(".")
-        beside = (decoder.blocks.get_submodule(".".join(parts[:end])) for end in range(1, len(parts)))
+        beside = (
+            decoder.blocks.get_submodule(".".join(parts[:end])) for end in range(1, len(parts))
+        )
         if any(_holds_experts(module, widths(linear)[1]) for module in beside):
             yield f"{decoder.path}.{name}"
 

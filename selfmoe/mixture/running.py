@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from selfmoe.errors import CompositionError
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ class Running(threading.local):
         scope: Of the forward of the model, while it runs.
         block: The decoder block that is running.
         block_scope: What it was handed: in a recomputation, the scope of a forward that is over.
+        rows: Batch and time of its hidden states.
         weights: Those for all linears of that block, unless they ask for themselves.
         said: What the caller says of the rows of the forwards to come.
         record: Where their routing is written down, if anywhere.
@@ -35,6 +38,7 @@ class Running(threading.local):
     scope: Scope | None = None
     block: Block | None = None
     block_scope: Scope | None = None
+    rows: torch.Size = torch.Size()
     weights: Weights | None = None
     said: Annotation | None = None
     record: Record | None = None

@@ -19,6 +19,7 @@ from selfmoe.mixture.blocks import Block
 from selfmoe.mixture.cache_check import check_cache, trial
 from selfmoe.mixture.caches import cache_of
 from selfmoe.mixture.companions import known_length
+from selfmoe.mixture.coverage import refuse_unweighable
 from selfmoe.mixture.kernels import AUTO, check_kernel
 from selfmoe.mixture.memory import Memory, memory_of
 from selfmoe.mixture.running import Running
@@ -142,6 +143,9 @@ class Mixture:
                 read with a cache are not what they are without one.
         """
         assert isinstance(gate, nn.Module)
+        sites = by_site(factors)
+        changed = {site: [self.experts[i] for i in parts] for site, parts in sites.items()}
+        refuse_unweighable(self._model, decoder, changed)
         self.gate = gate
         self._blocks = len(decoder.blocks)
         device = next(decoder.stack.parameters()).device
@@ -150,14 +154,8 @@ class Mixture:
         states = [Block(i, gate, self._running, kernel) for i in range(self._blocks)]
         for block, state in zip(decoder.blocks, states, strict=True):
             self._surgery.block(block, state)
-        for site, parts in by_site(factors).items():
-            number, inside, _ = site.removeprefix(f"{decoder.path}.").partition(".")
-            if not (site.startswith(f"{decoder.path}.") and inside):
-                names = ", ".join(self.experts[i] for i in parts)
-                raise CompositionError(
-                    f"expert {names} changes {site}, which lies outside the decoder blocks "
-                    f"({decoder.path}); a router cannot weigh it"
-                )
+        for site, parts in sites.items():
+            number = site.removeprefix(f"{decoder.path}.").partition(".")[0]
             self._surgery.experts(site, parts, self.experts, states[int(number)])
         if gate.site != "linear":  # weights that differ by linear leave nothing to share
             self._find_shared_inputs(decoder.stack, states, device)

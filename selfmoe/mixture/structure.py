@@ -77,8 +77,20 @@ def own_states(block: nn.Module, states: Tensor) -> Tensor:
 
     Where blocks hand on several streams of states, as AltUp does, it is the one they compute with.
     """
+    if states.dim() == 3:
+        return states
     stream = getattr(getattr(block, "config", None), "altup_active_idx", None)
-    return states if stream is None or states.dim() == 3 else states[stream]
+    return states if stream is None else states[stream]
+
+
+def final_width(model: Any) -> int:
+    """Return the width of a base's final hidden states, which its head reads.
+
+    An OPT whose embeddings are narrower than its blocks ends as narrow as they are.
+    """
+    head = model.get_output_embeddings()
+    known = isinstance(head, (nn.Linear, Conv1D))
+    return widths(head)[0] if known else int(text_config(model).hidden_size)
 
 
 def linears(model: nn.Module) -> Mapping[str, nn.Module]:
