@@ -95,7 +95,7 @@ def refuse_unweighable(
         reason = reasons.get(site)
         if reason is None or reason in HARMLESS:
             continue
-        where = f"{reason} ({decoder.path})" if reason in (OUTSIDE, ASIDE) else reason
+        where = f"{OUTSIDE} ({decoder.path})" if reason in (OUTSIDE, ASIDE) else reason
         raise CompositionError(
             f"expert {', '.join(experts)} changes {site}, which {where}; a router cannot weigh it\n"
             "  Train the expert without that linear, or merge the experts instead."

@@ -65,22 +65,26 @@ def tiny_model(
     Biases and norms are random too, so that a model without them answers otherwise.
 
     Args:
-        family: A key of ``FAMILIES``.
+        family: A key of ``FAMILIES``, or of ``selfmoe.testing.sparse.SPARSE``, which have 2 blocks.
         seed: Of the weights.
         dtype: Of the weights.
         config: Further changes to the configuration.
     """
     from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
-    chosen = FAMILIES[family]
+    from selfmoe.testing.sparse import SPARSE
+
+    chosen = {**FAMILIES, **SPARSE}[family]
     kind = CONFIG_MAPPING[chosen.model_type]
     settings = _settings(kind, {**chosen.config, **config})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = AutoModelForCausalLM.from_config(kind(**settings), dtype=torch.float32)
-        for parameter in model.parameters():
+        for name, parameter in model.named_parameters():
             if parameter.dim() == 1 and chosen.model_type != "llama":
                 parameter.data += 0.1 * torch.randn_like(parameter)
+            if parameter.dim() == 3 and "conv" not in name:  # some leave their experts as they come
+                parameter.data = 0.1 * torch.randn_like(parameter)
     model.generation_config.pad_token_id = 257
     return model.to(dtype).eval().requires_grad_(False)
 
