@@ -41,7 +41,7 @@ _WRAPPED = re.compile(
     r"\\(?:boxed|fbox|text[a-z]*|math[a-z]+|mbox|emph|underline|operatorname)\s*\{([^{}]*)\}"
 )
 _BRACES = re.compile(r"(?<![\w^}\]])\{(-?[\d.,]+)\}")
-_COMMA = re.compile(r"(?<=\d)(?:\{,\}|\{,\\!\}|,\\!)(?=\d)")
+_COMMA = re.compile(r"(?<=\d)(?:\{,\}|\{,\\!\}|,\\!)\s*(?=\d)")
 _DECIMAL_COMMA = re.compile(r"(?<![\d}])(\d+)\{,\}(?!\d{3}(?!\d))(?=\d+(?![\d{]))")
 _SPACE = re.compile(r"(?<=\d)(?:\\[,:; ]|\\thinspace\s*|\{\\[,:; ]\}|\\(?:th|med)space\s*)+(?=\d)")
 _TIE = re.compile(r"(?<=[$({])\d{1,3}(?:~\d{3})+(?=[$)}.])")

@@ -35,7 +35,7 @@ _MEANING = (
     " mod modulo base squared cubed factorial pi sqrt root half halves thirds third fourths fourth"
     " quarters quarter fifths fifth sixths sixth sevenths seventh eighths eighth ninths ninth"
     " tenths tenth hundredths thousandths infinity undefined if when unless choose log sin cos tan"
-    " past hundred thousand million billion trillion"
+    " past a p am pm hundred thousand million billion trillion"
 )
 
 
