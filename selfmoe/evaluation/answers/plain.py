@@ -78,6 +78,7 @@ ROW = "\u2424"
 """Stands for the end of a matrix' row."""
 _COMMAND = re.compile(r"\\[a-zA-Z]+")
 _NO_ALGEBRA = re.compile(rf"\d_|[:;'{_APART}{ROW}%&]|[A-Za-z]{{4,}}")
+_READ_OTHERWISE = re.compile(r"\^(?:\w|\{[^{}]*\})\^|(?<![A-Za-z])[fghFGH]\^\{?-")
 _ATOM = re.compile(r"-?[\w.]+")
 _SIGN = re.compile(r"(<|>|\\le(?![a-z])|\\ge(?![a-z])|\\ne(?![a-z]))")
 _CONSTANTS = {"e", "i"}
@@ -142,10 +143,13 @@ def relation(text: str) -> tuple[list[str], list[str]] | None:
 def algebraic(one: str, other: str) -> bool:
     """Return whether algebra may find two unlike plain scalars equal; else they are different.
 
-    It has no say on numbers, words, numerals of other bases, ratios and times of day; letters keep
+    It has no say on numbers, words, numerals of other bases, ratios and times of day, nor where it
+    reads otherwise than people: powers of powers without braces, inverse functions. Letters keep
     their case and are no units, and an equation or inequality equals nothing but another one.
     """
     if any(not text or _NO_ALGEBRA.search(_COMMAND.sub(r"\\", text)) for text in (one, other)):
+        return False
+    if any(map(_READ_OTHERWISE.search, (one, other))):
         return False
     if _INFINITE & {one, other} or None not in (number_value(one), number_value(other)):
         return False
