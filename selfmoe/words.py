@@ -64,7 +64,7 @@ def fold(text: str) -> str:
     """
     if text.isascii():
         return text.casefold()
-    shown = _same(_same(_IGNORED.sub("", text)).casefold())
+    shown = _same(_IGNORED.sub("", _same(text)).casefold())
     return shown.replace("i̇", "i").replace("♯", "#")
 
 
@@ -77,7 +77,7 @@ def bare(text: str) -> str:
     if text.isascii():
         return text.casefold()
     plain = _POINTS.sub("", fold(text)).translate(_UNMARKED)
-    digits: str = _DIGIT.sub(lambda found: str(unicodedata.digit(found[0])), plain)
+    digits: str = _DIGIT.sub(lambda found: _digit(found[0]), plain)
     return digits
 
 
@@ -131,6 +131,11 @@ def cut(text: str, most: int) -> Iterator[str]:
         room -= weight
     if piece:
         yield piece
+
+
+def _digit(character: str) -> str:
+    """Return a digit as one of 0 to 9, or as it is where this Python's Unicode is too old."""
+    return str(unicodedata.digit(character, character))
 
 
 def _same(text: str) -> str:

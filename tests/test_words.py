@@ -7,6 +7,8 @@ import re
 import unicodedata
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from selfmoe.text import holds, normalise, trimmed, words
 from selfmoe.words import cut, runs, size, terms
@@ -186,3 +188,20 @@ def test_nothing_is_lost_in_cutting(text: str, n: int) -> None:
 )
 def test_outer_punctuation_is_taken_off(text: str, inner: str) -> None:
     assert trimmed(text) == inner
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(st.text())
+def test_no_text_is_too_strange(text: str) -> None:
+    found = words(text)
+    assert all(found)
+    assert all(terms(text))
+    assert size(found) <= len(found)
+    assert normalise(normalise(text)) == normalise(text)
+    whole = unicodedata.normalize("NFC", text)
+    for n in (1, 3):
+        assert "".join("".join(cut(text, n)).split()) == "".join(whole.split())
+
+
+def test_digits_newer_than_this_python_do_no_harm() -> None:
+    assert words("٣ " + "".join(map(chr, range(0x10000, 0x20000))))[0] == "3"
