@@ -51,7 +51,8 @@ TOUR = (
         "One module a stage, each with `plan` and the function that does one task.",
         "stages/__init__.py stages/seeds.py stages/brainstorm.py stages/respond.py "
         "stages/curate.py stages/specialise.py stages/compose.py stages/evaluate.py "
-        "stages/*.py prompts.py text.py words.py retrieval/*.py tokens.py generation/**/*.py fit.py",
+        "stages/*.py prompts.py text.py words.py retrieval/*.py tokens.py generation/**/*.py "
+        "fit.py",
     ),
     Chapter(
         "5. The mixture",
