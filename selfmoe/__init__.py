@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from selfmoe.errors import SelfmoeError
     from selfmoe.growth import add_expert, remove_expert
     from selfmoe.hookspecs import hookimpl
-    from selfmoe.mixture import compose
+    from selfmoe.mixture import compose, load_mixture, save_mixture
     from selfmoe.sandbox import run as run_sandboxed
 
 __version__ = "0.1.0"
@@ -22,9 +22,11 @@ __all__ = [
     "compose",
     "hookimpl",
     "load",
+    "load_mixture",
     "remove_expert",
     "run",
     "run_sandboxed",
+    "save_mixture",
 ]
 
 _LAZY = {
@@ -34,9 +36,11 @@ _LAZY = {
     "compose": ("selfmoe.mixture", "compose"),
     "hookimpl": ("selfmoe.hookspecs", "hookimpl"),
     "load": ("selfmoe.api", "load"),
+    "load_mixture": ("selfmoe.mixture", "load_mixture"),
     "remove_expert": ("selfmoe.growth", "remove_expert"),
     "run": ("selfmoe.api", "run"),
     "run_sandboxed": ("selfmoe.sandbox", "run"),
+    "save_mixture": ("selfmoe.mixture", "save_mixture"),
 }
 
 

@@ -25,6 +25,7 @@ from selfmoe.yaml_text import read_yaml_file
 if TYPE_CHECKING:
     from torch.nn import Module
 
+    from selfmoe.mixture.trainable import Trainable
     from selfmoe.records import LoadedBase
 
 
@@ -114,6 +115,7 @@ def load(
     device: str | None = None,
     dtype: str | None = None,
     check: bool = True,
+    trainable: Trainable = None,
 ) -> tuple[Module, Any]:
     """Return a system of a run, ready to generate, and its tokenizer.
 
@@ -124,18 +126,24 @@ def load(
         device: Where to put it; default: as the run's settings say.
         dtype: Number format of the base; default: as the run's settings say.
         check: Read two tokens with a cache and without, and refuse a mixture where they differ.
+        trainable: What is left open to training, as in ``selfmoe.compose``.
 
     Returns:
-        The model, frozen and in eval mode; ``model.mixture`` is the handle to record routing with
-        and to detach, where something is attached. The tokenizer pads on the left.
+        The model, frozen but for that and in eval mode; ``model.mixture`` is the handle to record
+        routing with and to detach, where something is attached. The tokenizer pads on the left.
 
     Raises:
         RunError: If the folder holds no finished run, or the system could not be made.
-        UnknownNameError: If the run has no such system.
+        UnknownNameError: If the run has no such system, or there is no such part to train.
         CompositionError: If the system does not fit the base, or the check finds that this model's
             cache is not followed.
+        NotSupportedError: If the system has no such part.
     """
     base = load_system(expand(run), system, seed, device=device, dtype=dtype, check=check)
+    if trainable:
+        from selfmoe.mixture.portable import mixture_of, put_to_use
+
+        put_to_use(mixture_of(base.model), trainable)
     return base.model, base.tokenizer
 
 

@@ -86,6 +86,7 @@ def attach(
         CompositionError: If the stored system does not fit the base.
     """
     from selfmoe.mixture import runtime, storage
+    from selfmoe.mixture.doors import guard
 
     if path is None:
         return None
@@ -97,6 +98,7 @@ def attach(
         )
         try:
             mixture.add_adapters([expert.factors()])
+            guard(mixture)
         except BaseException:
             mixture.detach()
             raise

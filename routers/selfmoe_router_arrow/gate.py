@@ -37,7 +37,7 @@ class ArrowGate(nn.Module):
     def forward(self, x: Tensor, where: Site, info: TokenInfo) -> Tensor:
         """Return the weights α, float32, shape ``(batch, time, n_experts)``."""
         assert where.linear is not None
-        vectors = self.get_buffer(_name(where.linear))
+        vectors = self.get_buffer(_name(where.linear)).float()
         there = vectors.any(-1)
         scores = linear(x.float(), vectors).abs() / self.temperature
         weights = torch.softmax(scores.masked_fill(~there, float("-inf")), dim=-1)

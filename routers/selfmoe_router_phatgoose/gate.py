@@ -69,7 +69,8 @@ class ComparingGate(nn.Module):
     def forward(self, x: Tensor, where: Site, info: TokenInfo) -> Tensor:
         """Return the weights α, float32, shape ``(batch, time, n_experts)``."""
         name = tensor_name(where.linear)
-        logits = linear(standardise(x), getattr(self, name)) / x.shape[-1] ** 0.5
+        vectors: Tensor = getattr(self, name)
+        logits = linear(standardise(x), vectors.float()) / x.shape[-1] ** 0.5
         logits = logits.masked_fill(getattr(self, f"{name}/absent"), -torch.inf)
         return keep_largest(torch.softmax(logits, dim=-1), self.k, self.renormalise)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,8 +17,10 @@ from selfmoe.errors import CompositionError, DataError
 from selfmoe.lines import plain_record
 from selfmoe.mixture.fitting import check_expert
 from selfmoe.mixture.kernels import AUTO, check_kernel
+from selfmoe.mixture.portable import Room, put_to_use
 from selfmoe.mixture.runtime import HANDLE, attach
 from selfmoe.mixture.structure import text_config
+from selfmoe.mixture.trainable import Trainable, check_trainable
 from selfmoe.paths import expand
 from selfmoe.records import Example, Expert, LoadedBase
 from selfmoe.registry import registry
@@ -39,8 +40,13 @@ def compose(
     blocks: str | None = None,
     kernel: str = AUTO,
     check: bool = True,
+    trainable: Trainable = None,
 ) -> nn.Module:
     """Return one model made of a base model and several LoRA experts.
+
+    With experts beside its weights all of it is frozen, so that a trainer changes nothing but what
+    ``trainable`` names. What is merged into the weights is a model like any other, and requires
+    gradients where the base does.
 
     Args:
         base_model: A causal language model of transformers.
@@ -57,19 +63,24 @@ def compose(
         check: Read two tokens with a cache and without, and refuse the mixture where they differ:
             the model would lose its past without saying so. Costs three short forwards.
         in_place: Change ``base_model`` instead of a copy; ``model.mixture.detach()`` undoes it.
+        trainable: What trainers from outside shall change: ``router``, ``experts``, or both as
+            ``("router", "experts")``.
 
     Returns:
         A model with ``generate``; its ``mixture`` records routing and detaches, and
-        ``mixture.composition`` is what can be saved.
+        ``selfmoe.save_mixture`` keeps it.
 
     Raises:
         CompositionError: If the experts do not fit the model, data is missing, or the check finds
             that this model's cache is not followed.
         DataError: If something in ``data`` is no example.
-        UnknownNameError: If nobody provides the router or merge, or there is no such kernel.
+        UnknownNameError: If nobody provides the router or merge, or there is no such kernel or
+            part to train.
+        NotSupportedError: If the composition has no such part to train.
         ConfigError: If an option is unknown or out of range.
     """
     check_kernel(kernel)
+    check_trainable(trainable)
     composer = _composer(router, merge, options or {})
     examples = [_example(row, place) for place, row in enumerate(data or ())]
     _check(base_model, experts, composer, examples, tokenizer)
@@ -77,12 +88,13 @@ def compose(
     for name, expert in known.items():
         check_expert(name, expert.path, base_model, routed=composer.kind == "router", blocks=blocks)
     model = base_model if in_place else copy.deepcopy(base_model)
-    work = tempfile.TemporaryDirectory(prefix="selfmoe-")
+    work = Room()
     with _frozen(model):
-        context = _context(model, known, examples, tokenizer, seed, Path(work.name), blocks)
+        context = _context(model, known, examples, tokenizer, seed, work.path, blocks)
         composition = composer.compose(context)
     mixture = attach(model, composer, composition, known, blocks=blocks, kernel=kernel, check=check)
     mixture.keep_alive = work
+    put_to_use(mixture, trainable)
     return model
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
@@ -20,6 +20,7 @@ from selfmoe.mixture.cache_check import check_cache, trial
 from selfmoe.mixture.caches import cache_of
 from selfmoe.mixture.companions import known_length
 from selfmoe.mixture.coverage import refuse_unweighable
+from selfmoe.mixture.doors import guard
 from selfmoe.mixture.kernels import AUTO, check_kernel
 from selfmoe.mixture.memory import Memory, memory_of
 from selfmoe.mixture.running import Running
@@ -59,6 +60,24 @@ class Mixture:
         self._blocks = 0
         self._model = model
         self._surgery.attribute(model, HANDLE, self)
+
+    @property
+    def model(self) -> nn.Module:
+        """The model it is attached to."""
+        return self._model
+
+    def on_detach(self, step: Callable[[], object]) -> None:
+        """Let ``step`` be part of giving the model back."""
+        self._surgery.on_undo(step)
+
+    @property
+    def said(self) -> Annotation:
+        """What the caller says of the rows of forwards to come."""
+        return self._running.said or Annotation()
+
+    def replace(self, module: nn.Module, name: str, method: Callable[..., Any]) -> None:
+        """Let a part of the model do something else in the place of one of its methods."""
+        self._surgery.method(module, name, method)
 
     # --- using it -------------------------------------------------------------------------------
 
@@ -279,6 +298,7 @@ def attach(
             raise CompositionError(
                 f"'{composition.composer}' made a composition without gate, deltas or adapters"
             )
+        guard(mixture)
     except BaseException:
         mixture.detach()
         raise

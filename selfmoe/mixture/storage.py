@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ def save(composition: Composition, folder: Path, *, base_hash: str) -> None:
     tensors = {n: t.detach().cpu().contiguous() for n, t in composition.tensors.items()}
     save_file(tensors, folder / TENSORS)
     for name, path in composition.owned.items():
-        target = folder / "adapters" / _as_part(name)
+        target = folder / "adapters" / as_part(name)
         target.mkdir(parents=True, exist_ok=True)
         for file in (CONFIG, WEIGHTS):
             shutil.copyfile(path / file, target / file)
@@ -92,7 +92,7 @@ def load(
         refs = _located(folder, refs, experts)
     for ref in refs:
         _check_hash(f"{folder}: expert '{ref.name}'", Path(ref.path), ref.hash)
-    owned = {name: folder / "adapters" / _as_part(name) for name in facts["owned"]}
+    owned = {name: folder / "adapters" / as_part(name) for name in facts["owned"]}
     for name, expected in facts["owned"].items():
         _check_hash(f"{folder}: adapter '{name}'", owned[name], expected)
     if sha256(folder / TENSORS) != facts["tensors"]:
@@ -104,10 +104,17 @@ def load(
     return Composition(facts["composer"], facts["options"], refs, tensors, owned, facts["report"])
 
 
-def model_hash(model: nn.Module) -> str:
-    """Return 10 hex digits over the names, types and values of a model's weights."""
+def model_hash(model: nn.Module, counts: Callable[[str], bool] = lambda name: True) -> str:
+    """Return 10 hex digits over the names, types and values of a model's weights.
+
+    Args:
+        model: The model.
+        counts: Whether the tensor of a name does; by default all do.
+    """
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
+        if not counts(name):
+            continue
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()[:10]
@@ -155,7 +162,12 @@ def _relative(path: Path, folder: Path) -> str:
     return Path(os.path.relpath(path, folder)).as_posix()
 
 
-def _as_part(name: str) -> str:
+def as_part(name: str) -> str:
+    """Return the name of an adapter if it can be that of a folder.
+
+    Raises:
+        CompositionError: If it cannot.
+    """
     if not name or name in {".", ".."} or set(name) & set("/\\:"):
         raise CompositionError(f"adapter name {name!r} cannot be the name of a folder")
     return name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -56,15 +57,21 @@ class Surgery:
             )
         cls = type(block)
         self.attribute(block, STATE, state)
-        block.__class__ = routed_class(cls)  # type: ignore[arg-type]
+        routed: Any = routed_class(cls)  # type: ignore[arg-type]
+        block.__class__ = routed
+        copyreg.pickle(routed, _as_routed)
         self.on_undo(partial(setattr, block, "__class__", cls))
 
     def forward(self, module: nn.Module, forward: Callable[..., Any]) -> None:
         """Let a module run another forward, which costs less than a hook."""
-        before = vars(module).get("forward")
-        module.forward = forward
-        back = partial(delattr, module, "forward")
-        self.on_undo(back if before is None else partial(setattr, module, "forward", before))
+        self.method(module, "forward", forward)
+
+    def method(self, module: nn.Module, name: str, method: Callable[..., Any]) -> None:
+        """Let a module do something else in the place of one of its methods."""
+        before = vars(module).get(name)
+        setattr(module, name, method)
+        back = partial(delattr, module, name)
+        self.on_undo(back if before is None else partial(setattr, module, name, before))
 
     def experts(
         self,
@@ -103,7 +110,7 @@ class Surgery:
         exact = torch.promote_types(old.dtype, torch.float32)
         delta = (delta.t() if stores_transposed(layer) else delta).to(old.device, exact)
         new = (old.detach().to(exact) + delta).to(old.dtype)
-        layer._parameters["weight"] = nn.Parameter(new, requires_grad=False)
+        layer._parameters["weight"] = nn.Parameter(new, requires_grad=old.requires_grad)
         self.on_undo(partial(_restore_weight, layer, old))
 
     def _linear(self, site: str) -> nn.Module:
@@ -113,6 +120,16 @@ class Surgery:
                 "the expert trained on another architecture?"
             )
         return self._linears[site]
+
+
+def _as_routed(block: Any) -> tuple[Any, ...]:
+    """Return what pickle makes a routing block from: its class is found by that of the model."""
+    return _routed_of, (type(block).__base__,), block.__getstate__()
+
+
+def _routed_of(cls: Any) -> nn.Module:
+    routed = routed_class(cls)
+    return routed.__new__(routed)
 
 
 def _forward(module: nn.Module) -> Callable[..., Tensor]:

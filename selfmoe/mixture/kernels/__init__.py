@@ -7,7 +7,7 @@ for some token, and a layer from k to d features:
 |---|---|---|
 | `stacked` | one product for the A side of all experts, shared by the layers that read the same \
 input; α spread over the ranks; one product for the B side, added in place | no other is; always \
-while autograd is on, off the CPU, and under `torch.compile` |
+while autograd is on, off the CPU, and under `torch.compile` or `torch.autocast` |
 | `single` | two matrix-vector products for each expert with a weight, nothing for the others | \
 T = 1 and a ≤ max(1, n / 4) |
 | `grouped` | tokens sorted by expert once a block and gathered once an input; two products for \
@@ -16,8 +16,8 @@ n r (k + d) / (k d) > 0.04 for the layers of a block together, T ≥ 16 n, and a
 all weights is above zero |
 
 `attach(…, kernel="grouped")` and `compose(…, kernel="grouped")` force one; where that one cannot
-work (autograd is on; `single` with T > 1), `stacked` does. It is chosen once for all layers that
-the same weights belong to. All are equal up to rounding.
+work (autograd or autocast is on; `single` with T > 1), `stacked` does. It is chosen once for all
+layers that the same weights belong to. All are equal up to rounding.
 
 A kernel is a module with three functions: ``fits`` says whether it can do the work, ``pays``
 whether it is the one for this shape, ``run`` does it for a group of layers that read the same
@@ -84,11 +84,16 @@ def choose(name: str, group: Group, weights: Weights) -> Kernel:
         group: Layers that read the same input.
         weights: The weights of the experts.
     """
-    if torch.is_grad_enabled() or torch.compiler.is_compiling():
+    if torch.is_grad_enabled() or torch.compiler.is_compiling() or _autocasts(weights):
         return stacked
     if weights.kernel is None:
         weights.kernel = _chosen(name, group, weights)
     return weights.kernel
+
+
+def _autocasts(weights: Weights) -> bool:
+    """Return whether layers choose a dtype by themselves, so that no input says which."""
+    return torch.is_autocast_enabled(weights.given.device.type)
 
 
 def _chosen(name: str, group: Group, weights: Weights) -> Kernel:
