@@ -22,6 +22,7 @@ from selfmoe.registry import registry
 from selfmoe.resolve import resolve
 from selfmoe.testing.families import FAMILIES, tiny_model
 from selfmoe.testing.models import tiny_tokenizer
+from selfmoe.testing.sparse import SPARSE
 
 FEW = {"max_steps": 2, "batch_size": 2, "lr": 0.01}
 COMPOSE = {
@@ -120,6 +121,57 @@ def answers_as_stored(finished):
         plain = logits if plain is None else plain
         assert torch.equal(logits, plain) == (system == "base"), system
         assert model.generate(**inputs, max_new_tokens=2).shape[1] > inputs.input_ids.shape[1]
+
+
+@pytest.mark.parametrize("family", SPARSE)
+def test_sparse_bases_from_seeds_to_report(family, plugin_code, tmp_path):
+    write_base(family, tmp_path / "base")
+    code = re.sub(r"stop=tuple\(.*?\)", r'stop=("\\n",)', plugin_code)
+    (tmp_path / "selfmoe_plugin.py").write_text(code)
+    made = selfmoe.run(
+        {
+            "base": str(tmp_path / "base"),
+            "device": "cpu",
+            "plugin_dir": str(tmp_path),
+            "domains": ["anything"],
+            "out": str(tmp_path / "run"),
+            "seeds": {"n": 2},
+            "brainstorm": {"n": 2, "max_new_tokens": 2, "shots": 1},
+            "respond": {"max_new_tokens": 2, "shots": 1},
+            "specialise": {"options": {"max_steps": 1, "batch_size": 2, "lr": 0.01}},
+            "compose": {"mixse": {"router": "topk", "options": {"max_steps": 1, "k": 1}}},
+            "evaluate": {"limit": 1, "base_shots": 0, "benchmarks": ["anything/mini"]},
+        }
+    )
+    assert [system["name"] for system in made.results["systems"]][-1] == "mixse"
+    (told,) = (tmp_path / "run").glob("experts/*/training.json")
+    told = json.loads(told.read_text())
+    assert {kind.rpartition(".")[2] for kind in told["linears"]} == set(SPARSE[family].targets)
+    assert 0 < told["share_of_blocks"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("targets", "why"),
+    [
+        (["kv_b_proj", "o_proj"], "self_attn.kv_b_proj is applied anew to all cached tokens"),
+        (["o_proj", "q_c_proj"], "no linear layer is named 'q_c_proj'; did you mean"),
+        (["o_proj", "lm_head"], "names the embeddings or the output head"),
+    ],
+)
+def test_targets_no_router_can_weigh_are_refused_before_anything_is_made(targets, why, tmp_path):
+    write_base("deepseek_v3", tmp_path / "base")
+    settings = {
+        "base": str(tmp_path / "base"),
+        "domains": ["math"],
+        "device": "cpu",
+        "out": str(tmp_path / "run"),
+        "specialise": {"options": {"target_modules": targets}},
+    }
+    with pytest.raises(selfmoe.SelfmoeError, match=why) as said:
+        selfmoe.run(settings)
+    assert "target_modules" in str(said.value)
+    assert "q_a_proj" in str(said.value)
+    assert not list((tmp_path / "run").rglob("*.jsonl"))
 
 
 def test_learned_positions_are_never_exceeded(tmp_path):

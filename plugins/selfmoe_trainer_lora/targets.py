@@ -39,7 +39,7 @@ def chosen(options: Lora.Config, base: LoadedBase) -> tuple[str, ...]:
     names = linears(model)
     _check_names(names, targets)
     found = [name for name in names if _matches(name, targets)]
-    _check_ends(model, found)
+    _check_ends(base, found)
     reasons = {name: reason for name, reason in _reasons(base).items() if name in found}
     refused = {name: why for name in found if (why := _refusal(model, name, reasons.get(name)))}
     if refused:
@@ -47,7 +47,9 @@ def chosen(options: Lora.Config, base: LoadedBase) -> tuple[str, ...]:
         raise StageError(f"{_SETTING} names {name}, which {why}\n  {_instead(base, refused)}")
     useful = tuple(name for name in found if reasons.get(name) not in (IDLE, ASIDE))
     if not useful:
-        raise StageError(f"{_SETTING} names {found[0]}, which {reasons[found[0]]}\n  {_instead(base, found)}")
+        raise StageError(
+            f"{_SETTING} names {found[0]}, which {reasons[found[0]]}\n  {_instead(base, found)}"
+        )
     return useful
 
 
@@ -68,8 +70,8 @@ def spelled(targets: Iterable[str] | str, names: Collection[str], model: nn.Modu
 def taken_at_their_word(model: Any) -> Iterator[None]:
     """Keep PEFT from reading names of linears as those of stacked weights.
 
-    PEFT 0.21 does so by the type of the model: on a Qwen2-MoE ``shared_expert.gate_proj`` becomes
-    the weights of all experts, which is what the name meant before transformers 5 if it stood alone.
+    PEFT 0.21 does so by the type of the model: on a GLM4-MoE ``shared_experts.gate_proj`` becomes
+    the weights of all experts, which ``gate_proj`` alone meant before transformers 5.
     """
     config = vars(model.config)
     before = {key: config[key] for key in ("model_type",) if key in config}
@@ -98,7 +100,9 @@ def _all(base: LoadedBase) -> tuple[str, ...]:
 
 def _listed(coverage: Coverage) -> str:
     """Return why each linear of the blocks is none to adapt."""
-    inside = {coverage.kind(n): why for n, why in coverage.reasons.items() if why not in (OUTSIDE, ASIDE)}
+    inside = {
+        coverage.kind(n): why for n, why in coverage.reasons.items() if why not in (OUTSIDE, ASIDE)
+    }
     lines = [f"\n  {kind} {why or 'is refused by PEFT'}" for kind, why in inside.items()]
     return "".join(lines) or ": they have none"
 
@@ -120,13 +124,14 @@ def _check_names(names: Iterable[str], wanted: Iterable[str]) -> None:
             )
 
 
-def _check_ends(model: Any, found: Iterable[str]) -> None:
+def _check_ends(base: LoadedBase, found: Iterable[str]) -> None:
     """Refuse the embeddings and the head."""
+    model: Any = base.model
     ends = (model.get_input_embeddings(), model.get_output_embeddings())
     if any(model.get_submodule(name) is end for name in found for end in ends):
         raise StageError(
             f"{_SETTING} names the embeddings or the output head, which lie outside the decoder "
-            "blocks\n  Leave them out, or leave it at all-linear."
+            f"blocks\n  {_instead(base, found)}"
         )
 
 

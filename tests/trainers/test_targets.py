@@ -143,7 +143,7 @@ def mamba2():
 def test_what_peft_refuses_is_left_out():
     base = base_of(mamba2())
     assert leaves(lora().linears(base)) == {"in_proj"}
-    with pytest.raises(StageError, match="out_proj, which PEFT refuses: .*incompatible") as said:
+    with pytest.raises(StageError, match=r"out_proj, which PEFT refuses: .*incompatible") as said:
         lora(target_modules=["out_proj", "in_proj"]).linears(base)
     assert "There are: mixer.in_proj. Change" in str(said.value)
 
