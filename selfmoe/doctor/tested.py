@@ -29,6 +29,7 @@ NEWEST = {
     "pydantic": "2.14.4",
     "pyyaml": "6.0.4",
     "rapidfuzz": "3.14.6",
+    "regex": "2026.11.19",
     "rich": "15.0.0",
     "safetensors": "0.8.0",
     "scipy": "1.17.1",

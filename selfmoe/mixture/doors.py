@@ -40,6 +40,9 @@ def guard(mixture: Mixture) -> None:
         for name in _BATCHING:
             if hasattr(model, name):
                 mixture.replace(model, name, Refusing(_unbatched(mixture, name, kept)))
+    elif hasattr(model, "init_continuous_batching"):
+        plain = model.init_continuous_batching
+        mixture.replace(model, "init_continuous_batching", Unheard(mixture, plain))
     if "prompt_mask" in mixture.needs and hasattr(model, "generate"):
         mixture.replace(model, "generate", Prompting(mixture, model.generate))
     if mixture.needs & {"prompt_mask", "labels_at_inference"}:
@@ -190,6 +193,23 @@ class Told:
     @property
     def __signature__(self) -> Signature:
         return signature(self._plain)
+
+
+class Unheard(Told):
+    """``init_continuous_batching``, whose forwards run in a thread that nobody records."""
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        """Begin.
+
+        Raises:
+            NotSupportedError: If this thread records or annotates.
+        """
+        if self._mixture.heard:
+            raise NotSupportedError(
+                "continuous batching runs the model in a thread of its own, where record and "
+                "annotate of this one do not hold; call it outside of them, or use generate"
+            )
+        return self._plain(*args, **options)
 
 
 class Prompting(Told):

@@ -75,6 +75,11 @@ class Mixture:
         """What the caller says of the rows of forwards to come."""
         return self._running.said or Annotation()
 
+    @property
+    def heard(self) -> bool:
+        """Whether this thread records or annotates its forwards."""
+        return self._running.record is not None or self._running.said is not None
+
     def replace(self, module: nn.Module, name: str, method: Callable[..., Any]) -> None:
         """Let a part of the model do something else in the place of one of its methods."""
         self._surgery.method(module, name, method)
