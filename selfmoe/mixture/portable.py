@@ -223,13 +223,7 @@ def _tensors(mixture: Mixture) -> Mapping[str, Tensor]:
 
 def _write(mixture: Mixture, name: str, folder: Path) -> Path:
     """Write an expert as it is now to a folder that is new."""
-    source, deltas = _source(mixture, name), deltas_of(mixture.model)
-    number = mixture.experts.index(name)
-    learnt = {
-        site: delta.factors(number)
-        for site, delta in deltas.items()
-        if isinstance(delta, LearningDelta) and number in dict(delta.layout)
-    }
+    source, learnt = _source(mixture, name), _learnt(mixture, name)
     if learnt:
         return write_factors(folder, learnt, like=source)
     expected = {ref.name: ref.hash for ref in mixture.composition.experts}.get(name)
@@ -239,6 +233,18 @@ def _write(mixture: Mixture, name: str, folder: Path) -> Path:
             "that back, or compose anew"
         )
     return _copied(source, folder)
+
+
+def _learnt(mixture: Mixture, name: str) -> dict[str, Factors]:
+    """Return what an expert adds to each layer now, or nothing unless experts are trained."""
+    if name not in mixture.experts:
+        return {}  # something else was made from it
+    number = mixture.experts.index(name)
+    return {
+        site: delta.factors(number)
+        for site, delta in deltas_of(mixture.model).items()
+        if isinstance(delta, LearningDelta) and number in dict(delta.layout)
+    }
 
 
 def _copied(source: Path, folder: Path) -> Path:

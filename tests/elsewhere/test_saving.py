@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -142,7 +143,9 @@ def test_a_single_expert_is_saved_in_the_weights(base, experts, tmp_path):
     from selfmoe.testing.routing import Given
 
     model = copy.deepcopy(base)
-    attach(model, Given(None), Composition("given", {}, (), owned={"math": experts["math"]}), {})
+    attach(
+        model, Given(None), Composition("given", {}, (), owned={"math": Path(experts["math"])}), {}
+    )
     model.save_pretrained(tmp_path)
     again = AutoModelForCausalLM.from_pretrained(tmp_path)
     assert torch.allclose(logits(again), logits(model), atol=1e-5)
