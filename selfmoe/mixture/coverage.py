@@ -92,7 +92,8 @@ def refuse_unweighable(
     """
     reasons = examine(model, decoder)
     for site, experts in changed.items():
-        reason = reasons.get(site)
+        inside = site.startswith(f"{decoder.path}.")  # what is no linear there, surgery refuses
+        reason = reasons.get(site, None if inside else OUTSIDE)
         if reason is None or reason in HARMLESS:
             continue
         where = f"{OUTSIDE} ({decoder.path})" if reason in (OUTSIDE, ASIDE) else reason

@@ -95,8 +95,8 @@ class Group:
             return output
         if x.numel() != weights.tokens * part.widths[0]:
             raise CompositionError(
-                f"{part.name} was given {x.numel() // part.widths[0]} tokens, its decoder block "
-                f"routes {weights.tokens}; a router can only weigh what is given just those"
+                f"{part.name} was given {x.numel() // part.widths[0]} tokens of the "
+                f"{weights.tokens} that its decoder block routes; a router cannot weigh that"
             )
         outputs: list[Any] = choose(part.kernel, self, weights).run(self, x, weights)
         if len(outputs) == 1:
