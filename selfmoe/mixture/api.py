@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from selfmoe.errors import CompositionError, DataError
 from selfmoe.lines import plain_record
 from selfmoe.mixture.fitting import check_expert
 from selfmoe.mixture.kernels import AUTO, check_kernel
-from selfmoe.mixture.portable import Room, put_to_use
+from selfmoe.mixture.portable import Room, copied, put_to_use
 from selfmoe.mixture.runtime import HANDLE, attach
 from selfmoe.mixture.structure import text_config
 from selfmoe.mixture.trainable import Trainable, check_trainable
@@ -87,7 +86,7 @@ def compose(
     known = {name: Expert(name, expand(path)) for name, path in experts.items()}
     for name, expert in known.items():
         check_expert(name, expert.path, base_model, routed=composer.kind == "router", blocks=blocks)
-    model = base_model if in_place else copy.deepcopy(base_model)
+    model = base_model if in_place else copied(base_model)
     work = Room()
     with _frozen(model):
         context = _context(model, known, examples, tokenizer, seed, work.path, blocks)

@@ -6,7 +6,9 @@ on the instance by one that does it rightly or refuses; ``detach`` puts all of t
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from inspect import Signature, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,7 +48,11 @@ def guard(mixture: Mixture) -> None:
     if "prompt_mask" in mixture.needs and hasattr(model, "generate"):
         mixture.replace(model, "generate", Prompting(mixture, model.generate))
     if mixture.needs & {"prompt_mask", "labels_at_inference"}:
-        mixture.replace(model, "forward", Telling(mixture, model.forward))
+        telling = Telling(mixture)
+        before = model.register_forward_pre_hook(telling.begin, with_kwargs=True)
+        after = model.register_forward_hook(telling.end, always_call=True)
+        mixture.on_detach(before.remove)
+        mixture.on_detach(after.remove)
 
 
 class Refusing:
@@ -180,7 +186,7 @@ def _sum(name: str, weight: Tensor, delta: RoutedDelta, transposed: bool) -> Ten
 
 
 class Told:
-    """A method of a model that is called with more said of the rows.
+    """A method of a model that asks what its mixture is told.
 
     Args:
         mixture: What is told.
@@ -243,24 +249,51 @@ class Prompting(Told):
         return said.prompt_mask is not None or length > 0
 
 
-class Telling(Told):
-    """``forward`` that takes tokens without a label, before the first with one, for the prompt."""
+class Open(threading.local):
+    """The annotations that have begun in this thread."""
 
-    def __call__(self, *args: Any, **inputs: Any) -> Any:
-        """Run the model.
+    def __init__(self) -> None:
+        self.stacks: list[ExitStack] = []
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Open:
+        """Return that of a copied model, in which nothing runs."""
+        return Open()
+
+    def __reduce__(self) -> tuple[type[Open], tuple[()]]:
+        return Open, ()
+
+
+class Telling:
+    """Lets a forward take tokens without a label, before the first with one, for the prompt.
+
+    These are hooks, since trainers put forwards of their own in the place of a model's.
+
+    Args:
+        mixture: What is told.
+    """
+
+    def __init__(self, mixture: Mixture) -> None:
+        self._mixture, self._open = mixture, Open()
+
+    def begin(self, model: nn.Module, args: Any, inputs: dict[str, Any]) -> None:
+        """Say what the labels show.
 
         Raises:
             NotSupportedError: If the router is not told what it decides by.
         """
-        labels, mixture = inputs.get("labels"), self._mixture
-        if labels is None:
-            return self._plain(*args, **inputs)
-        if "labels_at_inference" in mixture.needs and mixture.said.domain is None:
-            _check_unlearnt(mixture)
-        if "prompt_mask" not in mixture.needs or mixture.said.prompt_mask is not None:
-            return self._plain(*args, **inputs)
-        with mixture.annotate(prompt_mask=_prompts(labels, inputs, mixture)):
-            return self._plain(*args, **inputs)
+        labels, mixture, stack = inputs.get("labels"), self._mixture, ExitStack()
+        self._open.stacks.append(stack)  # ``end`` comes whatever happens here
+        if labels is not None:
+            if "labels_at_inference" in mixture.needs and mixture.said.domain is None:
+                _check_unlearnt(mixture)
+            if "prompt_mask" in mixture.needs and mixture.said.prompt_mask is None:
+                mask = _prompts(labels, inputs, mixture)
+                stack.enter_context(mixture.annotate(prompt_mask=mask))
+
+    def end(self, model: nn.Module, args: Any, output: Any) -> None:
+        """Say it no longer."""
+        if self._open.stacks:
+            self._open.stacks.pop().close()
 
 
 def _check_unlearnt(mixture: Mixture) -> None:

@@ -97,7 +97,7 @@ def load_mixture(
     room = Room()
     composition = storage.load(_snapshot(Path(folder), room.path), base_hash=base_hash(base_model))
     composer = _composer(composition)
-    model = base_model if in_place else copy.deepcopy(base_model)
+    model = base_model if in_place else copied(base_model)
     experts = {ref.name: Expert(ref.name, Path(ref.path)) for ref in composition.experts}
     mixture = attach(
         model, composer, composition, experts, blocks=blocks, kernel=kernel, check=check
@@ -105,6 +105,25 @@ def load_mixture(
     mixture.keep_alive = room
     put_to_use(mixture, trainable)
     return model
+
+
+def copied(model: nn.Module) -> nn.Module:
+    """Return a copy of a model, which shares nothing with it.
+
+    Raises:
+        CompositionError: If its forward was replaced by one that holds on to the model itself, as
+            TRL's trainers do; that of the copy would run the original.
+    """
+    forward: Any = vars(model).get("forward")
+    cells = getattr(getattr(forward, "__func__", forward), "__closure__", None) or ()
+    held = (getattr(cell.cell_contents, "__self__", cell.cell_contents) for cell in cells)
+    if any(isinstance(one, nn.Module) for one in held):
+        raise CompositionError(
+            f"the forward of the {type(model).__name__} was replaced, as TRL's trainers do, by one "
+            "that would run this model in the place of its copy; save it and load it again, or "
+            "give in_place=True"
+        )
+    return copy.deepcopy(model)
 
 
 def put_to_use(mixture: Mixture, trainable: Trainable) -> None:

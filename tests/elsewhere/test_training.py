@@ -9,7 +9,7 @@ import torch
 from transformers import AutoModelForCausalLM, Trainer, TrainingArguments
 
 import selfmoe
-from selfmoe.errors import NotSupportedError, UnknownNameError
+from selfmoe.errors import CompositionError, NotSupportedError, UnknownNameError
 from selfmoe.mixture.storage import model_hash
 from selfmoe.testing.models import tiny_examples, tiny_llama, tiny_tokenizer
 
@@ -212,3 +212,36 @@ def test_a_run_s_router_goes_on_learning(composed):
     """What compose has trained can be opened, too."""
     more = {"data": tiny_examples(4), "tokenizer": tiny_tokenizer()}
     assert opened(composed("topk", trainable="router", **more)) == ["selfmoe_gate.theta"]
+
+
+# --- a base that TRL has trained ------------------------------------------------------------------
+
+
+def test_a_base_whose_forward_holds_on_to_it_is_not_copied(experts):
+    """TRL puts such a forward in the place of a model's: a copy would run the original."""
+    from types import MethodType
+
+    base = tiny_llama(num_hidden_layers=2)
+    plain = base.forward
+
+    def forward(self, *args, **inputs):
+        return plain(*args, **inputs)
+
+    base.forward = MethodType(forward, base)
+    with pytest.raises(CompositionError, match="save it and load it again, or give in_place=True"):
+        selfmoe.compose(base, experts, router="uniform")
+    before = logits(base)
+    model = selfmoe.compose(base, experts, router="uniform", in_place=True)
+    assert not torch.allclose(logits(model), before, atol=1e-3)
+
+
+def test_sequence_is_told_prompts_whatever_forward_trainers_put_there(composed):
+    model = composed("sequence")
+    labels = IDS.clone()
+    labels[:, :5] = -100
+    with torch.no_grad():
+        expected = model(IDS, labels=labels).logits
+        plain = model.forward
+        model.forward = lambda ids, labels=None: plain(ids)  # keeps the labels for itself
+        assert torch.equal(model(IDS, labels=labels).logits, expected)
+    assert model.mixture.said.prompt_mask is None
