@@ -319,3 +319,15 @@ def test_cell(name, router, request):
             return
         with pytest.raises(NotSupportedError, match=refusal.says):
             DONE[name](model=model, router=router, **given)
+
+
+@pytest.mark.parametrize("say", ["record", "annotate"])
+def test_continuous_batching_says_that_nobody_hears_it(of, say):
+    """Its forwards run in a thread of their own, where this one's record and labels do not hold."""
+    model = copy.deepcopy(of("topk"))
+    how = {"domain": ["math"]} if say == "annotate" else {}
+    with (
+        getattr(model.mixture, say)(**how),
+        pytest.raises(NotSupportedError, match="in a thread of its own"),
+    ):
+        model.generate_batch(inputs=PROMPTS, generation_config=GREEDY)
