@@ -138,8 +138,8 @@ def test_nothing_is_held_after_a_failure(llama, llama_experts, routed, monkeypat
         raise RuntimeError("halfway")
 
     attention = llama.model.layers[1].self_attn
-    made = asked(monkeypatch)
     with routed(llama, llama_experts) as mixture:
+        made = asked(monkeypatch)
         attention.k_proj.register_forward_pre_hook(fail)
         with pytest.raises(RuntimeError, match="halfway"):
             logits(llama, tokens())
