@@ -16,7 +16,7 @@ BIOMED := plugins/selfmoe-domain-biomed
 ENDS := tests/mixture tests/routers tests/elsewhere tests/trainers tests/merges tests/test_base.py \
   tests/test_families.py tests/test_fit.py tests/test_tokens.py tests/test_api.py tests/test_versions.py
 
-.PHONY: demo test test-newest test-oldest docs install clean
+.PHONY: demo test test-newest test-oldest wheel docs install clean
 
 demo: install
 	$(BIN)/selfmoe run --preset demo --out runs/demo
@@ -27,26 +27,27 @@ test: install $(VENV)/biomed
 	$(BIN)/mypy
 	$(BIN)/pytest
 
-# Installed as a user does it: a copy of this tree, and whatever release pip takes or, at the other
-# end, is told to take. Where no wheel of the oldest is to be had for PYTHON, name an older Python.
-test-newest:
-	$(call install-copy,$(VENV)-newest,--upgrade --upgrade-strategy eager)
-	$(call test-copy,$(VENV)-newest)
+# Installed as a user does it: a copy, and whatever release pip takes or, at the other end, is told
+# to take. Where no wheel of the oldest is to be had for PYTHON, name an older Python.
+test-newest: wheel
+	$(call test-copy,$(VENV)-newest,--upgrade --upgrade-strategy eager)
 
-test-oldest:
-	$(call install-copy,$(VENV)-oldest,-c constraints-oldest.txt)
-	$(call test-copy,$(VENV)-oldest)
-
-define install-copy
-	test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
-	rm -rf build
-	$(1)/bin/python -m pip install --quiet --disable-pip-version-check $(2) ".[math]" $(TOOLS)
-	cd $(1) && bin/selfmoe doctor
-endef
+test-oldest: wheel
+	$(call test-copy,$(VENV)-oldest,-c constraints-oldest.txt)
 
 define test-copy
+	test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
+	$(1)/bin/python -m pip uninstall --quiet --disable-pip-version-check --yes selfmoe
+	$(1)/bin/python -m pip install --quiet --disable-pip-version-check $(2) \
+	  "$$(echo $(VENV)-wheel/selfmoe-*.whl)[math]" $(TOOLS)
+	cd $(1) && bin/selfmoe doctor
 	$(1)/bin/pytest $(ENDS)
 endef
+
+wheel:
+	test -x $(VENV)-wheel/bin/python || $(PYTHON) -m venv $(VENV)-wheel
+	rm -rf build $(VENV)-wheel/*.whl
+	$(VENV)-wheel/bin/python -m pip wheel --quiet --disable-pip-version-check --no-deps -w $(VENV)-wheel .
 
 docs: install
 	$(BIN)/python docs/update.py
@@ -69,4 +70,4 @@ $(VENV)/biomed: $(STAMP) $(BIOMED)/pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-newest $(VENV)-oldest build dist docs/_build *.egg-info plugins/*/build plugins/*/*.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(VENV)-newest $(VENV)-oldest $(VENV)-wheel build dist docs/_build *.egg-info plugins/*/build plugins/*/*.egg-info .mypy_cache .ruff_cache .pytest_cache

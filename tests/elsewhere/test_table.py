@@ -30,7 +30,7 @@ PROMPTS = [
     for n in (5, 9, 14)
 ]
 GREEDY = GenerationConfig(max_new_tokens=6, do_sample=False, pad_token_id=257, eos_token_id=256)
-FORWARDS = 500
+FORWARDS = 150
 """Forwards of each of four threads."""
 DONE = {}
 
