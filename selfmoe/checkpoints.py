@@ -54,12 +54,14 @@ def check(name: str, path: Path) -> None:
         if found := placeholder(file):
             raise DataError(f"{where}: {file} is {found.what}\n  {found.advice}")
     _check_config(where, path, _read(where, path / CONFIG))
-    _check_weights(where, place, path)
+    weights = _weights(where, place, path)
     if not any(file.is_file() for pattern in TOKENIZERS for file in path.glob(pattern)):
         raise DataError(
             f"{place} has no tokenizer, such as tokenizer.json\n"
             "  Put the model's tokenizer there with tokenizer.save_pretrained."
         )
+    for file in weights:
+        _check_whole(where, file)
 
 
 def identity(path: Path) -> str:
@@ -139,13 +141,12 @@ def _refuse_own_code(where: str, path: Path, model_type: str) -> None:
         )
 
 
-def _check_weights(where: str, place: str, path: Path) -> None:
+def _weights(where: str, place: str, path: Path) -> list[Path]:
+    """Return the files of the weights; all are there."""
     if (path / WEIGHTS).is_file():
-        _check_whole(where, path / WEIGHTS)
-        return
+        return [path / WEIGHTS]
     if (path / INDEX).is_file():
-        _check_shards(where, path)
-        return
+        return _shards(where, path)
     if others := sorted(f for p in OTHER_WEIGHTS for f in path.glob(p) if f.is_file()):
         raise _other_weights(place, others[0])
     named = sorted(file.name for file in path.glob("*.safetensors"))
@@ -155,7 +156,7 @@ def _check_weights(where: str, place: str, path: Path) -> None:
     raise DataError(f"{place} {NO_MODEL}; there is neither {WEIGHTS} nor {INDEX}{what}")
 
 
-def _check_shards(where: str, path: Path) -> None:
+def _shards(where: str, path: Path) -> list[Path]:
     weights = _read(where, path / INDEX).get("weight_map")
     if not isinstance(weights, dict) or not weights:
         raise DataError(f"{where}: {path / INDEX} names no weights; fetch it again")
@@ -166,8 +167,7 @@ def _check_shards(where: str, path: Path) -> None:
             f"{where}: {len(missing)} of {len(shards)} weight files named in {path / INDEX} are "
             f"missing, the first is {missing[0]}\n  Fetch or copy the model again."
         )
-    for shard in shards:
-        _check_whole(where, path / shard)
+    return [path / shard for shard in shards]
 
 
 def _check_whole(where: str, file: Path) -> None:

@@ -89,16 +89,6 @@ class BaseContract(ComponentContract):
             ids = loaded.tokenizer(text).input_ids
             assert loaded.tokenizer.decode(ids, skip_special_tokens=True) == text
 
-    def test_tokenizer_leaves_the_end_open(self, loaded: LoadedBase) -> None:
-        """It pads on the left and adds nothing behind a text: there the model goes on."""
-        tokenizer = loaded.tokenizer
-        whole = [tokenizer(text).input_ids for text in TEXTS]
-        assert all(ids[-1] not in tokenizer.all_special_ids for ids in whole)
-        batch = tokenizer(list(TEXTS), padding=True)
-        for ids, row, mask in zip(whole, batch.input_ids, batch.attention_mask, strict=True):
-            assert row[-len(ids) :] == ids
-            assert mask == [0] * (len(row) - len(ids)) + [1] * len(ids)
-
     def test_context_holds_a_task(self, loaded: LoadedBase) -> None:
         """A short task and an answer fit its context, and it can read that far."""
         prompt = loaded.tokenizer(alpaca(Instruction("Answer the question.", TEXTS[0]))).input_ids

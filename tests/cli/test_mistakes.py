@@ -252,7 +252,7 @@ YAML = [
     Mistake("run x.yaml",
         "x.yaml: 3 problems\n"
         "  track: Input should be 'mini' or 'benchmark'; got \"x\".\n"
-        "  out: Input should be a path; got 3.\n"
+        "  out: Input should be a path; got 3; put it in quotes.\n"
         f"  seeds.m: unknown key. {known(SeedsConfig)}",
         yaml('seeds: {m: 3}\ntrack: x\nout: 3\n')),
     Mistake("run x.yaml",
