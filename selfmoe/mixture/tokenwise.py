@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -41,7 +42,7 @@ def examine(
 ) -> Mapping[str, str | None]:
     """Return for every linear of a model why no router can reach it, or ``None`` where it can.
 
-    The model is run on a few tokens, and left as it was.
+    The model is run on a few tokens, and left as it was; once for as long as it has these linears.
 
     Args:
         model: A causal language model.
@@ -49,10 +50,17 @@ def examine(
         training: Whether it shall be reached in training mode too, where some models take the
             weights of several linears at once.
     """
-    watch = _Watch(linears(model), decoder)
-    with watch.hooked(), _undisturbed(decoder.stack):
-        _run(watch, decoder.stack, training)
-    return watch.verdicts()
+    layers = linears(model)
+    asked = decoder.path, training, tuple((name, id(layer)) for name, layer in layers.items())
+    if model not in _KNOWN or _KNOWN[model][0] != asked:
+        watch = _Watch(layers, decoder)
+        with watch.hooked(), _undisturbed(decoder.stack):
+            _run(watch, decoder.stack, training)
+        _KNOWN[model] = asked, watch.verdicts()
+    return _KNOWN[model][1]
+
+
+_KNOWN: WeakKeyDictionary[nn.Module, tuple[object, Mapping[str, str | None]]] = WeakKeyDictionary()
 
 
 class _Watch:
