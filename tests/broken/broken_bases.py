@@ -6,8 +6,6 @@ import json
 import os
 from pathlib import Path
 
-from safetensors.torch import load_file, save_file
-
 from selfmoe.components import Base
 
 
@@ -57,6 +55,8 @@ class Damaged(Sound):
 
     @staticmethod
     def spoil(folder):
+        from safetensors.torch import load_file, save_file
+
         tensors = load_file(folder / "model.safetensors")
         del tensors["model.norm.weight"]
         save_file(tensors, folder / "model.safetensors", {"format": "pt"})
