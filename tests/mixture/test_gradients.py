@@ -79,6 +79,7 @@ def test_checkpointing_gives_the_same_gradient(model, experts, reentrant):
 
 def test_routers_learn_with_checkpointing_and_without_dropout(model, experts):
     """What routers use: only the blocks are in training mode, and they are run again."""
+    theta_gradient(model, experts, "block_input")  # what attaching examines, it examines once
     runs = []
     for block in find_decoder(model).blocks:
         linear = next(iter(linears(block).values()))
