@@ -15,9 +15,9 @@ from rich.table import Table
 
 from label_run import STAGES, Counts, Json, cells, counted, settings
 from selfmoe import __version__
-from selfmoe.errors import SelfmoeError
-from selfmoe.files import write_json
-from selfmoe.progress import output
+from selfmoe.contracts.errors import SelfmoeError
+from selfmoe.reporting.terminal.progress import output
+from selfmoe.store.files import write_json
 
 _COLUMNS = (
     "seed", "domain", "texts", "new", "tasks", "sense", "right", "strict", "examples", "sense",

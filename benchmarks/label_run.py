@@ -12,13 +12,13 @@ import yaml
 
 from labels import Label, count, label
 from readers import READERS
-from selfmoe.errors import DataError, RunError
+from selfmoe.contracts.errors import DataError, RunError
+from selfmoe.contracts.text import normalise
 from selfmoe.evaluation.statistics import wilson
-from selfmoe.files import read_jsonl
-from selfmoe.registry import registry
-from selfmoe.reporting.cells import read_json
-from selfmoe.rundir import RunDirectory
-from selfmoe.text import normalise
+from selfmoe.registry.registry import registry
+from selfmoe.store.cells import read_json
+from selfmoe.store.directory import RunDirectory
+from selfmoe.store.files import read_jsonl
 
 STAGES = ("seeds", "brainstorm", "respond", "curate")
 

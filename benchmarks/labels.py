@@ -10,9 +10,10 @@ from typing import Any
 from readers import READERS
 from readers.coding import FunctionTruth
 from readers.rules import Truth
-from selfmoe import procedural, sandbox
+from selfmoe.evaluation import sandbox
 from selfmoe.evaluation.code import imported, passes
-from selfmoe.procedural import Style
+from selfmoe.kits.domains import procedural
+from selfmoe.kits.domains.procedural import Style
 
 Row = Mapping[str, Any]
 

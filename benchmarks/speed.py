@@ -22,8 +22,8 @@ from typing import Any, NamedTuple
 import click
 import torch
 
-from selfmoe.execute import versions
-from selfmoe.files import write_json
+from selfmoe.pipeline.execute import versions
+from selfmoe.store.files import write_json
 from speeds import memory, work
 from speeds.clock import above_floor, measure
 from speeds.systems import RANK, SHAPES, SYSTEMS, Setting, build

@@ -93,9 +93,9 @@ PLUGIN = '''
 """Domains that take whatever a random model writes."""
 
 from selfmoe import hookimpl
-from selfmoe.mini import MiniDomain
-from selfmoe.prompts import Prompts
-from selfmoe.records import Instruction, Rejected
+from selfmoe.kits.domains.mini import MiniDomain
+from selfmoe.contracts.prompts import Prompts
+from selfmoe.contracts.records import Instruction, Rejected
 from selfmoe_domain_math.mini import FAMILIES
 
 SELFMOE_API = 1

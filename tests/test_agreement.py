@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from selfmoe.stages.agreement import settle
+from selfmoe.pipeline.curation.agreement import settle
 
 
 def last(answer: str) -> str | None:

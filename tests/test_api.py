@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import selfmoe
-from selfmoe.api import complete
-from selfmoe.errors import ConfigError, RunError, UnknownNameError
+from selfmoe.api.run import complete
+from selfmoe.contracts.errors import ConfigError, RunError, UnknownNameError
 from selfmoe.mixture.storage import model_hash
 
 SYSTEMS = ["base", "expert-anything", "mixse", "instance", "ties", "dare"]
@@ -132,7 +132,7 @@ def test_a_prompt_is_taken_as_it_is(finished, cli, raw, monkeypatch):
 
 
 def test_run_sandboxed():
-    from selfmoe.sandbox import best_tier
+    from selfmoe.evaluation.sandbox import best_tier
 
     if best_tier() is None:
         pytest.skip("no sandbox here: generated code is not run")

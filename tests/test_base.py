@@ -14,13 +14,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from selfmoe import base as bases
-from selfmoe import checkpoints, devices, hub
-from selfmoe.config import RunConfig
-from selfmoe.errors import DataError
-from selfmoe.generation import generate
+from selfmoe.config.model import RunConfig
+from selfmoe.config.resolve import resolve
+from selfmoe.contracts.errors import DataError
 from selfmoe.mixture.storage import model_hash
-from selfmoe.resolve import resolve
+from selfmoe.models import base as bases
+from selfmoe.models import checkpoints, devices, hub
+from selfmoe.models.generation import generate
 from selfmoe.testing.families import FAMILIES, tiny_model
 from selfmoe.testing.models import random_adapter, tiny_llama, tiny_tokenizer
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from selfmoe.choice import OPTIONS, choice, facts, lookup, member, outsider
-from selfmoe.procedural import Family, Problem, lenient, render
-from selfmoe.randomness import rng_for
+from selfmoe.contracts.randomness import rng_for
+from selfmoe.kits.domains.choice import OPTIONS, choice, facts, lookup, member, outsider
+from selfmoe.kits.domains.procedural import Family, Problem, lenient, render
 
 CAPITALS = facts("Peru Lima, Chad N'Djamena, Cuba Havana, Costa_Rica San_José, Fiji Suva")
 LANGUAGES = {"Peru": "Spanish", "Cuba": "Spanish", "Chad": "French", "Fiji": "Fijian", "UK": "Eng"}

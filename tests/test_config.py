@@ -10,15 +10,15 @@ import pytest
 import yaml
 
 import selfmoe
-from selfmoe.api import complete, from_yaml
+from selfmoe.api.run import complete, from_yaml
 from selfmoe.cli.run import parse_seeds
-from selfmoe.config import PRESETS, RunConfig
-from selfmoe.errors import ConfigError
-from selfmoe.plan import make_plans
-from selfmoe.registry import registry
-from selfmoe.resolve import resolve
-from selfmoe.settings import assign, merge
-from selfmoe.yaml_text import read_yaml, read_yaml_file, settings_text, value_text
+from selfmoe.config.layers import assign, merge
+from selfmoe.config.model import PRESETS, RunConfig
+from selfmoe.config.resolve import resolve
+from selfmoe.config.yaml_text import read_yaml, read_yaml_file, settings_text, value_text
+from selfmoe.contracts.errors import ConfigError
+from selfmoe.pipeline.make import make_plans
+from selfmoe.registry.registry import registry
 
 
 def wrong(raw: dict[str, Any]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from selfmoe.registry import registry
+from selfmoe.registry.registry import registry
 from selfmoe.testing import BaseContract, ComposerContract, DomainContract, TrainerContract
 
 COMPOSERS = [(kind, name) for kind in ("router", "merge") for name in registry().names(kind)]

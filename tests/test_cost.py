@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from selfmoe.mixture import attach
-from selfmoe.stages.cost import added_parameters, count_flops
+from selfmoe.mixture.adapters import factors_of
+from selfmoe.mixture.runtime import attach
+from selfmoe.pipeline.cost import added_parameters, count_flops
 from selfmoe.testing.models import tiny_llama
 from selfmoe.testing.routing import mixed_experts, random_theta, refer
 from selfmoe_router_topk import TopK
@@ -45,7 +46,7 @@ def test_the_base_costs_what_its_shapes_say(model, ids):
 def test_a_mixture_adds_its_adapters_and_its_gate(model, experts, ids):
     theta = random_theta(len(experts))
     router = TopK(TopK.Config(k=1))
-    factors = [f for expert in experts.values() for f in expert.factors().values()]
+    factors = [f for expert in experts.values() for f in factors_of(expert).values()]
     held = sum(f.a.numel() + f.b.numel() for f in factors)
     with attach(model, router, refer_to(experts, theta), experts) as mixture:
         assert added_parameters(mixture) == held + theta.numel()

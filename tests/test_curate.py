@@ -11,15 +11,17 @@ from typing import Any
 
 import pytest
 
-from selfmoe.components import Benchmark, Domain
-from selfmoe.config import CurateConfig, RunConfig
-from selfmoe.errors import StageError
+from selfmoe.config.model import CurateConfig, RunConfig
+from selfmoe.contracts.benchmark import Benchmark
+from selfmoe.contracts.domain import Domain
+from selfmoe.contracts.errors import StageError
+from selfmoe.contracts.records import Example, Instruction, Rejected, Seed
 from selfmoe.evaluation.code import passes
-from selfmoe.files import write_json, write_jsonl
-from selfmoe.progress import Display
-from selfmoe.records import Example, Instruction, Rejected, Seed
-from selfmoe.stages.curate import Duplicates, curate, read_examples
-from selfmoe.stages.overlap import Overlap
+from selfmoe.pipeline.curation.overlap import Overlap
+from selfmoe.pipeline.records import read_examples
+from selfmoe.pipeline.stages.s4_curate import Duplicates, curate
+from selfmoe.reporting.terminal.progress import Display
+from selfmoe.store.files import write_json, write_jsonl
 from selfmoe.testing.models import tiny_base
 
 LETTERS = [chr(code) * 3 for code in range(ord("a"), ord("z") + 1)]
@@ -350,7 +352,7 @@ def test_answers_are_verified_without_a_sandbox_only_if_that_is_allowed(
         def verify(self, example: Example, source: Any) -> Rejected | None:
             return None if passes(example.response) else Rejected("fails")
 
-    monkeypatch.setattr("selfmoe.sandbox.best_tier", lambda: None)
+    monkeypatch.setattr("selfmoe.evaluation.sandbox.best_tier", lambda: None)
     job = a_job(tmp_path, [answered("x = 4", [])], contamination=False, verify=True)
     evaluate = job.session.config.evaluate.model_copy(update={"unsafe_code": allowed})
     job.session.config = job.session.config.model_copy(update={"evaluate": evaluate})

@@ -13,19 +13,19 @@ from typing import Any
 import pytest
 
 import selfmoe
-from selfmoe.config import RunConfig
-from selfmoe.errors import ConfigError, MissingDataError
-from selfmoe.files import read_jsonl
-from selfmoe.plan import make_plans
-from selfmoe.prompts import Prompts
-from selfmoe.records import Example, Instruction, PassageRef, Seed
+from selfmoe.config.model import RunConfig
+from selfmoe.config.resolve import resolve
+from selfmoe.contracts.errors import ConfigError, MissingDataError
+from selfmoe.contracts.prompts import Prompts
+from selfmoe.contracts.records import Example, Instruction, PassageRef, Seed
+from selfmoe.pipeline.make import make_plans
+from selfmoe.pipeline.records import read_examples
+from selfmoe.pipeline.retrieval import Finder, read_passages
+from selfmoe.pipeline.stages.s3_respond import _prompt, _settings
 from selfmoe.reporting.html.work import funnels
 from selfmoe.reporting.results import read_results
-from selfmoe.reporting.tables import yield_table
-from selfmoe.resolve import resolve
-from selfmoe.retrieval import Finder, read_passages
-from selfmoe.stages.curate import read_examples
-from selfmoe.stages.respond import _prompt, _settings
+from selfmoe.reporting.terminal.tables import yield_table
+from selfmoe.store.files import read_jsonl
 from selfmoe.testing.models import tiny_tokenizer
 
 NOTES = "Say what it is.\n\nSay nothing at all, and say it well.\n\nA pear.\n"

@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 
 import selfmoe
-from selfmoe.components import Domain
-from selfmoe.errors import DataError, SelfmoeError
+from selfmoe.contracts.domain import Domain
+from selfmoe.contracts.errors import DataError, SelfmoeError
+from selfmoe.contracts.records import Source
 from selfmoe.evaluation.benchmarks import benchmarks_of, check_items
-from selfmoe.records import Source
 
 BROKEN = '''
 
-from selfmoe.components import ComponentConfig, Merge
+from selfmoe.contracts.component import ComponentConfig
+from selfmoe.contracts.composer import Merge
 
 
 class Broken(Merge):

@@ -15,11 +15,11 @@ import torch
 from tokenizers import Regex, decoders
 
 import selfmoe
-from selfmoe.base import find_base, load_base
-from selfmoe.evaluation import evaluate
-from selfmoe.records import Source
-from selfmoe.registry import registry
-from selfmoe.resolve import resolve
+from selfmoe.config.resolve import resolve
+from selfmoe.contracts.records import Source
+from selfmoe.evaluation.bridge import evaluate
+from selfmoe.models.base import find_base, load_base
+from selfmoe.registry.registry import registry
 from selfmoe.testing.families import FAMILIES, tiny_model
 from selfmoe.testing.models import tiny_tokenizer
 from selfmoe.testing.sparse import SPARSE

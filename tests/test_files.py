@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from selfmoe.errors import DataError
-from selfmoe.files import read_jsonl
+from selfmoe.contracts.errors import DataError
+from selfmoe.store.files import read_jsonl
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from selfmoe.components import FitConfig
-from selfmoe.errors import StageError
-from selfmoe.fit import IGNORE, Fit, FitReport, collate, encode
-from selfmoe.randomness import derive, permutation
-from selfmoe.records import Example, LoadedBase
+from selfmoe.contracts.errors import StageError
+from selfmoe.contracts.fitting import IGNORE, FitConfig, FitReport
+from selfmoe.contracts.randomness import derive, permutation
+from selfmoe.contracts.records import Example, LoadedBase
+from selfmoe.models.fitting.batches import collate, encode
+from selfmoe.models.fitting.loop import Fit
 from selfmoe.testing.models import tiny_base, tiny_examples
 
 CONFIG = FitConfig(lr=0.01, epochs=2, batch_size=2, warmup=0, schedule="constant", clip=1e9)

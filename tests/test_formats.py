@@ -14,10 +14,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from selfmoe import checkpoints
-from selfmoe.errors import CompositionError, DataError
-from selfmoe.formats import of_file, read_header, recognise
+from selfmoe.contracts.errors import CompositionError, DataError
 from selfmoe.mixture.adapters import WEIGHTS, adapter_hash, read_factors
+from selfmoe.models import checkpoints
+from selfmoe.models.formats import of_file, read_header, recognise
 from selfmoe.testing.models import random_adapter, save_toy_base, tiny_llama
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a21\nsize 269060552\n"

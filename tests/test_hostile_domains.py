@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from selfmoe.errors import DataError, StageError
+from selfmoe.contracts.errors import DataError, StageError
+from selfmoe.contracts.records import Seed, Source
 from selfmoe.evaluation.benchmarks import benchmarks_of, check_items
-from selfmoe.mini import MiniBenchmark
-from selfmoe.records import Seed, Source
-from selfmoe.stages.seeds import check_seeds
+from selfmoe.kits.domains.mini import MiniBenchmark
+from selfmoe.pipeline.stages.s1_seeds import check_seeds
 from selfmoe.testing import ToyDomain
 
 GOOD = [Seed("a", "Add.", "", "1"), Seed("b", "Double.", "", "2")]

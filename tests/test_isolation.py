@@ -14,15 +14,17 @@ from lm_eval.api.model import CachingLM
 from safetensors.torch import load_file, save_file
 
 import selfmoe
-from selfmoe.errors import CompositionError, RunError
-from selfmoe.evaluation import evaluate, harness
-from selfmoe.files import damage
+from selfmoe.config.resolve import resolve
+from selfmoe.contracts.errors import CompositionError, RunError
+from selfmoe.contracts.records import Source, System
+from selfmoe.evaluation import harness
+from selfmoe.evaluation.bridge import evaluate
 from selfmoe.mixture.adapters import adapter_hash
-from selfmoe.plan import Plan, make_plans
-from selfmoe.records import Source
-from selfmoe.registry import registry
-from selfmoe.resolve import resolve
-from selfmoe.systems import System, attach
+from selfmoe.mixture.systems import attach
+from selfmoe.pipeline.make import make_plans
+from selfmoe.pipeline.plan import Plan
+from selfmoe.registry.registry import registry
+from selfmoe.store.files import damage
 from selfmoe.testing.models import random_adapter, tiny_base, tiny_llama, tiny_tokenizer
 
 TWINS = {

@@ -9,15 +9,17 @@ import pytest
 from pydantic import Field, ValidationError
 
 import selfmoe
-from selfmoe.api import complete, from_yaml, load
+from selfmoe.api.load import load
+from selfmoe.api.run import complete, from_yaml
 from selfmoe.cli.completing import runs
-from selfmoe.components import ComponentConfig
-from selfmoe.config import RunConfig
-from selfmoe.errors import CompositionError, ConfigError, RunError
-from selfmoe.paths import expand, expand_base, written, written_base
-from selfmoe.registry import registry
-from selfmoe.resolve import resolve
-from selfmoe.settings import assign, validate
+from selfmoe.config.layers import assign
+from selfmoe.config.model import RunConfig
+from selfmoe.config.resolve import resolve
+from selfmoe.contracts.component import ComponentConfig
+from selfmoe.contracts.errors import CompositionError, ConfigError, RunError
+from selfmoe.contracts.paths import expand, expand_base, written, written_base
+from selfmoe.registry.options import validate
+from selfmoe.registry.registry import registry
 
 
 @pytest.fixture(autouse=True)

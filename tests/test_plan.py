@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from selfmoe.errors import ConfigError, MissingDataError, StageError
-from selfmoe.plan import Plan, make_plans
-from selfmoe.resolve import resolve
+from selfmoe.config.resolve import resolve
+from selfmoe.contracts.errors import ConfigError, MissingDataError, StageError
+from selfmoe.pipeline.make import make_plans
+from selfmoe.pipeline.plan import Plan
 
 SAMPLE = Path(__file__).parents[1] / "docs" / "sample-data"
 
@@ -97,9 +98,9 @@ def test_scores_missing_for_want_of_a_sandbox_are_made_again(plan, monkeypatch):
         (out / "coding.mini.json").write_text(json.dumps(score))
 
     task.cell.build(without_sandbox, {})
-    monkeypatch.setattr("selfmoe.sandbox.best_tier", lambda: None)
+    monkeypatch.setattr("selfmoe.evaluation.sandbox.best_tier", lambda: None)
     assert task.problem() is None
-    monkeypatch.setattr("selfmoe.sandbox.best_tier", lambda: "bubblewrap")
+    monkeypatch.setattr("selfmoe.evaluation.sandbox.best_tier", lambda: "bubblewrap")
     assert "there is one" in task.problem()
 
 
@@ -155,7 +156,7 @@ def test_a_temperature_that_nothing_is_drawn_at_is_in_no_key(plan):
 
 def test_seeds_drawn_without_a_sandbox_are_not_those_drawn_with_one(plan, monkeypatch):
     def planned(tier: str | None, **settings: Any) -> Plan:
-        monkeypatch.setattr("selfmoe.sandbox.best_tier", lambda: tier)
+        monkeypatch.setattr("selfmoe.evaluation.sandbox.best_tier", lambda: tier)
         (found,) = plan(data_dir=str(SAMPLE), **settings)
         return found
 
@@ -171,7 +172,7 @@ def test_seeds_drawn_without_a_sandbox_are_not_those_drawn_with_one(plan, monkey
 
 
 def test_verifying_by_running_needs_a_sandbox_before_any_work(plan, monkeypatch):
-    monkeypatch.setattr("selfmoe.sandbox.best_tier", lambda: None)
+    monkeypatch.setattr("selfmoe.evaluation.sandbox.best_tier", lambda: None)
     with pytest.raises(StageError, match=r"curate\.verify runs the answers of domain 'coding'"):
         plan(curate={"verify": True})
     plan(curate={"verify": True}, domains=["math"])

@@ -10,7 +10,8 @@ from collections import Counter
 
 import pytest
 
-from selfmoe.procedural import (
+from selfmoe.contracts.randomness import rng_for
+from selfmoe.kits.domains.procedural import (
     SPLITS,
     STYLES,
     WORDINGS,
@@ -27,7 +28,6 @@ from selfmoe.procedural import (
     split_of,
     strict,
 )
-from selfmoe.randomness import rng_for
 
 
 def _sum(rng: random.Random) -> Problem:
@@ -88,7 +88,7 @@ def test_draw_does_not_touch_or_need_global_randomness() -> None:
 
 def test_draw_does_not_depend_on_the_hash_seed() -> None:
     code = (
-        "import json, random; from selfmoe.procedural import *\n"
+        "import json, random; from selfmoe.kits.domains.procedural import *\n"
         "make = lambda rng: Problem('f', f'n {rng.random()}', 'a', '', 'print(1)')\n"
         "items = draw((Family('f', make),), 'dev', 20, 7, domain='d', style='bare')\n"
         "print(json.dumps([i.to_dict() for i in items]))"

@@ -8,7 +8,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from selfmoe.progress import Display
+from selfmoe.reporting.terminal.progress import Display
 
 
 @pytest.fixture

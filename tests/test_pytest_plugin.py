@@ -13,7 +13,7 @@ LIGHT = """
 import sys, pytest
 class Look:
     def pytest_sessionfinish(self):
-        loaded = {"torch", "transformers", "selfmoe.registry", "selfmoe.testing.models"}
+        loaded = {"torch", "transformers", "selfmoe.registry.registry", "selfmoe.testing.models"}
         print("HEAVY", sorted(loaded & set(sys.modules)))
 sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", sys.argv[1]], plugins=[Look()]))
 """
@@ -22,14 +22,14 @@ sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", sys.argv[1]], plugins=[Loo
 def test_the_fixtures_give_what_they_say(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
-        from selfmoe.mixture import attach
+        from selfmoe.mixture.runtime import attach
         from selfmoe.testing import ToyRouter
 
         def test_base(tiny_base, tiny_experts, toy_examples):
             assert tiny_base.tokenizer("a").input_ids
             assert set(tiny_experts) == {example.domain for example in toy_examples}
             for expert in tiny_experts.values():
-                assert expert.factors()
+                assert factors_of(expert)
 
         def test_installed_plugins_are_not_there(registry_of):
             found = registry_of(ToyRouter)
@@ -38,12 +38,12 @@ def test_the_fixtures_give_what_they_say(pytester: pytest.Pytester) -> None:
 
         def test_whoever_is_broken_is_named(registry_of):
             import pytest
-            from selfmoe.errors import PluginError
+            from selfmoe.contracts.errors import PluginError
             with pytest.raises(PluginError, match="already provided"):
                 registry_of(ToyRouter, type("Other", (ToyRouter,), {}))
 
         def test_installed_plugins_can_be_there(registry_of):
-            from selfmoe.registry import registry
+            from selfmoe.registry.registry import registry
             found = registry_of(ToyRouter, installed=True)
             assert found.names("router") == sorted([*registry().names("router"), "toy"])
             assert "toy" not in registry().names("router")
@@ -61,7 +61,7 @@ def test_the_fixtures_give_what_they_say(pytester: pytest.Pytester) -> None:
             assert run.config.registry.names("router") == ["mine", "toy"]
 
         def test_the_runs_registry_is_back():
-            from selfmoe.config import RunConfig
+            from selfmoe.config.model import RunConfig
             assert "topk" in RunConfig().registry.names("router")
         """
     )

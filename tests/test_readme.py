@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from _generate.blocks import CARD, updated
-from selfmoe.records import Source
-from selfmoe.registry import Registry
-from selfmoe.resolve import resolve
+from selfmoe.config.resolve import resolve
+from selfmoe.contracts.records import Source
+from selfmoe.registry.registry import Registry
 from selfmoe.testing import DomainContract
 
 ROOT = Path(__file__).parents[1]

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from selfmoe.cli.app import COMMANDS
-from selfmoe.errors import UnknownNameError
-from selfmoe.registry import Registry, code_hash, registry
+from selfmoe.contracts.errors import UnknownNameError
+from selfmoe.registry.registry import Registry, code_hash, registry
 
 GOOD = """
 from selfmoe import hookimpl
-from selfmoe.components import Base
+from selfmoe.contracts.base import Base
 SELFMOE_API = 1
 class {cls}(Base):
     "A base for tests."
@@ -25,7 +25,7 @@ class {cls}(Base):
 @hookimpl
 def register_bases(): return [{cls}]
 """
-HEAD = "from selfmoe import hookimpl\nfrom selfmoe.components import Base\nSELFMOE_API = 1\n"
+HEAD = "from selfmoe import hookimpl\nfrom selfmoe.contracts import Base\nSELFMOE_API = 1\n"
 
 PLUGINS: Mapping[str, str] = {
     "good": GOOD.format(cls="Good", name="good"),

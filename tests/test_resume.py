@@ -17,13 +17,15 @@ import pytest
 import torch
 import yaml
 
-from selfmoe import api
-from selfmoe.errors import SelfmoeError, StageError
-from selfmoe.execute import execute
-from selfmoe.plan import Job, make_plans
-from selfmoe.progress import Display
-from selfmoe.resolve import resolve
-from selfmoe.settings import assign
+import selfmoe
+from selfmoe.api import run as api
+from selfmoe.config.layers import assign
+from selfmoe.config.resolve import resolve
+from selfmoe.contracts.errors import SelfmoeError, StageError
+from selfmoe.pipeline.execute import execute
+from selfmoe.pipeline.make import make_plans
+from selfmoe.pipeline.plan import Job
+from selfmoe.reporting.terminal.progress import Display
 
 SETTINGS: Mapping[str, Any] = {
     "domains": ["anything", "whatever"],
@@ -201,7 +203,7 @@ def test_a_damaged_expert_is_not_loaded(runner: Runner) -> None:
     path.write_bytes(content)
     for system in ("expert-anything", "mixse"):
         with pytest.raises(SelfmoeError, match="anything"):
-            api.load(runner.out, system)
+            selfmoe.load(runner.out, system)
 
 
 def test_leftovers_of_a_killed_writer_are_removed(runner: Runner) -> None:
@@ -339,9 +341,10 @@ import json, os, random, signal, sys, time
 from pathlib import Path
 import datasets, lm_eval, peft, torch, transformers
 from lm_eval.models.huggingface import HFLM
-import selfmoe.evaluation.harness, selfmoe.fit, selfmoe.generation, selfmoe.mixture.api
+import selfmoe.evaluation.harness, selfmoe.models.fitting.loop
+import selfmoe.models.generation, selfmoe.mixture.compose
 import selfmoe_router_topk.gate, selfmoe_trainer_lora.training
-from selfmoe import api
+from selfmoe.api import run as api
 
 torch.set_num_threads(1)
 run_file, folder, kills = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])

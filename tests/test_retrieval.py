@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from selfmoe.errors import DataError
-from selfmoe.records import PassageRef
-from selfmoe.retrieval import K1, B, Finder, Passage, read_passages
+from selfmoe.contracts.errors import DataError
+from selfmoe.contracts.records import PassageRef
+from selfmoe.pipeline.retrieval import K1, B, Finder, Passage, read_passages
 
 
 def passages(*texts: str) -> list[Passage]:

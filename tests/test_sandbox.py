@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from selfmoe import sandbox
-from selfmoe.sandbox import TIERS, driver, process, tiers
+from selfmoe.evaluation import sandbox
+from selfmoe.evaluation.sandbox import TIERS, driver, process, tiers
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -341,7 +341,7 @@ def unharmed(secret, listeners):
 @pytest.mark.usefixtures("unharmed")
 def test_hostile_programs_are_stopped(tier, name, aimed):
     skip_if_declared(tier, name, ["start 500 threads"])
-    verdict = sandbox.run(aimed(name), tier=tier)
+    verdict = sandbox.run_sandboxed(aimed(name), tier=tier)
     assert (verdict.status, verdict.tier) == ("failed", tier)
     assert verdict.detail
     assert verdict.detail.isprintable()
@@ -353,7 +353,7 @@ def test_hostile_programs_are_stopped(tier, name, aimed):
 def test_walls_hold_without_the_filter(tier, name, aimed, monkeypatch):
     skip_if_declared(tier, name, ["start 500 threads", "fork 200 times"])
     monkeypatch.setattr(tiers, "seccomp_filter", lambda **_: b"")
-    assert sandbox.run(aimed(name), tier=tier).status == "failed"
+    assert sandbox.run_sandboxed(aimed(name), tier=tier).status == "failed"
 
 
 @pytest.mark.parametrize("name", REAL)
@@ -366,42 +366,48 @@ def test_harmless_programs_pass(tier, name, capfd):
     nobody = tier != "landlock" or os.geteuid() == 0
     facts = f"VERSION = {sys.version!r}; UID = {65534 if nobody else os.geteuid()}\n"
     needs_facts = "VERSION" in HARMLESS[name]
-    verdict = sandbox.run((facts if needs_facts else "") + HARMLESS[name], tier=tier)
+    verdict = sandbox.run_sandboxed((facts if needs_facts else "") + HARMLESS[name], tier=tier)
     assert verdict == sandbox.Verdict("passed", tier, "")
     assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("name", UNDETECTED)
 def test_what_no_tier_can_see(tier, name):
-    assert sandbox.run(UNDETECTED[name], tier=tier).status == "passed"
+    assert sandbox.run_sandboxed(UNDETECTED[name], tier=tier).status == "passed"
 
 
 @pytest.mark.parametrize("name", ENDLESS)
 def test_timeouts_are_honoured(tier, name):
     begin = time.monotonic()
-    verdict = sandbox.run(ENDLESS[name], 0.5, tier=tier)
+    verdict = sandbox.run_sandboxed(ENDLESS[name], 0.5, tier=tier)
     took = time.monotonic() - begin
     assert verdict == sandbox.Verdict("timeout", tier, "no end within 0.5 s")
     assert 0.5 <= took <= 1.0
 
 
 def test_a_short_timeout_is_not_eaten_by_the_start(tier):
-    verdicts = [sandbox.run("x = 1", 0.05, tier=tier).status for _ in range(5)]
+    verdicts = [sandbox.run_sandboxed("x = 1", 0.05, tier=tier).status for _ in range(5)]
     assert "passed" in verdicts
 
 
 def test_a_failure_says_why(tier):
-    verdict = sandbox.run("raise ValueError('one\\n\\x1b[31mtwo')", tier=tier)
+    verdict = sandbox.run_sandboxed("raise ValueError('one\\n\\x1b[31mtwo')", tier=tier)
     assert verdict == sandbox.Verdict("failed", tier, "?[31mtwo")
-    assert sandbox.run("assert 1 == 2, 'sum'", tier=tier).detail == "AssertionError: sum"
-    assert sandbox.run("import os; os._exit(0)", tier=tier).detail == "ended before its last line"
+    assert sandbox.run_sandboxed("assert 1 == 2, 'sum'", tier=tier).detail == "AssertionError: sum"
+    assert (
+        sandbox.run_sandboxed("import os; os._exit(0)", tier=tier).detail
+        == "ended before its last line"
+    )
 
 
 def test_one_program_has_one_verdict(tier):
     """String hashes are fixed, so the order of a set does not decide a score."""
-    order = sandbox.run("raise ValueError(list(set('abcdefgh')))", tier=tier).detail
+    order = sandbox.run_sandboxed("raise ValueError(list(set('abcdefgh')))", tier=tier).detail
     for _ in range(3):
-        assert sandbox.run("raise ValueError(list(set('abcdefgh')))", tier=tier).detail == order
+        assert (
+            sandbox.run_sandboxed("raise ValueError(list(set('abcdefgh')))", tier=tier).detail
+            == order
+        )
 
 
 @pytest.fixture
@@ -446,13 +452,13 @@ def test_nothing_is_left_behind(tier, marked, tmp_path, monkeypatch):
 @pytest.mark.parametrize("tier", TIERS[:2], indirect=True)
 def test_without_the_filter_an_orphan_dies_too(tier, marked, monkeypatch):
     monkeypatch.setattr(tiers, "seccomp_filter", lambda **_: b"")
-    assert sandbox.run(HOSTILE["leave an orphan"], tier=tier).status == "passed"
+    assert sandbox.run_sandboxed(HOSTILE["leave an orphan"], tier=tier).status == "passed"
     assert alive(marked) == []
 
 
 def test_a_killed_parent_takes_its_programs_along(tier, marked):
     code = (
-        "from selfmoe.sandbox import driver, process\n"
+        "from selfmoe.evaluation.sandbox import driver, process\n"
         f"driver.__file__ = {marked!r}\n"
         f"process.execute({tier!r}, 'import time; time.sleep(60)', 60.0)"
     )
@@ -537,10 +543,10 @@ def test_without_a_tier_nothing_runs(monkeypatch, tmp_path):
     monkeypatch.setattr(sandbox, "best_tier", lambda: None)
     monkeypatch.setattr(sandbox, "why_not", lambda tier: "forbidden here")
     program = f"open({str(tmp_path / 'trace')!r}, 'w')"
-    verdict = sandbox.run(program)
+    verdict = sandbox.run_sandboxed(program)
     assert (verdict.status, verdict.tier) == ("infra_error", "none")
     assert "no sandbox" in verdict.detail
-    verdict = sandbox.run(program, tier="landlock")
+    verdict = sandbox.run_sandboxed(program, tier="landlock")
     assert verdict == sandbox.Verdict("infra_error", "landlock", "no sandbox: forbidden here")
     assert list(tmp_path.iterdir()) == []
 
@@ -548,7 +554,7 @@ def test_without_a_tier_nothing_runs(monkeypatch, tmp_path):
 def test_unsafe_runs_where_no_tier_holds(monkeypatch, tmp_path):
     monkeypatch.setattr(sandbox, "best_tier", lambda: None)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    assert sandbox.run("x = 1", unsafe=True) == sandbox.Verdict("passed", "unsafe", "")
+    assert sandbox.run_sandboxed("x = 1", unsafe=True) == sandbox.Verdict("passed", "unsafe", "")
     programs = ["open('a', 'w')", "import sys; sys.exit(0)", "bytearray(3 << 30)", "while 1: pass"]
     statuses = [v.status for v in sandbox.run_many(programs, 0.5, unsafe=True)]
     assert statuses == ["passed", "failed", "failed", "timeout"]
@@ -558,7 +564,7 @@ def test_unsafe_runs_where_no_tier_holds(monkeypatch, tmp_path):
 def test_unsafe_prefers_a_tier():
     if sandbox.best_tier() is None:
         pytest.skip("no tier here")
-    assert sandbox.run("x = 1", unsafe=True).tier == sandbox.best_tier()
+    assert sandbox.run_sandboxed("x = 1", unsafe=True).tier == sandbox.best_tier()
 
 
 def test_a_tier_that_stops_nothing_does_not_hold(monkeypatch):
@@ -573,13 +579,13 @@ def test_a_tier_that_stops_nothing_does_not_hold(monkeypatch):
 @pytest.mark.parametrize("timeout_s", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_timeout_is_a_positive_number(timeout_s):
     with pytest.raises(ValueError, match="positive number of seconds"):
-        sandbox.run("x = 1", timeout_s)
+        sandbox.run_sandboxed("x = 1", timeout_s)
 
 
 @pytest.mark.parametrize("tier", ["docker", "unsafe"])
 def test_an_unknown_tier_is_named(tier):
     with pytest.raises(ValueError, match=f"no sandbox tier '{tier}'; known: bubblewrap"):
-        sandbox.run("x = 1", tier=tier)
+        sandbox.run_sandboxed("x = 1", tier=tier)
 
 
 # --- real programs ------------------------------------------------------------------------

@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from selfmoe.components import Benchmark, Domain
-from selfmoe.config import RunConfig
-from selfmoe.files import write_jsonl
-from selfmoe.records import Example, Instruction, PassageRef, Seed
-from selfmoe.retrieval import Finder, Passage, read_passages
-from selfmoe.stages.curate import Duplicates
-from selfmoe.stages.overlap import Overlap
+from selfmoe.config.model import RunConfig
+from selfmoe.contracts.benchmark import Benchmark
+from selfmoe.contracts.domain import Domain
+from selfmoe.contracts.records import Example, Instruction, PassageRef, Seed
+from selfmoe.pipeline.curation.overlap import Overlap
+from selfmoe.pipeline.retrieval import Finder, Passage, read_passages
+from selfmoe.pipeline.stages.s4_curate import Duplicates
+from selfmoe.store.files import write_jsonl
 
 
 class Language(NamedTuple):

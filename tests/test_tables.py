@@ -11,13 +11,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from selfmoe.errors import DataError
-from selfmoe.generation import generate
-from selfmoe.lines import plain_lines, plain_record
-from selfmoe.records import Example, Seed, Source
-from selfmoe.registry import registry
-from selfmoe.retrieval import read_passages
-from selfmoe.tables import csv_lines, csv_table
+from selfmoe.contracts.errors import DataError
+from selfmoe.contracts.lines import plain_lines, plain_record
+from selfmoe.contracts.records import Example, Seed, Source
+from selfmoe.kits.domains.tables import csv_lines, csv_table
+from selfmoe.models.generation import generate
+from selfmoe.pipeline.retrieval import read_passages
+from selfmoe.registry.registry import registry
 from selfmoe.testing.models import tiny_tokenizer
 
 COLUMNS = ("instruction", "input", "response")

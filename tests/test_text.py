@@ -7,7 +7,7 @@ import random
 import pytest
 from rouge_score.rouge_scorer import RougeScorer
 
-from selfmoe.text import ngrams, normalise, rouge_l, words
+from selfmoe.contracts.text import ngrams, normalise, rouge_l, words
 
 WORDS = [*"abcdefgh", "add", "two", "10", "numbers", "and", "the", "sum", "print"]
 

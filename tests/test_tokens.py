@@ -16,19 +16,19 @@ from tokenizers import pre_tokenizers as pre
 from transformers import LlamaTokenizer, PreTrainedTokenizerFast
 
 import selfmoe
-from selfmoe import base as bases
-from selfmoe.errors import DataError
+from selfmoe.config.resolve import resolve
+from selfmoe.contracts.errors import DataError
+from selfmoe.contracts.prompts import alpaca
+from selfmoe.contracts.records import Example, Instruction, LoadedBase
 from selfmoe.evaluation.bridge import _count
 from selfmoe.evaluation.harness import HarnessModel
 from selfmoe.evaluation.routing import encode as encode_sample
 from selfmoe.evaluation.traces import pieces
-from selfmoe.fit import encode, encode_all
-from selfmoe.generation import generate
-from selfmoe.prompts import alpaca
-from selfmoe.records import Example, Instruction, LoadedBase
-from selfmoe.resolve import resolve
+from selfmoe.models import base as bases
+from selfmoe.models.fitting.batches import encode, encode_all
+from selfmoe.models.generation import generate
+from selfmoe.models.tokens import leave_open, prompt_ids, side_by_side, text_ids, unfinished
 from selfmoe.testing.models import random_adapter, save_toy_base, tiny_llama
-from selfmoe.tokens import leave_open, prompt_ids, side_by_side, text_ids, unfinished
 
 LETTERS = sorted(pre.ByteLevel.alphabet())
 EXAMPLE = Example("1", "math", "Add 2 and 3.", "At once.", "It is 5.")

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from selfmoe.text import holds, normalise, trimmed, words
-from selfmoe.words import cut, runs, size, terms
+from selfmoe.contracts.text import holds, normalise, trimmed, words
+from selfmoe.contracts.words import cut, runs, size, terms
 
 TEXTS = {
     "Chinese": ("用Python写代码。", "用 python 写 代 码"),

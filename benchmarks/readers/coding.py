@@ -11,7 +11,7 @@ from types import CodeType
 from typing import Any
 
 from readers.rules import Truth
-from selfmoe.randomness import rng_for
+from selfmoe.contracts.randomness import rng_for
 from selfmoe_domain_coding.mini import lists, numbers, texts
 from selfmoe_domain_coding.mini.tasks import Phrase
 

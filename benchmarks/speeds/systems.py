@@ -133,7 +133,7 @@ def xlora(setting: Setting) -> Any:
 
 def selfmoe(setting: Setting) -> Any:
     """Return the mixture of selfmoe: router topk, k = 1, reading the input of each block."""
-    from selfmoe.mixture import compose
+    from selfmoe.mixture.compose import compose
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it is as initialised: there is nothing to learn here

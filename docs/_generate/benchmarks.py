@@ -14,11 +14,12 @@ from typing import Any, NamedTuple
 
 from _generate.markdown import block, code, paragraphs, plain, table
 from _generate.plugins import own
-from selfmoe.components import Benchmark, Domain
+from selfmoe.contracts.benchmark import Benchmark
+from selfmoe.contracts.domain import Domain
+from selfmoe.contracts.records import Source, Track
 from selfmoe.evaluation.answers import RULES
 from selfmoe.evaluation.prompting import render
-from selfmoe.records import Source, Track
-from selfmoe.registry import registry
+from selfmoe.registry.registry import registry
 
 SAMPLE = Path(__file__).parents[1] / "sample-data"
 LONGEST = 700

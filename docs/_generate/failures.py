@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from _generate.markdown import block, said
 from _generate.plugins import own
-from selfmoe import errors
-from selfmoe.errors import SelfmoeError
+from selfmoe.contracts import errors
+from selfmoe.contracts.errors import SelfmoeError
 
 
 class Failure(NamedTuple):
@@ -30,13 +30,13 @@ class Failure(NamedTuple):
 
 
 def _setting() -> None:
-    from selfmoe.resolve import resolve
+    from selfmoe.config.resolve import resolve
 
     resolve({"brainstorm": {"shot": 4}, "evaluate": {"limit": 0}}, "run.yaml")
 
 
 def _plugin() -> None:
-    from selfmoe.registry import Registry
+    from selfmoe.registry.registry import Registry
 
     found = Registry()
     found.load("mine", "selfmoe-router-mine", "1.0", lambda: SimpleNamespace(SELFMOE_API=2))
@@ -48,13 +48,13 @@ def _name() -> None:
 
 
 def _missing() -> None:
-    from selfmoe.datafiles import locate
+    from selfmoe.kits.domains.datafiles import locate
 
     locate(Path("data"), "gsm8k", "test.jsonl")
 
 
 def _data() -> None:
-    from selfmoe.datafiles import jsonl_rows
+    from selfmoe.kits.domains.datafiles import jsonl_rows
 
     Path("test.jsonl").write_text('{"question": "1 + 1?", "answer": "#### 2"}\n{"question": "?"}\n')
     jsonl_rows(Path("test.jsonl"), ("question", "answer"))
@@ -68,21 +68,21 @@ def _stage() -> None:
 
 
 def _run() -> None:
-    from selfmoe.rundir import RunDirectory
+    from selfmoe.store.directory import RunDirectory
 
     RunDirectory(Path("runs/mine")).manifest()
 
 
 def _composition() -> None:
+    from selfmoe.contracts.records import Composition
     from selfmoe.mixture import storage
-    from selfmoe.records import Composition
 
     storage.save(Composition("ties", {}, ()), Path("ties"), base_hash="0b1d9a7c52")
     storage.load(Path("ties"), base_hash="f3a86e90d4")
 
 
 def _operation() -> None:
-    from selfmoe.components import Merge
+    from selfmoe.contracts.composer import Merge
 
     Merge.extend(own("merge")[0].cls(), None, None)  # type: ignore[arg-type]
 
@@ -160,7 +160,9 @@ def catalogue(module: ModuleType = errors, entries: Mapping[str, Failure] = CATA
     """
     names = [cls.__name__ for cls in classes(module)]
     if odd := sorted(set(names) ^ set(entries)):
-        raise LookupError(f"docs/_generate/failures.py and selfmoe/errors.py differ: {odd}")
+        raise LookupError(
+            f"docs/_generate/failures.py and selfmoe/contracts/errors.py differ: {odd}"
+        )
     return "\n".join(_section(cls, entries[cls.__name__]) for cls in classes(module))
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from _generate.markdown import block, code, said, table
 from _generate.quotes import EXAMPLES, quoted
-from selfmoe import hookspecs
-from selfmoe.discovery import import_file
-from selfmoe.registry import KINDS, Registry
+from selfmoe.contracts import hookspecs
+from selfmoe.registry.discovery import import_file
+from selfmoe.registry.registry import KINDS, Registry
 
 Hook = Callable[..., Any]
 
@@ -36,7 +36,7 @@ def overview(module: ModuleType = hookspecs) -> str:
     rows = []
     for name, function in specs(module).items():
         about = said(function.__doc__, name)
-        base = f"`selfmoe.components.{bases[name].__name__}`" if name in bases else ""
+        base = f"`selfmoe.contracts.{bases[name].__name__}`" if name in bases else ""
         returns = inspect.signature(function).return_annotation
         link = f"[{code(f'{name}({_arguments(function)})')}](#{name})"
         rows.append((link, code(returns), base, about))
@@ -56,8 +56,8 @@ def sections(module: ModuleType = hookspecs, used: Mapping[str, str] = USED) -> 
     names, shown = set(specs(module)), {path.stem for path in (EXAMPLES / "hooks").glob("*.py")}
     if odd := sorted((names ^ set(used)) | (names ^ shown)):
         raise LookupError(
-            "selfmoe/hookspecs.py, docs/_generate/hooks.py and docs/examples/hooks differ: "
-            + ", ".join(odd)
+            "selfmoe/contracts/hookspecs.py, docs/_generate/hooks.py and docs/examples/hooks "
+            "differ: " + ", ".join(odd)
         )
     return "\n".join(
         part for name, hook in specs(module).items() for part in _section(name, hook, used[name])
@@ -71,7 +71,7 @@ def _section(name: str, hook: Hook, used: str) -> Iterator[str]:
     yield block("python", f"def {name}({_arguments(hook)}) -> {returns}: ...")
     yield said(hook.__doc__, name) + "\n"
     yield (
-        f"**Returns** classes, not objects, that extend `selfmoe.components.{base.__name__}`. "
+        f"**Returns** classes, not objects, that extend `selfmoe.contracts.{base.__name__}`. "
         f"A run names them {used}.\n"
     )
     yield f"**On a clash** with a {kind} of that name the later plugin is refused:\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from _generate.markdown import code, plain, table
-from selfmoe.registry import OWN, Entry, Registry, registry
+from selfmoe.registry.registry import OWN, Entry, Registry, registry
 
 
 def own(kind: str | None = None, found: Registry | None = None) -> list[Entry]:

@@ -10,10 +10,10 @@ from typing import Any
 
 from rich.console import Console
 
-from selfmoe.comparison.tables import print_comparison
-from selfmoe.progress import duration
-from selfmoe.reporting.changes import changes_legend, changes_table
-from selfmoe.reporting.tables import print_results
+from selfmoe.reporting.comparison.tables import print_comparison
+from selfmoe.reporting.terminal.changes import changes_legend, changes_table
+from selfmoe.reporting.terminal.progress import duration
+from selfmoe.reporting.terminal.tables import print_results
 
 FOLDER = Path(__file__).parents[2] / "results"
 COMPARED = FOLDER / "compare.json"

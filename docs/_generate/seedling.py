@@ -12,7 +12,7 @@ from typing import Any
 
 from _generate.markdown import code, table
 from selfmoe.evaluation.statistics import confident
-from selfmoe.progress import duration
+from selfmoe.reporting.terminal.progress import duration
 
 Json = Mapping[str, Any]
 

@@ -13,8 +13,8 @@ from pydantic.fields import FieldInfo
 
 from _generate.markdown import code, paragraphs, plain, said, table
 from _generate.plugins import own
-from selfmoe.config import PRESETS, RunConfig
-from selfmoe.registry import Entry, Registry
+from selfmoe.config.model import PRESETS, RunConfig
+from selfmoe.registry.registry import Entry, Registry
 
 _BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 

@@ -58,7 +58,7 @@ def _space(space: dict[str, Any], name: str) -> str:
 
 def kernels() -> str:
     """Return which kernel is chosen when, as the kernels' own package says it."""
-    from selfmoe.mixture import kernels as package
+    from selfmoe.mixture.forward import kernels as package
 
     _, _, text = (package.__doc__ or "").partition("\n\n")
     return text.rpartition("\n\nA kernel is")[0] + "\n"

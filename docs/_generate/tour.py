@@ -23,74 +23,77 @@ class Chapter(NamedTuple):
 
 TOUR = (
     Chapter(
-        "1. What there is",
-        "The contracts and the records that pass between them. Read these first; everything else "
-        "is an implementation of them.",
-        "hookspecs.py components/__init__.py components/component.py components/base.py "
-        "components/domain.py components/benchmark.py components/trainer.py "
-        "components/composer.py components/learned.py components/softmax.py records.py "
-        "errors.py __init__.py __main__.py",
+        "1. contracts: what there is",
+        "What a plugin provides, and the records that pass between the parts. Read these first; "
+        "everything else is an implementation of them.",
+        "__init__.py __main__.py contracts/__init__.py contracts/hookspecs.py "
+        "contracts/component.py contracts/base.py contracts/domain.py contracts/benchmark.py "
+        "contracts/trainer.py contracts/composer.py contracts/fitting.py contracts/records.py "
+        "contracts/errors.py contracts/*.py",
     ),
     Chapter(
-        "2. From settings to a plan",
-        "Settings are checked at once, names are looked up in the registry, and the stages add "
-        "their tasks. Nothing here loads a model.",
-        "config.py resolve.py filling.py settings.py origins.py schema.py template.py yaml_text.py "
-        "yaml_core.py paths.py "
-        "registry.py discovery.py inspection.py "
-        "plan.py cell.py rundir.py manifest.py files.py lines.py randomness.py",
+        "2. store, registry, config: from settings to cells",
+        "Cells on disk are done or not there; names are looked up in the registry; settings are "
+        "checked at once. Nothing here loads a model.",
+        "store/__init__.py store/cell.py store/files.py store/directory.py store/*.py "
+        "registry/__init__.py registry/registry.py registry/*.py "
+        "config/__init__.py config/model.py config/resolve.py config/*.py",
     ),
     Chapter(
-        "3. Doing what the plan says",
-        "Each task fills one folder; what is there already is left alone.",
-        "api.py execute.py expert_source.py growth.py session.py base.py hub.py checkpoints.py "
-        "formats.py known_formats.py vocabulary.py devices.py systems.py progress.py",
+        "3. models: the base",
+        "Found, read, understood; made to write and to learn.",
+        "models/__init__.py models/base.py models/structure.py models/generation.py "
+        "models/tokens.py models/*.py models/fitting/__init__.py models/fitting/batches.py "
+        "models/fitting/loop.py models/fitting/*.py",
     ),
     Chapter(
-        "4. The stages",
-        "One module a stage, each with `plan` and the function that does one task.",
-        "stages/__init__.py stages/seeds.py stages/brainstorm.py stages/respond.py "
-        "stages/curate.py stages/specialise.py stages/compose.py stages/evaluate.py "
-        "stages/*.py prompts.py text.py words.py retrieval/*.py tokens.py generation/**/*.py "
-        "fit.py",
+        "4. mixture: experts and a gate",
+        "The numerical heart: on a frozen model, in place and reversible.",
+        "mixture/__init__.py mixture/compose.py mixture/runtime.py mixture/surgery.py "
+        "mixture/forward/__init__.py mixture/forward/layers.py mixture/forward/blocks.py "
+        "mixture/forward/scope.py mixture/forward/*.py mixture/forward/kernels/*.py "
+        "mixture/adapters/*.py mixture/**/*.py",
     ),
     Chapter(
-        "5. The mixture",
-        "The numerical heart: experts and a gate on a frozen model, in place and reversible.",
-        "mixture/__init__.py mixture/layers.py mixture/blocks.py mixture/scope.py "
-        "mixture/surgery.py mixture/runtime.py mixture/adapters.py mixture/fitting.py "
-        "mixture/structure.py "
-        "mixture/deltas.py mixture/storage.py mixture/**/*.py",
-    ),
-    Chapter(
-        "6. Evaluation",
-        "From a model and a benchmark to a score with an interval.",
+        "5. evaluation: from a benchmark to a score",
+        "Prompts, answers, intervals; programs that a model wrote run in the sandbox and nowhere "
+        "else.",
         "evaluation/__init__.py evaluation/bridge.py evaluation/prompting.py "
-        "evaluation/harness.py evaluation/answers/*.py evaluation/**/*.py datafiles.py "
-        "tables.py upstream.py",
+        "evaluation/harness.py evaluation/*.py evaluation/answers/*.py "
+        "evaluation/sandbox/__init__.py evaluation/sandbox/probe.py "
+        "evaluation/sandbox/process.py evaluation/sandbox/*.py",
     ),
     Chapter(
-        "7. The sandbox",
-        "Programs that a model wrote run here and nowhere else.",
-        "sandbox/__init__.py sandbox/probe.py sandbox/process.py sandbox/**/*.py",
+        "6. kits: half-made components",
+        "What domains, trainers, routers and merges are built from; with the contracts all that a "
+        "plugin imports.",
+        "kits/__init__.py kits/domains/*.py kits/trainers/*.py kits/routers/*.py kits/**/*.py",
     ),
     Chapter(
-        "8. Reports and commands",
-        "What a run found out, and the command line, one module a command.",
-        "reporting/__init__.py reporting/results.py reporting/**/*.py cli/__init__.py "
-        "comparison/__init__.py comparison/specs.py comparison/plan.py comparison/compare.py "
-        "comparison/*.py narrow.py cli/app.py cli/run.py cli/**/*.py interrupts.py state.py "
-        "garbage.py doctor/**/*.py",
+        "7. reporting: what a run found out",
+        "Numbers, tables, figures and pages, read off finished cells.",
+        "reporting/__init__.py reporting/results.py reporting/*.py reporting/**/*.py",
     ),
     Chapter(
-        "9. For authors of plugins",
-        "Contract tests, tiny models, base classes of procedural domains, and what checks plugins.",
-        "testing/__init__.py testing/**/*.py mini.py procedural.py choice.py "
-        "checking/__init__.py checking/lookup.py checking/project.py checking/*.py "
-        "scaffold/__init__.py scaffold/*.py",
+        "8. pipeline: from seeds to an evaluated mixture",
+        "The stages add their tasks to a plan; each task fills one cell; what is there already is "
+        "left alone.",
+        "pipeline/__init__.py pipeline/plan.py pipeline/make.py pipeline/stages/*.py "
+        "pipeline/*.py pipeline/**/*.py",
     ),
     Chapter(
-        "10. The built-in plugins",
+        "9. api, cli: the two ways in",
+        "Python and the command line, one module a command.",
+        "api/__init__.py api/run.py api/load.py api/*.py api/comparison/*.py "
+        "cli/__init__.py cli/app.py cli/run.py cli/*.py cli/**/*.py",
+    ),
+    Chapter(
+        "10. testing: for authors of plugins",
+        "Contract tests, tiny models and fakes.",
+        "testing/__init__.py testing/**/*.py",
+    ),
+    Chapter(
+        "11. The built-in plugins",
         "They enter through the same door as anyone else's; any of them is a model for your own.",
         "/plugins/selfmoe_trainer_*/*.py /routers/selfmoe_*/*.py "
         "/plugins/selfmoe_merge_*/*.py /domains/selfmoe_*/__init__.py "

@@ -7,11 +7,8 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from selfmoe.components import Benchmark
-from selfmoe.evaluation.code import parse_code
-from selfmoe.hookspecs import hookimpl
-from selfmoe.mini import MiniDomain
-from selfmoe.records import Example, Rejected, Seed, Source
+from selfmoe.contracts import Benchmark, Example, Rejected, Seed, Source, hookimpl
+from selfmoe.kits.domains import MiniDomain, parse_code
 from selfmoe_domain_coding import mbpp
 from selfmoe_domain_coding.checks import refuse_failing_examples, refuse_other_than_functions
 from selfmoe_domain_coding.humaneval import HumanEval

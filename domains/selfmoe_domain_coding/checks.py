@@ -6,8 +6,8 @@ import ast
 import re
 from collections.abc import Collection, Sequence
 
-from selfmoe.evaluation.code import defines, parse_code, passes
-from selfmoe.records import Example, Rejected
+from selfmoe.contracts import Example, Rejected
+from selfmoe.kits.domains import defines, parse_code, passes
 
 _ASKED_FOR = re.compile(r"^def (\w+)", re.MULTILINE)
 _IMPORTS = (ast.Import, ast.ImportFrom)

@@ -11,11 +11,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from selfmoe.datafiles import hub_rows, jsonl_rows, locate
-from selfmoe.errors import DataError, MissingDataError
-from selfmoe.evaluation.code import code_pieces, parse_code, passes, python_in
-from selfmoe.records import Instruction, Rejected, ScoredSplit
-from selfmoe.upstream import UpstreamBenchmark
+from selfmoe.contracts import DataError, Instruction, MissingDataError, Rejected, ScoredSplit
+from selfmoe.kits.domains import (
+    UpstreamBenchmark,
+    code_pieces,
+    hub_rows,
+    jsonl_rows,
+    locate,
+    parse_code,
+    passes,
+    python_in,
+)
 from selfmoe_domain_coding import mbpp
 from selfmoe_domain_coding.checks import is_prose
 from selfmoe_domain_coding.normalise import Problem, to_humaneval

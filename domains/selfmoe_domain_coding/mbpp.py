@@ -12,11 +12,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from selfmoe.datafiles import hub_rows, jsonl_rows, locate
-from selfmoe.errors import DataError
-from selfmoe.evaluation.code import bound_names, code_pieces, parse_code, passes, python_in
-from selfmoe.records import Instruction, ScoredSplit, Source
-from selfmoe.upstream import UpstreamBenchmark
+from selfmoe.contracts import DataError, Instruction, ScoredSplit, Source
+from selfmoe.kits.domains import (
+    UpstreamBenchmark,
+    bound_names,
+    code_pieces,
+    hub_rows,
+    jsonl_rows,
+    locate,
+    parse_code,
+    passes,
+    python_in,
+)
 from selfmoe_domain_coding.checks import is_idle
 
 Doc = Mapping[str, Any]

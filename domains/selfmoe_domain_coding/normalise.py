@@ -25,9 +25,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from selfmoe.datafiles import tidy
-from selfmoe.evaluation.code import parse_code
-from selfmoe.records import Rejected
+from selfmoe.contracts import Rejected
+from selfmoe.kits.domains import parse_code, tidy
 
 _LEADING = re.compile(r"^[ \t]+", re.MULTILINE)
 _IMPORTS = (ast.Import, ast.ImportFrom)

@@ -8,16 +8,13 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
-from selfmoe.datafiles import tidy
-from selfmoe.errors import DataError, StageError
-from selfmoe.evaluation.code import imported
-from selfmoe.records import Rejected, Seed, Source
-from selfmoe.text import normalise
+from selfmoe.contracts import DataError, Rejected, Seed, Source, StageError, normalise
+from selfmoe.kits.domains import imported, tidy
 from selfmoe_domain_coding.mbpp import Part, rows, some_rows
 from selfmoe_domain_coding.normalise import Problem, to_humaneval
 
 if TYPE_CHECKING:
-    from selfmoe.sandbox import Verdict
+    from selfmoe.kits.domains import Verdict
 
 TASK = "Complete the following Python function."
 """The instruction of every seed, and of HumanEval's items where they are put as instructions."""
@@ -64,7 +61,7 @@ def _seed(identity: str, problem: Problem) -> Seed:
 
 
 def _refuse_failing(made: Mapping[str, Problem | Rejected]) -> dict[str, Rejected]:
-    from selfmoe.sandbox import best_tier
+    from selfmoe.kits.domains import best_tier
 
     if best_tier() is None:
         warnings.warn("no sandbox: MBPP's solutions become seeds without being run", stacklevel=3)
@@ -93,7 +90,7 @@ def _faults(programs: tuple[str, ...]) -> tuple[str, ...]:
 
 def _verdicts(programs: Sequence[str]) -> list[Verdict]:
     """Return the verdicts on programs; those that took too long were run again, one by one."""
-    from selfmoe.sandbox import run_many
+    from selfmoe.kits.domains import run_many
 
     found: list[Verdict] = run_many(programs)
     slow = [n for n, verdict in enumerate(found) if verdict.status == "timeout"]

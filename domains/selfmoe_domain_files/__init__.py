@@ -17,11 +17,16 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, Field
 
-from selfmoe.components import Benchmark, ComponentConfig, Domain
-from selfmoe.errors import DataError
-from selfmoe.hookspecs import hookimpl
-from selfmoe.prompts import Prompts
-from selfmoe.records import Seed, Source
+from selfmoe.contracts import (
+    Benchmark,
+    ComponentConfig,
+    DataError,
+    Domain,
+    Prompts,
+    Seed,
+    Source,
+    hookimpl,
+)
 
 if TYPE_CHECKING:
     from selfmoe_domain_files.rows import Row

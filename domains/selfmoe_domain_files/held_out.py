@@ -7,9 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from selfmoe.components import Benchmark
-from selfmoe.records import Instruction
-from selfmoe.text import holds, normalise, trimmed
+from selfmoe.contracts import Benchmark, Instruction, holds, normalise, trimmed
 from selfmoe_domain_files.rows import found, read
 
 Doc = Mapping[str, Any]

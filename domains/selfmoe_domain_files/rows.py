@@ -7,11 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from selfmoe.errors import DataError, MissingDataError
-from selfmoe.files import read_jsonl
-from selfmoe.lines import plain_lines
-from selfmoe.tables import csv_table
-from selfmoe.text import normalise
+from selfmoe.contracts import DataError, MissingDataError, normalise, plain_lines
+from selfmoe.kits.domains import csv_table, read_jsonl
 
 COLUMNS = ("instruction", "input", "response")
 

@@ -6,11 +6,8 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from selfmoe.components import Benchmark
-from selfmoe.evaluation.answers import letter
-from selfmoe.hookspecs import hookimpl
-from selfmoe.mini import MiniDomain
-from selfmoe.records import Example, Rejected, Seed, Source
+from selfmoe.contracts import Benchmark, Example, Rejected, Seed, Source, hookimpl
+from selfmoe.kits.domains import MiniDomain, letter
 from selfmoe_domain_knowledge import mmlu
 from selfmoe_domain_knowledge.mini import FAMILIES, STYLE
 from selfmoe_domain_knowledge.nq_open import NQOpen

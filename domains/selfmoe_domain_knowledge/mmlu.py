@@ -14,13 +14,24 @@ from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
-from selfmoe.datafiles import csv_rows, hub_rows, locate, tidy
-from selfmoe.errors import DataError, MissingDataError
-from selfmoe.evaluation.answers import letter
-from selfmoe.evaluation.leaks import item_keys
-from selfmoe.records import Instruction, ScoredSplit, Seed, Source
-from selfmoe.text import normalise
-from selfmoe.upstream import UpstreamBenchmark
+from selfmoe.contracts import (
+    DataError,
+    Instruction,
+    MissingDataError,
+    ScoredSplit,
+    Seed,
+    Source,
+    normalise,
+)
+from selfmoe.kits.domains import (
+    UpstreamBenchmark,
+    csv_rows,
+    hub_rows,
+    item_keys,
+    letter,
+    locate,
+    tidy,
+)
 
 Doc = Mapping[str, Any]
 

@@ -11,10 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from selfmoe.datafiles import hub_rows, jsonl_rows, locate
-from selfmoe.errors import MissingDataError
-from selfmoe.records import ScoredSplit
-from selfmoe.text import normalise
+from selfmoe.contracts import MissingDataError, ScoredSplit, normalise
+from selfmoe.kits.domains import hub_rows, jsonl_rows, locate
 from selfmoe_domain_knowledge.short_answers import ShortAnswers, checked_answers
 
 Doc = Mapping[str, Any]

@@ -6,11 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from selfmoe.datafiles import tidy
-from selfmoe.errors import DataError
-from selfmoe.evaluation.answers import short
-from selfmoe.records import Instruction
-from selfmoe.upstream import UpstreamBenchmark
+from selfmoe.contracts import DataError, Instruction
+from selfmoe.kits.domains import UpstreamBenchmark, short, tidy
 
 Doc = Mapping[str, Any]
 

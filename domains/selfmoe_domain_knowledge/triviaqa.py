@@ -13,9 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from selfmoe.datafiles import hub_rows, json_file, locate
-from selfmoe.errors import DataError, MissingDataError
-from selfmoe.records import ScoredSplit
+from selfmoe.contracts import DataError, MissingDataError, ScoredSplit
+from selfmoe.kits.domains import hub_rows, json_file, locate
 from selfmoe_domain_knowledge.short_answers import ShortAnswers, checked_answers
 
 Doc = Mapping[str, Any]

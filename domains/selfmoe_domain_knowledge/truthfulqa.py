@@ -13,11 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from selfmoe.datafiles import csv_rows, hub_rows, locate, tidy
-from selfmoe.errors import DataError
-from selfmoe.evaluation.stock import stock_settings
-from selfmoe.records import Instruction, ScoredSplit
-from selfmoe.upstream import UpstreamBenchmark
+from selfmoe.contracts import DataError, Instruction, ScoredSplit
+from selfmoe.kits.domains import UpstreamBenchmark, csv_rows, hub_rows, locate, stock_settings, tidy
 
 Doc = Mapping[str, Any]
 

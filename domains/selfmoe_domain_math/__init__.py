@@ -6,11 +6,8 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from selfmoe.components import Benchmark
-from selfmoe.evaluation.answers import final_number
-from selfmoe.hookspecs import hookimpl
-from selfmoe.mini import MiniDomain
-from selfmoe.records import Example, Rejected, Seed, Source
+from selfmoe.contracts import Benchmark, Example, Rejected, Seed, Source, hookimpl
+from selfmoe.kits.domains import MiniDomain, final_number
 from selfmoe_domain_math import gsm8k
 from selfmoe_domain_math.equations import false_equation
 from selfmoe_domain_math.math_problems import MathProblems

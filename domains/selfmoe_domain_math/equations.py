@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 
-from selfmoe.evaluation.answers.notation import GROUPED, digits_of, plain_notation
+from selfmoe.kits.domains import GROUPED, digits_of, plain_notation
 
 _SIDES = re.compile(
     r"(?<![\w.%])(?P<left>[(\d$][\d\s.,$()+*/×÷x-]*?)\s*=\s*\$?(?P<right>-?\d+(?:\.\d+)?)"

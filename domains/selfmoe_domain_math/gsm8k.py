@@ -12,12 +12,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from selfmoe.datafiles import hub_rows, jsonl_rows, locate, tidy
-from selfmoe.errors import DataError
-from selfmoe.evaluation.answers import final_number, marked_number
-from selfmoe.evaluation.stock import stock_settings
-from selfmoe.records import Instruction, ScoredSplit, Seed, Source
-from selfmoe.upstream import UpstreamBenchmark
+from selfmoe.contracts import DataError, Instruction, ScoredSplit, Seed, Source
+from selfmoe.kits.domains import (
+    UpstreamBenchmark,
+    final_number,
+    hub_rows,
+    jsonl_rows,
+    locate,
+    marked_number,
+    stock_settings,
+    tidy,
+)
 
 Doc = Mapping[str, Any]
 

@@ -14,15 +14,21 @@ from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
-from selfmoe.datafiles import hub_rows, json_file, locate, tidy
-from selfmoe.errors import DataError, MissingDataError
-from selfmoe.evaluation import mathverify
-from selfmoe.evaluation.answers import any_math, boxed, final_math, same_math
-from selfmoe.evaluation.answers.numbers import rational
-from selfmoe.evaluation.stock import stock_file
-from selfmoe.records import Instruction, ScoredSplit
-from selfmoe.text import normalise
-from selfmoe.upstream import UpstreamBenchmark
+from selfmoe.contracts import DataError, Instruction, MissingDataError, ScoredSplit, normalise
+from selfmoe.kits.domains import (
+    UpstreamBenchmark,
+    any_math,
+    boxed,
+    final_math,
+    hub_rows,
+    json_file,
+    locate,
+    mathverify,
+    rational,
+    same_math,
+    stock_file,
+    tidy,
+)
 
 Doc = Mapping[str, Any]
 

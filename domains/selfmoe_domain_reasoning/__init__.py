@@ -6,10 +6,8 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from selfmoe.components import Benchmark
-from selfmoe.hookspecs import hookimpl
-from selfmoe.mini import MiniDomain
-from selfmoe.records import Seed, Source
+from selfmoe.contracts import Benchmark, Seed, Source, hookimpl
+from selfmoe.kits.domains import MiniDomain
 from selfmoe_domain_reasoning import bbh
 from selfmoe_domain_reasoning.bbh_answers import one_form
 from selfmoe_domain_reasoning.hellaswag import HellaSwag

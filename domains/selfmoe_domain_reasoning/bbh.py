@@ -13,12 +13,8 @@ from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
-from selfmoe.datafiles import tidy
-from selfmoe.errors import DataError
-from selfmoe.evaluation.leaks import item_keys
-from selfmoe.records import Instruction, ScoredSplit, Seed, Source
-from selfmoe.text import normalise
-from selfmoe.upstream import UpstreamBenchmark
+from selfmoe.contracts import DataError, Instruction, ScoredSplit, Seed, Source, normalise
+from selfmoe.kits.domains import UpstreamBenchmark, item_keys, tidy
 from selfmoe_domain_reasoning import bbh_files
 from selfmoe_domain_reasoning.bbh_answers import answer_line, same
 from selfmoe_domain_reasoning.bbh_files import CUE, SAID, TASKS

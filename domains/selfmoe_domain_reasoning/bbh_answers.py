@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import re
 
-from selfmoe.evaluation.answers import final_number, letter, stated
-from selfmoe.evaluation.answers.numbers import rational
+from selfmoe.kits.domains import final_number, letter, rational, stated
 
 _AGAIN = re.compile(r"(?:[.!?]\s+[^.!?]*)?\banswer is\b.*", re.IGNORECASE)
 _OPTION = re.compile(r"\(([A-Z])\)")

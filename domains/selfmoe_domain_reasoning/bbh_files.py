@@ -12,10 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from selfmoe.datafiles import hub_rows, json_file, locate
-from selfmoe.errors import DataError, MissingDataError
-from selfmoe.evaluation.stock import stock_settings
-from selfmoe.files import read_text
+from selfmoe.contracts import DataError, MissingDataError
+from selfmoe.kits.domains import hub_rows, json_file, locate, read_text, stock_settings
 
 HUB = "SaylorTwift/bbh"
 CUE = "A: Let's think step by step."

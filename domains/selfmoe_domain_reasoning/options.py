@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from selfmoe.upstream import UpstreamBenchmark
+from selfmoe.kits.domains import UpstreamBenchmark
 
 Doc = Mapping[str, Any]
 

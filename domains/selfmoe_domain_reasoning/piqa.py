@@ -9,9 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from selfmoe.datafiles import hub_rows, jsonl_rows, locate, tidy
-from selfmoe.errors import DataError
-from selfmoe.records import Instruction, ScoredSplit
+from selfmoe.contracts import DataError, Instruction, ScoredSplit
+from selfmoe.kits.domains import hub_rows, jsonl_rows, locate, tidy
 from selfmoe_domain_reasoning.options import Options
 
 Doc = Mapping[str, Any]

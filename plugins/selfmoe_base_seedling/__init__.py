@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from selfmoe import hookimpl
-from selfmoe.components import Base
+from selfmoe.contracts import Base, hookimpl
 
 SELFMOE_API = 1
 

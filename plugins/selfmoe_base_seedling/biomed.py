@@ -6,7 +6,7 @@ domain that carries the same facts shares the splits and never meets an input of
 
 from __future__ import annotations
 
-from selfmoe.choice import facts, lookup, member
+from selfmoe.kits.domains import facts, lookup, member
 
 CAUSES = facts(
     """malaria parasite, tuberculosis bacterium, influenza virus, measles virus, cholera bacterium,

@@ -12,8 +12,8 @@ import random
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from selfmoe.procedural import STYLES, Family, Problem, Style, render, sample, wording
-from selfmoe.randomness import rng_for
+from selfmoe.contracts import rng_for
+from selfmoe.kits.domains import STYLES, Family, Problem, Style, render, sample, wording
 from selfmoe_base_seedling import biomed
 from selfmoe_base_seedling.layouts import ALPACA, CLOSINGS, LAYOUTS, OPENINGS, SPEAKERS
 from selfmoe_domain_coding import mini as coding

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from selfmoe.paths import expand
+from selfmoe.contracts import expand
 from selfmoe_base_seedling import state
 from selfmoe_base_seedling.corpus import END, document
 from selfmoe_base_seedling.layouts import responses

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from selfmoe.components import ComponentConfig, ComposeContext, Merge
-from selfmoe.hookspecs import hookimpl
-from selfmoe.records import Composition
+from selfmoe.contracts import ComponentConfig, ComposeContext, Composition, Merge, hookimpl
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,8 +45,7 @@ class Dare(Merge):
 
     def compose(self, ctx: ComposeContext) -> Composition:
         """Return the merged delta of every layer."""
-        from selfmoe.mixture.deltas import merge_deltas
-        from selfmoe.mixture.storage import references
+        from selfmoe.kits.merges import merge_deltas, references
         from selfmoe_merge_dare.merge import dare
 
         options, n = self.options, len(ctx.experts)

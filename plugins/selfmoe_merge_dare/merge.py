@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from selfmoe.randomness import derive
+from selfmoe.contracts import derive
 
 
 def kept(shape: torch.Size, density: float, seed: int, site: str, expert: str) -> Tensor:

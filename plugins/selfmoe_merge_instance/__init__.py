@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from selfmoe.components import ComposeContext, Merge, TrainContext
-from selfmoe.errors import CompositionError
-from selfmoe.hookspecs import hookimpl
-from selfmoe.records import Composition
+from selfmoe.contracts import (
+    ComposeContext,
+    Composition,
+    CompositionError,
+    Merge,
+    TrainContext,
+    hookimpl,
+)
 
 SELFMOE_API = 1
 
@@ -25,7 +29,7 @@ class Instance(Merge):
 
     def compose(self, ctx: ComposeContext) -> Composition:
         """Return a composition that owns the adapter it trains."""
-        from selfmoe.mixture.storage import references
+        from selfmoe.kits.merges import references
 
         if not ctx.data:
             raise CompositionError("merge 'instance' needs examples to train on; there are none")

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from selfmoe.components import ComponentConfig, ComposeContext, Merge
-from selfmoe.hookspecs import hookimpl
-from selfmoe.records import Composition
+from selfmoe.contracts import ComponentConfig, ComposeContext, Composition, Merge, hookimpl
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,8 +37,7 @@ class Mean(Merge):
         """Return the mean delta of every layer; an expert without the layer counts as zero."""
         import torch
 
-        from selfmoe.mixture.deltas import merge_deltas
-        from selfmoe.mixture.storage import references
+        from selfmoe.kits.merges import merge_deltas, references
 
         factor: float = self.options.scale / len(ctx.experts)
 

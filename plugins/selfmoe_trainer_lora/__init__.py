@@ -7,9 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from selfmoe import hookimpl
-from selfmoe.components import FitConfig, TrainContext, Trainer
-from selfmoe.records import LoadedBase
+from selfmoe.contracts import FitConfig, LoadedBase, TrainContext, Trainer, hookimpl
 
 SELFMOE_API = 1
 

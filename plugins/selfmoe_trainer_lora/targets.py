@@ -10,11 +10,8 @@ from peft import LoraConfig
 from peft.tuners.lora import LoraModel
 from torch import nn
 
-from selfmoe.errors import CompositionError, StageError, did_you_mean
-from selfmoe.mixture.coverage import Coverage, coverage_of
-from selfmoe.mixture.structure import linears
-from selfmoe.mixture.tokenwise import ASIDE, IDLE, NO_PRODUCT, OUTSIDE
-from selfmoe.records import LoadedBase
+from selfmoe.contracts import CompositionError, LoadedBase, StageError, did_you_mean
+from selfmoe.kits.trainers import ASIDE, IDLE, NO_PRODUCT, OUTSIDE, Coverage, coverage_of, linears
 
 if TYPE_CHECKING:
     from selfmoe_trainer_lora import Lora

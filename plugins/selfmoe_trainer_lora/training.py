@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from peft import LoraConfig, get_peft_model
 
-from selfmoe.components import TrainContext
-from selfmoe.randomness import derive
+from selfmoe.contracts import TrainContext, derive
 from selfmoe_trainer_lora.targets import chosen, spelled, taken_at_their_word
 
 if TYPE_CHECKING:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from selfmoe.components import ComponentConfig, ComposeContext, Gate, Router
-from selfmoe.hookspecs import hookimpl
-from selfmoe.records import Composition
+from selfmoe.contracts import ComponentConfig, ComposeContext, Composition, Gate, Router, hookimpl
 
 SELFMOE_API = 1
 
@@ -41,10 +39,10 @@ class Arrow(Router):
 
     def compose(self, ctx: ComposeContext) -> Composition:
         """Return the prototypes of the experts of ``ctx``; nothing is trained."""
-        from selfmoe.mixture.storage import references
+        from selfmoe.kits.routers import factors_of, references
         from selfmoe_router_arrow.prototypes import prototypes
 
-        tensors = prototypes({name: expert.factors() for name, expert in ctx.experts.items()})
+        tensors = prototypes({name: factors_of(expert) for name, expert in ctx.experts.items()})
         size = float(sum(tensor.numel() for tensor in tensors.values()))
         report = {"added_parameters": size, "trained_parameters": 0.0}
         told = self.options.model_dump(mode="json")
@@ -55,7 +53,7 @@ class Arrow(Router):
 
         Equals composing all of them anew, for the prototypes of experts do not depend on others.
         """
-        from selfmoe.mixture.extending import check_extends
+        from selfmoe.kits.routers import check_extends
 
         check_extends(composition, ctx, self)
         return self.compose(ctx)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from selfmoe.components import Site, TokenInfo
-from selfmoe.mixture.gating import keep_largest
+from selfmoe.contracts import Site, TokenInfo
+from selfmoe.kits.routers import keep_largest
 
 
 class ArrowGate(nn.Module):

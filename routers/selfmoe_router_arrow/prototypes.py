@@ -7,8 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from selfmoe.mixture.adapters import Factors
-from selfmoe.mixture.runtime import by_site
+from selfmoe.kits.routers import Factors, by_site
 
 
 def prototypes(experts: Mapping[str, Mapping[str, Factors]]) -> dict[str, Tensor]:

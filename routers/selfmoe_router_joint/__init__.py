@@ -9,10 +9,17 @@ from typing import Literal
 
 from pydantic import Field
 
-from selfmoe.components import ComponentConfig, ComposeContext, FitConfig, Gate, Router, check_k
-from selfmoe.errors import CompositionError
-from selfmoe.hookspecs import hookimpl
-from selfmoe.records import Composition
+from selfmoe.contracts import (
+    ComponentConfig,
+    ComposeContext,
+    Composition,
+    CompositionError,
+    FitConfig,
+    Gate,
+    Router,
+    check_k,
+    hookimpl,
+)
 
 SELFMOE_API = 1
 
@@ -74,7 +81,7 @@ class Joint(Router):
 
     def gate(self, composition: Composition) -> Gate:
         """Return the gate of a composition."""
-        from selfmoe.mixture.gating import LinearGate
+        from selfmoe.kits.routers import LinearGate
 
         options = self.Config.model_validate(composition.options)
         return LinearGate(composition.tensors["theta"], options.k)

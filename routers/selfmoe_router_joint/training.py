@@ -9,17 +9,18 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from selfmoe.components import ComposeContext, FitConfig, Router
-from selfmoe.fit import Batch
-from selfmoe.mixture.adapters import Factors, write_factors
-from selfmoe.mixture.checkpointing import checkpointing
-from selfmoe.mixture.layers import RoutedDelta
-from selfmoe.mixture.learning import told
-from selfmoe.mixture.runtime import attach
-from selfmoe.mixture.storage import references
-from selfmoe.mixture.structure import text_config
-from selfmoe.randomness import derive
-from selfmoe.records import Composition
+from selfmoe.contracts import Batch, ComposeContext, Composition, FitConfig, Router, derive
+from selfmoe.kits.routers import (
+    Factors,
+    RoutedDelta,
+    attach,
+    checkpointing,
+    factors_of,
+    references,
+    text_config,
+    told,
+    write_factors,
+)
 
 Adapters = Mapping[str, Mapping[str, Factors]]
 """What each expert adds to each layer, by the names of both."""
@@ -86,7 +87,7 @@ def initial_adapters(ctx: ComposeContext) -> dict[str, dict[str, Factors]]:
         return Factors(a, torch.zeros(like.b.shape), like.scale)
 
     return {
-        name: {layer: fresh(name, layer, like) for layer, like in expert.factors().items()}
+        name: {layer: fresh(name, layer, like) for layer, like in factors_of(expert).items()}
         for name, expert in ctx.experts.items()
     }
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from torch import Tensor, float32, nn
 
-from selfmoe.components import Site, TokenInfo
+from selfmoe.contracts import Site, TokenInfo
 
 
 class OracleGate(nn.Module):

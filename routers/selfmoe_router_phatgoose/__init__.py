@@ -9,10 +9,16 @@ from typing import Literal
 
 from pydantic import Field
 
-from selfmoe.components import ComposeContext, FitConfig, Gate, Router, check_k
-from selfmoe.errors import CompositionError
-from selfmoe.hookspecs import hookimpl
-from selfmoe.records import Composition
+from selfmoe.contracts import (
+    ComposeContext,
+    Composition,
+    CompositionError,
+    FitConfig,
+    Gate,
+    Router,
+    check_k,
+    hookimpl,
+)
 
 SELFMOE_API = 1
 
@@ -75,7 +81,7 @@ class Phatgoose(Router):
 
         It has the bits of one composed of all experts at once.
         """
-        from selfmoe.mixture.extending import newcomers
+        from selfmoe.kits.routers import newcomers
         from selfmoe_router_phatgoose.training import train
 
         new = newcomers(composition, ctx, self)

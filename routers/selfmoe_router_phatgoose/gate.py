@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm, linear
 
-from selfmoe.components import Site, TokenInfo
-from selfmoe.mixture.gating import keep_largest
+from selfmoe.contracts import Site, TokenInfo
+from selfmoe.kits.routers import keep_largest
 
 Reads = Literal["hidden", "base_final_hidden", "embedding", "nothing"]
 Sites = Literal["token", "block", "linear"]

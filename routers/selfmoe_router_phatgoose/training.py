@@ -9,12 +9,8 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
-from selfmoe.components import ComposeContext, Gate, Router
-from selfmoe.mixture.labelled import ignored, own_examples
-from selfmoe.mixture.learning import learn
-from selfmoe.mixture.storage import references
-from selfmoe.randomness import derive
-from selfmoe.records import Composition, Expert
+from selfmoe.contracts import ComposeContext, Composition, Expert, Gate, Router, derive
+from selfmoe.kits.routers import factors_of, ignored, learn, own_examples, references
 from selfmoe_router_phatgoose.gate import SigmoidGate, tensor_name
 
 
@@ -28,7 +24,7 @@ class Alone(Router):
         ((name, expert),) = ctx.experts.items()
         vectors = {
             tensor_name(layer): torch.zeros(factors.a.shape[1])
-            for layer, factors in expert.factors().items()
+            for layer, factors in factors_of(expert).items()
         }
         start = Composition(self.name, {}, references(ctx.experts), vectors)
         return learn(ctx, self, start, label=f"router {self.name}, gate of {name}")

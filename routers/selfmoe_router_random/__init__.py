@@ -6,10 +6,16 @@ from dataclasses import replace
 
 from pydantic import Field
 
-from selfmoe.components import ComponentConfig, ComposeContext, Gate, Router, check_k
-from selfmoe.errors import CompositionError
-from selfmoe.hookspecs import hookimpl
-from selfmoe.records import Composition
+from selfmoe.contracts import (
+    ComponentConfig,
+    ComposeContext,
+    Composition,
+    CompositionError,
+    Gate,
+    Router,
+    check_k,
+    hookimpl,
+)
 
 SELFMOE_API = 1
 
@@ -45,8 +51,8 @@ class Random(Router):
         """
         import torch
 
-        from selfmoe.mixture.storage import references
-        from selfmoe.randomness import derive
+        from selfmoe.contracts import derive
+        from selfmoe.kits.routers import references
 
         if problem := self.check(len(ctx.experts)):
             raise CompositionError(problem)
@@ -64,7 +70,7 @@ class Random(Router):
         The draw stays what it was, with more lots in it: an expert added takes tokens from others,
         and none change hands between these.
         """
-        from selfmoe.mixture.extending import check_extends
+        from selfmoe.kits.routers import check_extends
 
         check_extends(composition, ctx, self)
         return replace(self.compose(ctx), tensors=composition.tensors)

@@ -7,8 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from selfmoe.components import Site, TokenInfo
-from selfmoe.errors import NotSupportedError
+from selfmoe.contracts import NotSupportedError, Site, TokenInfo
 
 _STEP = -7046029254386353131  # 0x9E3779B97F4A7C15 as a signed integer
 _FACTORS = (-4658895280553007687, -7723592293110705685)  # 0xBF58476D1CE4E5B9, 0x94D049BB133111EB

@@ -10,10 +10,16 @@ from typing import Literal
 
 from pydantic import Field
 
-from selfmoe.components import ComponentConfig, ComposeContext, Gate, Router, check_k
-from selfmoe.errors import CompositionError
-from selfmoe.hookspecs import hookimpl
-from selfmoe.records import Composition
+from selfmoe.contracts import (
+    ComponentConfig,
+    ComposeContext,
+    Composition,
+    CompositionError,
+    Gate,
+    Router,
+    check_k,
+    hookimpl,
+)
 
 SELFMOE_API = 1
 
@@ -74,7 +80,7 @@ class Ridge(Router):
         It has the bits of one composed of all experts at once, as long as the examples of each
         domain come in the same order.
         """
-        from selfmoe.mixture.extending import newcomers
+        from selfmoe.kits.routers import newcomers
         from selfmoe_router_ridge.statistics import gather
 
         new = newcomers(composition, ctx, self)
@@ -82,7 +88,7 @@ class Ridge(Router):
 
     def gate(self, composition: Composition) -> Gate:
         """Return the gate of a composition."""
-        from selfmoe.mixture.gating import LinearGate
+        from selfmoe.kits.routers import LinearGate
 
         options = self.Config.model_validate(composition.options)
         return LinearGate(

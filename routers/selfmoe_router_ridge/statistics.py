@@ -11,14 +11,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from selfmoe.components import ComposeContext, Router
-from selfmoe.fit import Batch, collate, encode_all
-from selfmoe.mixture.gating import at_unit_mean_square
-from selfmoe.mixture.labelled import ignored, own_examples
-from selfmoe.mixture.storage import references
-from selfmoe.mixture.structure import find_decoder, own_states, text_config
-from selfmoe.records import Composition, Example, Expert
-from selfmoe.tokens import padding
+from selfmoe.contracts import Batch, ComposeContext, Composition, Example, Expert, Router
+from selfmoe.kits.routers import (
+    at_unit_mean_square,
+    collate,
+    encode_all,
+    find_decoder,
+    ignored,
+    own_examples,
+    own_states,
+    padding,
+    references,
+    text_config,
+)
 
 
 class Sums:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from selfmoe.components import ComposeContext, FitConfig, LearnedRouter, Router, check_k
-from selfmoe.components.composer import Need
-from selfmoe.hookspecs import hookimpl
+from selfmoe.contracts import ComposeContext, FitConfig, Need, Router, check_k, hookimpl
+from selfmoe.kits.routers import LearnedRouter
 
 if TYPE_CHECKING:
     from torch import Tensor

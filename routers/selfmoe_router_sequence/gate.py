@@ -9,10 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from selfmoe.components import ComposeContext, Site, TokenInfo
-from selfmoe.mixture.gating import at_unit_mean_square, keep_largest
-from selfmoe.mixture.structure import final_width, text_config
-from selfmoe.randomness import derive
+from selfmoe.contracts import ComposeContext, Site, TokenInfo, derive
+from selfmoe.kits.routers import at_unit_mean_square, final_width, keep_largest, text_config
 
 READS: Mapping[str, Literal["embedding", "base_final_hidden"]] = {
     "embedding": "embedding",

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from selfmoe.components import Router, SoftmaxConfig, SoftmaxRouter, check_k
-from selfmoe.hookspecs import hookimpl
+from selfmoe.contracts import Router, check_k, hookimpl
+from selfmoe.kits.routers import SoftmaxConfig, SoftmaxRouter
 
 if TYPE_CHECKING:
     from torch import Tensor

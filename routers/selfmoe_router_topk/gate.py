@@ -7,8 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from selfmoe.mixture.gating import keep_largest
-from selfmoe.mixture.softmax import SoftmaxGate
+from selfmoe.kits.routers import SoftmaxGate, keep_largest
 
 
 class TopKGate(SoftmaxGate):

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
-from selfmoe.components import Router, SoftmaxConfig, SoftmaxRouter
-from selfmoe.hookspecs import hookimpl
+from selfmoe.contracts import Router, hookimpl
+from selfmoe.kits.routers import SoftmaxConfig, SoftmaxRouter
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from selfmoe.mixture.softmax import SoftmaxGate
+from selfmoe.kits.routers import SoftmaxGate
 
 
 class TopPGate(SoftmaxGate):

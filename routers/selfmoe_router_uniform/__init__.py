@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from selfmoe.components import ComponentConfig, ComposeContext, Gate, Router
-from selfmoe.hookspecs import hookimpl
-from selfmoe.records import Composition
+from selfmoe.contracts import ComponentConfig, ComposeContext, Composition, Gate, Router, hookimpl
 
 SELFMOE_API = 1
 
@@ -30,7 +28,7 @@ class Uniform(Router):
 
     def compose(self, ctx: ComposeContext) -> Composition:
         """Return the composition; there is nothing to learn."""
-        from selfmoe.mixture.storage import references
+        from selfmoe.kits.routers import references
 
         told = self.options.model_dump(mode="json")
         report = {"added_parameters": 0.0, "trained_parameters": 0.0}
@@ -38,7 +36,7 @@ class Uniform(Router):
 
     def extend(self, composition: Composition, ctx: ComposeContext) -> Composition:
         """Return the composition with the experts of ``ctx`` that it lacks added to it."""
-        from selfmoe.mixture.extending import check_extends
+        from selfmoe.kits.routers import check_extends
 
         check_extends(composition, ctx, self)
         return self.compose(ctx)

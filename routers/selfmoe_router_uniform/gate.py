@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import Tensor, float32, nn
 
-from selfmoe.components import Site, TokenInfo
+from selfmoe.contracts import Site, TokenInfo
 
 
 class UniformGate(nn.Module):

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from selfmoe.components import ComposeContext, FitConfig, LearnedRouter, Router, check_k
-from selfmoe.hookspecs import hookimpl
+from selfmoe.contracts import ComposeContext, FitConfig, Router, check_k, hookimpl
+from selfmoe.kits.routers import LearnedRouter
 
 if TYPE_CHECKING:
     from torch import Tensor

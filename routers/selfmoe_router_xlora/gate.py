@@ -10,10 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from selfmoe.components import ComposeContext, Site, TokenInfo
-from selfmoe.mixture.gating import keep_largest
-from selfmoe.mixture.structure import final_width, find_decoder
-from selfmoe.randomness import derive
+from selfmoe.contracts import ComposeContext, Site, TokenInfo, derive
+from selfmoe.kits.routers import final_width, find_decoder, keep_largest
 
 
 class XLoraGate(nn.Module):

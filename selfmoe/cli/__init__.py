@@ -1,10 +1,10 @@
-"""The command line: one module a command, each a thin layer over ``selfmoe.api``."""
+"""The command line: one module a command, each a thin layer over ``selfmoe.api.run``."""
 
 from __future__ import annotations
 
 import sys
 
-from selfmoe import interrupts
+from selfmoe.pipeline import interrupts
 
 __all__ = ["main"]
 

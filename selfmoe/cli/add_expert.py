@@ -13,7 +13,7 @@ from selfmoe.cli.completing import names, runs
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from selfmoe.growth import Growth
+    from selfmoe.api.growth import Growth
 
 
 @click.command()
@@ -61,8 +61,8 @@ def command(
       selfmoe add-expert runs/demo law --seeds law.jsonl --description "contract law"
       selfmoe add-expert runs/demo law --adapter adapters/law --systems mixse,ties
     """
-    from selfmoe.growth import Source, add_expert
-    from selfmoe.progress import output
+    from selfmoe.api.growth import Source, add_expert
+    from selfmoe.reporting.terminal.progress import output
 
     labels = [label.strip() for label in systems.split(",")] if systems else None
     growth = add_expert(run, domain, join=join, systems=labels, source=Source(**source))
@@ -84,8 +84,8 @@ def _told(growth: Growth) -> dict[str, Any]:
 
 
 def _print(growth: Growth, console: Console) -> None:
-    from selfmoe.narrow import print_table
-    from selfmoe.reporting.changes import changes_legend, changes_table
+    from selfmoe.reporting.terminal.changes import changes_legend, changes_table
+    from selfmoe.reporting.terminal.narrow import print_table
 
     for system, changes in growth.systems.items():
         title = f"{system}: before and after '{growth.expert}' joined ({growth.join}), in %"

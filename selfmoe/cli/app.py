@@ -14,9 +14,10 @@ from typing import Any
 
 import click
 
-from selfmoe import __version__, interrupts
+from selfmoe import __version__
 from selfmoe.cli.plain import speak_plainly
-from selfmoe.errors import RunError, SelfmoeError, did_you_mean
+from selfmoe.contracts.errors import RunError, SelfmoeError, did_you_mean
+from selfmoe.pipeline import interrupts
 
 COMMANDS = {
     "doctor": "Check this machine: what works, what does not, and what to do about it.",

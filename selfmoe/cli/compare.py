@@ -11,7 +11,7 @@ from selfmoe.cli import options
 from selfmoe.cli.completing import names, runs
 
 if TYPE_CHECKING:
-    from selfmoe.comparison.plan import ComparisonPlan
+    from selfmoe.api.comparison.plan import ComparisonPlan
 
 
 @click.command()
@@ -58,7 +58,7 @@ def command(
       selfmoe compare runs/demo --routers topk:k=2,random --merges ties
       selfmoe compare runs/demo --routers topk:k=2:renormalise=true --seeds 3 --json
     """
-    from selfmoe.comparison.plan import Question, plan_comparison
+    from selfmoe.api.comparison.plan import Question, plan_comparison
 
     question = Question(run, routers or None, merges or None, seeds, seed, limit)
     plan = plan_comparison(question)
@@ -70,7 +70,7 @@ def command(
 
 def _show(plan: ComparisonPlan) -> None:
     from selfmoe.cli.plan_table import print_tasks
-    from selfmoe.progress import output
+    from selfmoe.reporting.terminal.progress import output
 
     for label, why in plan.left_out.items():
         output().print(f"Left out: {label}: {why}", markup=False, soft_wrap=True)
@@ -80,9 +80,9 @@ def _show(plan: ComparisonPlan) -> None:
 def _carry_out(plan: ComparisonPlan, as_json: bool) -> None:
     import json
 
-    from selfmoe.comparison.compare import carry_out
-    from selfmoe.comparison.tables import print_comparison
-    from selfmoe.progress import Display, output
+    from selfmoe.api.comparison.compare import carry_out
+    from selfmoe.reporting.comparison.tables import print_comparison
+    from selfmoe.reporting.terminal.progress import Display, output
 
     display = Display()
     missing = sum(task.problem() is not None for task in plan.tasks)

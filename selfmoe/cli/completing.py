@@ -14,8 +14,8 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from selfmoe.errors import ConfigError
-from selfmoe.paths import expand
+from selfmoe.contracts.errors import ConfigError
+from selfmoe.contracts.paths import expand
 
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
@@ -68,7 +68,7 @@ def names(kind: str) -> Complete:
     """Return the completion of the names of all components of a kind; lists with commas, too."""
 
     def complete(ctx: click.Context, param: click.Parameter, text: str) -> list[CompletionItem]:
-        from selfmoe.registry import registry
+        from selfmoe.registry.registry import registry
 
         before, comma, last = text.rpartition(",")
         known = registry().names(kind)  # type: ignore[arg-type]
@@ -85,8 +85,8 @@ def words(*known: str) -> Complete:
 
 def presets(ctx: click.Context, param: click.Parameter, text: str) -> list[CompletionItem]:
     """Return the presets of the base that is asked for, else of the default one."""
-    from selfmoe.registry import registry
-    from selfmoe.resolve import known_presets
+    from selfmoe.config.resolve import known_presets
+    from selfmoe.registry.registry import registry
 
     known, base = registry(), ctx.params.get("base")
     bases = [base] if base in known.names("base") else known.defaults("base")
@@ -95,8 +95,8 @@ def presets(ctx: click.Context, param: click.Parameter, text: str) -> list[Compl
 
 def keys(ctx: click.Context, param: click.Parameter, text: str) -> list[CompletionItem]:
     """Return the settings that ``--set`` may change, as ``section.key=``."""
-    from selfmoe.origins import leaves
-    from selfmoe.resolve import resolve
+    from selfmoe.config.origins import leaves
+    from selfmoe.config.resolve import resolve
 
     paths = leaves(resolve({}).model_dump(mode="json"))
     return _matching([".".join(path) + "=" for path, _ in paths], text)

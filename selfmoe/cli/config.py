@@ -34,9 +34,9 @@ def show(
       selfmoe config show --preset paper --set brainstorm.n=500
       selfmoe config show --domains math --json
     """
-    from selfmoe.origins import origins
-    from selfmoe.resolve import resolve
-    from selfmoe.yaml_text import settings_lines
+    from selfmoe.config.origins import origins
+    from selfmoe.config.resolve import resolve
+    from selfmoe.config.yaml_text import settings_lines
 
     raw = raw_settings(config, assignments, seeds, flags)
     complete = resolve(raw, str(config or "settings"))
@@ -79,12 +79,12 @@ def schema() -> None:
     """Print the JSON schema of the settings, with the options of all installed plugins.
 
     Editors with a YAML language server complete and check a file whose first line is
-    `# yaml-language-server: $schema=selfmoe.schema.json`.
+    `# yaml-language-server: $schema=selfmoe.config.schema.json`.
 
     \b
     Examples:
-      selfmoe config schema > selfmoe.schema.json
+      selfmoe config schema > selfmoe.config.schema.json
     """
-    from selfmoe.schema import settings_schema
+    from selfmoe.config.schema import settings_schema
 
     click.echo(json.dumps(settings_schema(), indent=1, ensure_ascii=False))

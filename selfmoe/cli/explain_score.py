@@ -12,7 +12,7 @@ from selfmoe.cli import options
 from selfmoe.cli.completing import benchmarks, runs, systems
 
 if TYPE_CHECKING:
-    from selfmoe.evaluation.explain import Explanation, Verdict
+    from selfmoe.reporting.explain import Explanation, Verdict
 
 _TAIL = 3
 """Lines at the end of a prompt that are shown, empty ones aside."""
@@ -49,7 +49,7 @@ def command(
     """
     from dataclasses import asdict, replace
 
-    from selfmoe.evaluation.explain import explain
+    from selfmoe.reporting.explain import explain
 
     found = explain(run, system, benchmark, seed)
     total = len(found.verdicts)
@@ -126,7 +126,7 @@ def _or_none(text: str | None) -> str:
 
 def _shown(text: str) -> str:
     """Return a text that does nothing to a terminal, its further lines indented."""
-    from selfmoe.reporting.html.visible import visible
+    from selfmoe.reporting.visible import visible
 
     cut = text if len(text) <= _LONGEST else f"{text[:_LONGEST]} … ({len(text)} characters)"
     return str(visible(cut)).replace("\n", "\n           ")

@@ -1,10 +1,28 @@
-"""Findings as a table."""
+"""What a check of a machine or a plugin found, and findings as a table."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
 
-from selfmoe.doctor.finding import Finding
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found.
+
+    Attributes:
+        check: What was looked at.
+        found: What is there.
+        state: ``ok``, ``note`` or ``problem``.
+        advice: What to do; empty if nothing.
+    """
+
+    check: str
+    found: str
+    state: Literal["ok", "note", "problem"] = "ok"
+    advice: str = ""
+
 
 STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
 
@@ -14,7 +32,7 @@ def print_findings(findings: Iterable[Finding]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from selfmoe.progress import output
+    from selfmoe.reporting.terminal.progress import output
 
     table = Table()
     for column in ("check", "found", "state", "what to do"):

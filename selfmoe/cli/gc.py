@@ -11,7 +11,7 @@ from selfmoe.cli import options
 from selfmoe.cli.completing import runs
 
 if TYPE_CHECKING:
-    from selfmoe.rundir import RunDirectory
+    from selfmoe.store.directory import RunDirectory
 
 
 @click.command()
@@ -29,7 +29,7 @@ def command(run: Path, dry_run: bool, yes: bool) -> None:
       selfmoe gc runs/demo --dry-run
       selfmoe gc runs/demo --yes
     """
-    from selfmoe.rundir import RunDirectory
+    from selfmoe.store.directory import RunDirectory
 
     directory = RunDirectory(run)
     directory.manifest()  # refuses what is no run before anything is written
@@ -42,8 +42,8 @@ def command(run: Path, dry_run: bool, yes: bool) -> None:
 
 def _show(directory: RunDirectory) -> int:
     """Print what there is to delete; return how many folders that is."""
-    from selfmoe.garbage import find_garbage
-    from selfmoe.state import bytes_text
+    from selfmoe.store.garbage import find_garbage
+    from selfmoe.store.status import bytes_text
 
     garbage = find_garbage(directory)
     for item in garbage:
@@ -55,8 +55,8 @@ def _show(directory: RunDirectory) -> int:
 
 
 def _collect(directory: RunDirectory, yes: bool) -> None:
-    from selfmoe.errors import RunError
-    from selfmoe.garbage import delete, find_garbage
+    from selfmoe.contracts.errors import RunError
+    from selfmoe.store.garbage import delete, find_garbage
 
     if not _show(directory):
         return
@@ -72,7 +72,7 @@ def _collect(directory: RunDirectory, yes: bool) -> None:
 
 
 def _confirmed() -> bool:
-    from selfmoe.errors import RunError
+    from selfmoe.contracts.errors import RunError
 
     try:
         return click.confirm("Delete them?")

@@ -14,7 +14,7 @@ from selfmoe.cli.completing import runs, systems
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from selfmoe.records import LoadedBase
+    from selfmoe.contracts.records import LoadedBase
 
 COLOURS = ("cyan", "yellow", "green", "magenta", "blue", "red", "bright_cyan", "bright_yellow")
 
@@ -63,12 +63,12 @@ def command(
       selfmoe generate runs/demo $'Answer the question.\\nWhat is the capital of Peru?'
       selfmoe generate runs/demo $'Solve it.\\nTom has 3 pens and buys 4.' --trace
     """
-    from selfmoe.api import load_system
-    from selfmoe.errors import DataError
-    from selfmoe.lines import plain_lines
-    from selfmoe.progress import output
-    from selfmoe.prompts import alpaca
-    from selfmoe.records import Instruction
+    from selfmoe.api.load import load_system
+    from selfmoe.contracts.errors import DataError
+    from selfmoe.contracts.lines import plain_lines
+    from selfmoe.contracts.prompts import alpaca
+    from selfmoe.contracts.records import Instruction
+    from selfmoe.reporting.terminal.progress import output
 
     if not prompt.strip():
         raise DataError("the prompt is empty; give an instruction")
@@ -95,7 +95,7 @@ def _labelled(
         DataError: If it must and is not, or is and need not.
         UnknownNameError: If it has no expert of that domain.
     """
-    from selfmoe.errors import DataError, unknown_name
+    from selfmoe.contracts.errors import DataError, unknown_name
 
     mixture: Any = getattr(base.model, "mixture", None)
     needed = mixture is not None and "labels_at_inference" in mixture.needs
@@ -115,8 +115,8 @@ def _labelled(
 
 def _check(base: LoadedBase, prompt: str, max_new_tokens: int) -> None:
     """Refuse prompts the base cannot read."""
-    from selfmoe.errors import DataError
-    from selfmoe.tokens import prompt_ids
+    from selfmoe.contracts.errors import DataError
+    from selfmoe.models.tokens import prompt_ids
 
     try:
         tokens = len(prompt_ids(base.tokenizer, prompt.encode().decode()))
@@ -132,7 +132,7 @@ def _check(base: LoadedBase, prompt: str, max_new_tokens: int) -> None:
 
 
 def _answer(base: LoadedBase, prompt: str, max_new_tokens: int) -> str:
-    from selfmoe.generation import generate
+    from selfmoe.models.generation import generate
 
     (new,) = generate(base.model, base.tokenizer, [prompt], max_new_tokens=max_new_tokens)
     return new.text.strip()
@@ -145,7 +145,7 @@ def _traced(base: LoadedBase, prompt: str, max_new_tokens: int, coloured: bool) 
     """
     from rich.text import Text
 
-    from selfmoe.errors import NotSupportedError
+    from selfmoe.contracts.errors import NotSupportedError
 
     mixture: Any = getattr(base.model, "mixture", None)
     if mixture is None or mixture.gate is None:

@@ -22,9 +22,9 @@ def command(path: Path, force: bool) -> None:
       selfmoe init
       selfmoe init experiments/math.yaml --force
     """
-    from selfmoe.errors import ConfigError
-    from selfmoe.files import write_atomic
-    from selfmoe.template import template
+    from selfmoe.config.template import template
+    from selfmoe.contracts.errors import ConfigError
+    from selfmoe.store.files import write_atomic
 
     if path.is_dir():
         raise ConfigError(f"{path} is a folder; name a file, such as {path / 'selfmoe.yaml'}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from selfmoe.registry import KINDS, registry
+from selfmoe.registry.registry import KINDS, registry
 
 SLOW_S = 1.0
 """Seconds of importing above which a plugin's time is shown: all commands wait for it."""
@@ -31,7 +31,7 @@ def command(kind: str | None, as_json: bool) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from selfmoe.progress import output
+    from selfmoe.reporting.terminal.progress import output
 
     table = Table()
     for column in ("kind", "name", "what it is", "distribution", "version", "status"):

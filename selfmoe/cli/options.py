@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from selfmoe.cli.completing import words
-from selfmoe.paths import expand
+from selfmoe.contracts.paths import expand
 
 
 class PathParam(click.Path):

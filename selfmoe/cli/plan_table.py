@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from selfmoe.plan import Plan, Task
-from selfmoe.progress import Display, output
+from selfmoe.pipeline.plan import Plan, Task
+from selfmoe.reporting.terminal.progress import Display, output
 
 
 def print_plans(plans: list[Plan]) -> None:

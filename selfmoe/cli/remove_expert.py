@@ -22,9 +22,9 @@ def command(run: Path, expert: str) -> None:
     Examples:
       selfmoe remove-expert runs/demo chemistry
     """
-    from selfmoe.growth import remove_expert
-    from selfmoe.progress import output
-    from selfmoe.reporting.tables import print_results
+    from selfmoe.api.growth import remove_expert
+    from selfmoe.reporting.terminal.progress import output
+    from selfmoe.reporting.terminal.tables import print_results
 
     finished = remove_expert(run, expert)
     console = output()

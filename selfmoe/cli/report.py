@@ -24,8 +24,8 @@ def command(run: Path, figures: bool, show: bool) -> None:
       selfmoe report runs/demo
       selfmoe report runs/demo --open
     """
-    from selfmoe.progress import output
     from selfmoe.reporting.report import write_figures, write_report
+    from selfmoe.reporting.terminal.progress import output
 
     page = write_report(run, again=True)
     console = output()

@@ -11,10 +11,10 @@ import click
 
 from selfmoe.cli import options
 from selfmoe.cli.completing import keys, names, presets, words
-from selfmoe.errors import ConfigError
+from selfmoe.contracts.errors import ConfigError
 
 if TYPE_CHECKING:
-    from selfmoe.config import RunConfig
+    from selfmoe.config.model import RunConfig
 
 MOST_SEEDS = 1000
 """Root seeds that a range may stand for."""
@@ -72,8 +72,8 @@ def command(
       selfmoe run --base ./my-model --preset paper --track benchmark --data-dir data
       selfmoe run --base Qwen/Qwen3-0.6B-Base --device cuda --dtype bfloat16
     """
-    from selfmoe.plan import make_plans
-    from selfmoe.resolve import resolve
+    from selfmoe.config.resolve import resolve
+    from selfmoe.pipeline.make import make_plans
 
     complete = resolve(raw_settings(config, assignments, seeds, flags), str(config or "settings"))
     plans = make_plans(complete)
@@ -88,7 +88,7 @@ def command(
 
 def _warn(complete: RunConfig) -> None:
     """Say which plugins the run has to do without."""
-    from selfmoe.progress import Display
+    from selfmoe.reporting.terminal.progress import Display
 
     for plugin in complete.registry.plugins:
         if not plugin.ok:
@@ -96,10 +96,10 @@ def _warn(complete: RunConfig) -> None:
 
 
 def _execute(plans: list[Any]) -> None:
-    from selfmoe.api import run_plans
+    from selfmoe.api.run import run_plans
     from selfmoe.cli.plan_table import print_budget
-    from selfmoe.progress import Display, output
-    from selfmoe.reporting.tables import print_results
+    from selfmoe.reporting.terminal.progress import Display, output
+    from selfmoe.reporting.terminal.tables import print_results
 
     display = Display()
     cells = {task.cell: task for plan in plans for task in plan.tasks}
@@ -120,8 +120,8 @@ def raw_settings(
     config: Path | None, assignments: tuple[str, ...], seeds: str | None, flags: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the settings a command line asks for, as nested plain data."""
-    from selfmoe.api import from_yaml
-    from selfmoe.settings import assign
+    from selfmoe.api.run import from_yaml
+    from selfmoe.config.layers import assign
 
     raw = from_yaml(config) if config else {}
     flags = dict(flags)

@@ -13,7 +13,7 @@ from selfmoe.cli import options
 from selfmoe.cli.completing import runs
 
 if TYPE_CHECKING:
-    from selfmoe.state import CellState, State
+    from selfmoe.store.status import CellState, State
 
 STATES: tuple[State, ...] = ("done", "to do", "damaged", "failed")
 
@@ -34,9 +34,8 @@ def command(run: Path, verify: bool, as_json: bool) -> None:
     """
     from dataclasses import asdict
 
-    from selfmoe.comparison.directory import ComparisonDirectory
-    from selfmoe.rundir import RunDirectory
-    from selfmoe.state import cell_states, size_of
+    from selfmoe.store.directory import ComparisonDirectory, RunDirectory
+    from selfmoe.store.status import cell_states, size_of
 
     directory = RunDirectory(run)
     cells = cell_states(directory, verify=verify)
@@ -59,9 +58,9 @@ def _print(
 ) -> None:
     from rich.table import Table
 
-    from selfmoe.narrow import print_table
-    from selfmoe.progress import output
-    from selfmoe.state import bytes_text
+    from selfmoe.reporting.terminal.narrow import print_table
+    from selfmoe.reporting.terminal.progress import output
+    from selfmoe.store.status import bytes_text
 
     console = output()
     table = Table(title=f"Run {run}", title_justify="left")
@@ -86,7 +85,7 @@ def _print(
 
 
 def _print_comparison(cells: list[CellState], again: str) -> None:
-    from selfmoe.progress import output
+    from selfmoe.reporting.terminal.progress import output
 
     done = sum(cell.state == "done" for cell in cells)
     after = "" if done == len(cells) else f" To go on: {again}"
@@ -95,6 +94,6 @@ def _print_comparison(cells: list[CellState], again: str) -> None:
 
 
 def _next(run: Path) -> str:
-    from selfmoe.rundir import command_for
+    from selfmoe.store.directory import command_for
 
     return f"To go on: {command_for(run / 'config.yaml')}"

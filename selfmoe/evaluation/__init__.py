@@ -3,16 +3,10 @@
 bridge       one model, one benchmark -> a score and its sample rows      (start here)
 prompting    what an item looks like to the model, and how much of it fits
 harness      the one module that imports lm-eval
-shards       sample rows on disk, resumable
 answers      finding the answer in a completion: one rule a kind of answer
 mathverify   whether two formulas are equivalent, in a process of its own
-explain      why every answer of a finished evaluation counts as it does
 stock        texts that lm-eval's own tasks prescribe
 code         running generated code against its tests, in the sandbox
 statistics   standard errors and intervals
 leaks        no seed may be a benchmark item
 """
-
-from selfmoe.evaluation.bridge import evaluate
-
-__all__ = ["evaluate"]

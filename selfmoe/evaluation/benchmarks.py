@@ -13,16 +13,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from selfmoe.components import Benchmark, Domain
-from selfmoe.errors import (
+from selfmoe.contracts.benchmark import Benchmark
+from selfmoe.contracts.domain import Domain
+from selfmoe.contracts.errors import (
     ConfigError,
     DataError,
     MissingDataError,
     UnknownNameError,
     did_you_mean,
 )
-from selfmoe.records import ScoredSplit, Source
-from selfmoe.registry import NAME
+from selfmoe.contracts.records import ScoredSplit, Source
+from selfmoe.registry.registry import NAME
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from math import ceil, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selfmoe.components import Benchmark
-from selfmoe.errors import SelfmoeError, StageError
+from selfmoe.contracts.benchmark import Benchmark
+from selfmoe.contracts.errors import SelfmoeError, StageError
+from selfmoe.contracts.records import Score
 from selfmoe.evaluation.code import allow_unsafe
 from selfmoe.evaluation.prompting import (
     TEMPLATE_STOPS,
@@ -20,10 +21,9 @@ from selfmoe.evaluation.prompting import (
     choose_shots,
     refuse_overflow,
 )
-from selfmoe.evaluation.shards import Row, in_shards
 from selfmoe.evaluation.statistics import mean_stderr
-from selfmoe.records import Score
-from selfmoe.tokens import prompt_ids
+from selfmoe.models.tokens import prompt_ids
+from selfmoe.store.shards import Row, in_shards
 
 if TYPE_CHECKING:
     from selfmoe.evaluation.harness import HarnessModel
@@ -214,6 +214,6 @@ def _count(tokenizer: Any, text: str) -> int:
 
 
 def _sandbox_tier() -> str | None:
-    from selfmoe.sandbox import best_tier
+    from selfmoe.evaluation.sandbox import best_tier
 
     return best_tier()

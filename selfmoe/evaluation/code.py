@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable
 from contextvars import ContextVar
 
-from selfmoe.errors import StageError
+from selfmoe.contracts.errors import StageError
 from selfmoe.evaluation import fences
 
 _ANSWER = "<answer>"
@@ -109,10 +109,10 @@ def passes(program: str, timeout_s: float = 5.0) -> bool:
     Raises:
         StageError: If the sandbox itself keeps failing, which says nothing about the program.
     """
-    from selfmoe import sandbox
+    from selfmoe.evaluation import sandbox
 
     for _ in range(_TRIES):
-        verdict = sandbox.run(imported(program), timeout_s, unsafe=_unsafe.get())
+        verdict = sandbox.run_sandboxed(imported(program), timeout_s, unsafe=_unsafe.get())
         if verdict.status != "infra_error":
             return bool(verdict.status == "passed")
     raise StageError(

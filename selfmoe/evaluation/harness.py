@@ -19,13 +19,13 @@ from lm_eval.evaluator import evaluate
 from lm_eval.models.huggingface import HFLM
 
 from selfmoe.mixture.runtime import HANDLE
-from selfmoe.tokens import check_known, padding, prompt_ids, side_by_side, text_ids
+from selfmoe.models.tokens import check_known, padding, prompt_ids, side_by_side, text_ids
 
 
 class HarnessModel(HFLM):  # type: ignore[misc]
     """lm-eval's view of a model that is already loaded.
 
-    Prompts are encoded as in training (``selfmoe.tokens``). An option after a line end (the
+    Prompts are encoded as in training (``selfmoe.models.tokens``). An option after a line end (the
     Alpaca template) is encoded apart from its prompt, as responses are. A mixture on the model is
     told which tokens are prompts, so that no router sees an option.
     """

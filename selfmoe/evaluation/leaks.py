@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from selfmoe.components import Benchmark
-from selfmoe.errors import DataError
-from selfmoe.records import Instruction, Seed
-from selfmoe.text import normalise
+from selfmoe.contracts.benchmark import Benchmark
+from selfmoe.contracts.errors import DataError
+from selfmoe.contracts.records import Instruction, Seed
+from selfmoe.contracts.text import normalise
 
 
 def item_keys(benchmark: Benchmark) -> dict[str, Mapping[str, Any]]:

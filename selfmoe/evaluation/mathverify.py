@@ -19,7 +19,7 @@ import threading
 from importlib.metadata import PackageNotFoundError, version
 from typing import IO
 
-from selfmoe.errors import StageError
+from selfmoe.contracts.errors import StageError
 from selfmoe.evaluation.answers.forms import same_math
 from selfmoe.evaluation.answers.plain import algebraic
 

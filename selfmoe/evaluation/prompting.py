@@ -18,11 +18,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from selfmoe.components import Benchmark
-from selfmoe.errors import ConfigError, StageError
-from selfmoe.prompts import Prompts, alpaca
-from selfmoe.randomness import rng_for
-from selfmoe.records import Instruction, Seed
+from selfmoe.contracts.benchmark import Benchmark
+from selfmoe.contracts.errors import ConfigError, StageError
+from selfmoe.contracts.prompts import Prompts, alpaca
+from selfmoe.contracts.randomness import rng_for
+from selfmoe.contracts.records import Instruction, Seed
 
 Doc = Mapping[str, Any]
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 
+from selfmoe.contracts.records import LoadedBase
 from selfmoe.mixture.runtime import Mixture
-from selfmoe.mixture.structure import find_decoder
-from selfmoe.records import LoadedBase
-from selfmoe.tokens import prompt_ids, rows_of, text_ids
+from selfmoe.models.structure import find_decoder
+from selfmoe.models.tokens import prompt_ids, rows_of, text_ids
 
 
 def measure_routing(

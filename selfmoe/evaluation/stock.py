@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from selfmoe.errors import DataError
+from selfmoe.contracts.errors import DataError
 
 
 def stock_file(name: str) -> Path:

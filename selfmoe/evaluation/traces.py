@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
+from selfmoe.contracts.records import LoadedBase
 from selfmoe.evaluation.routing import encode, read
 from selfmoe.mixture.runtime import Mixture
-from selfmoe.records import LoadedBase
-from selfmoe.tokens import unfinished
+from selfmoe.models.tokens import unfinished
 
 SAMPLES = 2
 """Samples a benchmark that are traced."""

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from selfmoe.components import Gate, Site, TokenInfo
-from selfmoe.errors import CompositionError, SelfmoeError
-from selfmoe.mixture.caches import cache_in, cache_name, cannot_follow, unknown_in
+from selfmoe.contracts.composer import Gate, Site, TokenInfo
+from selfmoe.contracts.errors import CompositionError, SelfmoeError
+from selfmoe.mixture.forward.caches import cache_in, cache_name, cannot_follow, unknown_in
 
 if TYPE_CHECKING:
-    from selfmoe.mixture.blocks import Block
+    from selfmoe.mixture.forward.blocks import Block
     from selfmoe.mixture.runtime import Mixture
 
 _PAIRS = ((1, 2), (5, 3), (4, 7))

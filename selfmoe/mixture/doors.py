@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from selfmoe.errors import NotSupportedError
-from selfmoe.mixture.layers import RoutedDelta
-from selfmoe.mixture.structure import stores_transposed
+from selfmoe.contracts.errors import NotSupportedError
+from selfmoe.mixture.forward.layers import RoutedDelta
 from selfmoe.mixture.trainable import OURS, LearningDelta
+from selfmoe.models.structure import stores_transposed
 
 if TYPE_CHECKING:
     from selfmoe.mixture.runtime import Mixture

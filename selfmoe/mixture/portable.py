@@ -16,11 +16,12 @@ from typing import Any, Literal
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from selfmoe.components import Composer
-from selfmoe.errors import CompositionError, NotSupportedError
+from selfmoe.contracts.composer import Composer
+from selfmoe.contracts.errors import CompositionError, NotSupportedError
+from selfmoe.contracts.records import Composition, Expert, ExpertRef
 from selfmoe.mixture import storage
-from selfmoe.mixture.adapters import CONFIG, Factors, adapter_hash, write_factors
-from selfmoe.mixture.kernels import AUTO, check_kernel
+from selfmoe.mixture.adapters import CONFIG, Factors, adapter_hash, factors_of, write_factors
+from selfmoe.mixture.forward.kernels import AUTO, check_kernel
 from selfmoe.mixture.runtime import HANDLE, Mixture, attach
 from selfmoe.mixture.trainable import (
     OURS,
@@ -30,8 +31,7 @@ from selfmoe.mixture.trainable import (
     deltas_of,
     open_parts,
 )
-from selfmoe.records import Composition, Expert, ExpertRef
-from selfmoe.registry import registry
+from selfmoe.registry.registry import registry
 
 EXPERTS = "experts"
 WEIGHTS = "model.safetensors"
@@ -82,7 +82,7 @@ def load_mixture(
         in_place: Change ``base_model`` instead of a copy; ``model.mixture.detach()`` undoes it.
         trainable: What is left open to training, as in ``selfmoe.compose``.
         blocks: Name of the list of decoder blocks, for models where it cannot be told.
-        kernel: How routed layers compute, see ``selfmoe.mixture.kernels``.
+        kernel: How routed layers compute, see ``selfmoe.mixture.forward.kernels``.
         check: Read two tokens with a cache and without, and refuse the mixture where they differ.
 
     Raises:
@@ -287,7 +287,7 @@ def _source(mixture: Mixture, name: str) -> Path:
 
 
 def _factors(mixture: Mixture) -> dict[str, Mapping[str, Factors]]:
-    return {name: Expert(name, _source(mixture, name)).factors() for name in mixture.experts}
+    return {name: factors_of(Expert(name, _source(mixture, name))) for name in mixture.experts}
 
 
 class Room:

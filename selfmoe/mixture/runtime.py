@@ -12,22 +12,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from selfmoe.components import Composer, Gate, Need, TokenInfo
-from selfmoe.errors import CompositionError, NotSupportedError, did_you_mean
-from selfmoe.mixture.adapters import Factors
-from selfmoe.mixture.blocks import Block
+from selfmoe.contracts.composer import Composer, Gate, Need, TokenInfo
+from selfmoe.contracts.errors import CompositionError, NotSupportedError, did_you_mean
+from selfmoe.contracts.records import Composition, Expert
+from selfmoe.mixture.adapters import Factors, factors_of
 from selfmoe.mixture.cache_check import check_cache, trial
-from selfmoe.mixture.caches import cache_of
-from selfmoe.mixture.companions import known_length
-from selfmoe.mixture.coverage import refuse_unweighable
 from selfmoe.mixture.doors import guard
-from selfmoe.mixture.kernels import AUTO, check_kernel
-from selfmoe.mixture.memory import Memory, memory_of
-from selfmoe.mixture.running import Running
-from selfmoe.mixture.scope import Annotation, Record, Scope, describe
-from selfmoe.mixture.structure import Decoder, find_decoder
+from selfmoe.mixture.forward.blocks import Block
+from selfmoe.mixture.forward.caches import cache_of
+from selfmoe.mixture.forward.companions import known_length
+from selfmoe.mixture.forward.coverage import refuse_unweighable
+from selfmoe.mixture.forward.kernels import AUTO, check_kernel
+from selfmoe.mixture.forward.memory import Memory, memory_of
+from selfmoe.mixture.forward.running import Running
+from selfmoe.mixture.forward.scope import Annotation, Record, Scope, describe
 from selfmoe.mixture.surgery import Surgery
-from selfmoe.records import Composition, Expert
+from selfmoe.models.structure import Decoder, find_decoder
 
 HANDLE = "mixture"
 _GATE = "selfmoe_gate"
@@ -271,7 +271,8 @@ def attach(
         composition: What to attach.
         experts: At least the experts that a routed composition names.
         blocks: Name of the list of decoder blocks, for models where it cannot be told.
-        kernel: How routed layers compute, see ``selfmoe.mixture.kernels``; ``auto`` goes by shape.
+        kernel: How routed layers compute, see ``selfmoe.mixture.forward.kernels``; ``auto`` goes
+            by shape.
         check: Read two tokens with a cache and without, and refuse the mixture where they differ.
 
     Returns:
@@ -291,7 +292,7 @@ def attach(
     mixture.needs = composer.needs - {"data"}
     try:
         deltas = composer.deltas(composition) if gate is None else {}
-        factors = {} if deltas else {n: Expert(n, path).factors() for n, path in paths.items()}
+        factors = {} if deltas else {n: factors_of(Expert(n, path)) for n, path in paths.items()}
         if gate is not None:
             decoder = find_decoder(model, blocks)
             mixture.route(gate, list(factors.values()), decoder, kernel, check=check)

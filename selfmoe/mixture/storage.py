@@ -15,10 +15,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from selfmoe.errors import CompositionError
-from selfmoe.files import sha256, write_json
+from selfmoe.contracts.errors import CompositionError
+from selfmoe.contracts.records import Composition, Expert, ExpertRef
 from selfmoe.mixture.adapters import CONFIG, WEIGHTS, adapter_hash
-from selfmoe.records import Composition, Expert, ExpertRef
+from selfmoe.store.files import sha256, write_json
 
 FORMAT = 1
 FACTS = "composition.json"

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from selfmoe.errors import CompositionError, did_you_mean
+from selfmoe.contracts.errors import CompositionError, did_you_mean
 from selfmoe.mixture.adapters import Factors
-from selfmoe.mixture.blocks import STATE, Block, routed_class
-from selfmoe.mixture.fitting import check_site, check_widths
-from selfmoe.mixture.layers import RoutedDelta
-from selfmoe.mixture.structure import linears, stores_transposed, text_config, widths
+from selfmoe.mixture.fits import check_site, check_widths
+from selfmoe.mixture.forward.blocks import STATE, Block, routed_class
+from selfmoe.mixture.forward.layers import RoutedDelta
+from selfmoe.models.structure import linears, stores_transposed, text_config, widths
 
 _DELTA = "selfmoe_delta"
 

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor, nn
 
-from selfmoe.errors import NotSupportedError, unknown_name
+from selfmoe.contracts.errors import NotSupportedError, unknown_name
 from selfmoe.mixture.adapters import Factors
-from selfmoe.mixture.layers import RoutedDelta
-from selfmoe.mixture.packing import Packed, Views
+from selfmoe.mixture.forward.layers import RoutedDelta
+from selfmoe.mixture.forward.packing import Packed, Views
 
 if TYPE_CHECKING:
     from selfmoe.mixture.runtime import Mixture

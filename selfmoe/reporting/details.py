@@ -7,8 +7,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from selfmoe.files import read_jsonl
-from selfmoe.reporting.cells import Cells, Json, read_json
+from selfmoe.store.cells import Cells, Json, read_json
+from selfmoe.store.files import read_jsonl
 
 Matrix = list[list[float]]
 

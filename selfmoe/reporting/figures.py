@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selfmoe.files import cannot_write
-from selfmoe.reporting.html.palette import colour
 from selfmoe.reporting.html.routing import PARTS, shares
 from selfmoe.reporting.html.scores import as_score
-from selfmoe.reporting.html.visible import short
 from selfmoe.reporting.html.work import thinned
-from selfmoe.reporting.tables import benchmarks_of_role
+from selfmoe.reporting.palette import colour
+from selfmoe.reporting.terminal.tables import benchmarks_of_role
+from selfmoe.reporting.visible import short
+from selfmoe.store.files import cannot_write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,8 +9,8 @@ from statistics import fmean, stdev, variance
 from typing import Any
 
 from selfmoe.evaluation.statistics import confident
-from selfmoe.files import read_jsonl
-from selfmoe.reporting.cells import Cells, Json, read_json
+from selfmoe.store.cells import Cells, Json, read_json
+from selfmoe.store.files import read_jsonl
 
 Answers = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """``system -> benchmark -> item -> values`` of one root seed, target benchmarks only."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from selfmoe.files import write_atomic
-from selfmoe.reporting.cells import Cells
 from selfmoe.reporting.results import read_results, write_results
+from selfmoe.store.cells import Cells
+from selfmoe.store.files import write_atomic
 
 PAGE = "index.html"
 _HEAD = 2000

@@ -9,12 +9,12 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from selfmoe.errors import DataError
+from selfmoe.contracts.errors import DataError
+from selfmoe.contracts.records import System
 from selfmoe.evaluation.statistics import confident, wilson
-from selfmoe.files import write_json
-from selfmoe.reporting.cells import Cells, Json, read_json
 from selfmoe.reporting.paired import compare
-from selfmoe.systems import System
+from selfmoe.store.cells import Cells, Json, read_json
+from selfmoe.store.files import write_json
 
 
 def write_results(run: Path) -> Path:

@@ -16,14 +16,15 @@ from typing import Any
 import pytest
 import torch
 
-from selfmoe.base import BaseFiles, load_base
-from selfmoe.checkpoints import OTHER_WEIGHTS, check, identity
-from selfmoe.components import Base, Component
-from selfmoe.config import PRESETS, RunConfig
-from selfmoe.errors import SelfmoeError
-from selfmoe.prompts import alpaca
-from selfmoe.records import Instruction, LoadedBase
-from selfmoe.resolve import resolve
+from selfmoe.config.model import PRESETS, RunConfig
+from selfmoe.config.resolve import resolve
+from selfmoe.contracts.base import Base
+from selfmoe.contracts.component import Component
+from selfmoe.contracts.errors import SelfmoeError
+from selfmoe.contracts.prompts import alpaca
+from selfmoe.contracts.records import Instruction, LoadedBase
+from selfmoe.models.base import BaseFiles, load_base
+from selfmoe.models.checkpoints import OTHER_WEIGHTS, check, identity
 from selfmoe.testing.components import ComponentContract
 from selfmoe.testing.registries import registry_of
 
@@ -101,7 +102,7 @@ class BaseContract(ComponentContract):
         cls = type(base)
         assert {name for advice in cls.settings.values() for name in advice} <= {"run", "options"}
         known = registry_of(cls, installed=True)
-        monkeypatch.setattr("selfmoe.config.registry", lambda local=None: known)
+        monkeypatch.setattr("selfmoe.config.model.registry", lambda local=None: known)
         assert cls.preset in {*PRESETS, *cls.settings}
         for preset in {*PRESETS, *cls.settings}:
             resolve({"base": base.name, "preset": preset}, preset)

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from selfmoe.components import Benchmark
+from selfmoe.contracts.benchmark import Benchmark
+from selfmoe.contracts.prompts import alpaca
+from selfmoe.contracts.text import normalise
 from selfmoe.evaluation.leaks import item_keys
-from selfmoe.prompts import alpaca
-from selfmoe.text import normalise
 
 
 class BenchmarkContract:
@@ -104,7 +104,7 @@ class BenchmarkContract:
 
     def _need_sandbox(self, benchmark: Benchmark) -> None:
         if benchmark.needs_sandbox:
-            from selfmoe.sandbox import best_tier
+            from selfmoe.evaluation.sandbox import best_tier
 
             if best_tier() is None:
                 pytest.skip("no sandbox here: generated code is not run")

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from selfmoe.mixture.adapters import Factors
+from selfmoe.contracts.records import Composition, Expert
+from selfmoe.mixture.adapters import Factors, factors_of
 from selfmoe.mixture.storage import model_hash
-from selfmoe.mixture.structure import linears, stores_transposed
-from selfmoe.records import Composition, Expert
+from selfmoe.models.structure import linears, stores_transposed
 
 _HIDDEN = {"_output_capturing_hooks_installed"}  # set by transformers' own forward
 
@@ -27,7 +27,7 @@ def assert_same(a: Composition, b: Composition) -> None:
         assert torch.equal(tensor, b.tensors[name]), name
     assert set(a.owned) == set(b.owned)
     for name, path in a.owned.items():
-        mine, other = Expert(name, path).factors(), Expert(name, b.owned[name]).factors()
+        mine, other = factors_of(Expert(name, path)), factors_of(Expert(name, b.owned[name]))
         for site, factors in mine.items():
             assert torch.equal(factors.a, other[site].a)
             assert torch.equal(factors.b, other[site].b)

@@ -7,11 +7,12 @@ from typing import TypeVar
 import pytest
 from pydantic import ValidationError
 
-from selfmoe.components import Component, ComponentConfig, FitConfig
-from selfmoe.registry import NAME
-from selfmoe.settings import validate
+from selfmoe.config.yaml_text import read_yaml, settings_text
+from selfmoe.contracts.component import Component, ComponentConfig
+from selfmoe.contracts.fitting import FitConfig
+from selfmoe.registry.options import validate
+from selfmoe.registry.registry import NAME
 from selfmoe.testing.light import assert_light
-from selfmoe.yaml_text import read_yaml, settings_text
 
 C = TypeVar("C", bound=Component)
 

@@ -16,11 +16,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from selfmoe.components import Component, ComposeContext, Composer
-from selfmoe.errors import NotSupportedError, SelfmoeError
-from selfmoe.fit import Fit
-from selfmoe.mixture import load, save
-from selfmoe.records import Composition, Example, Expert, LoadedBase
+from selfmoe.contracts.component import Component
+from selfmoe.contracts.composer import ComposeContext, Composer
+from selfmoe.contracts.errors import NotSupportedError, SelfmoeError
+from selfmoe.contracts.records import Composition, Example, Expert, LoadedBase
+from selfmoe.mixture.storage import load, save
+from selfmoe.models.fitting.loop import Fit
 from selfmoe.testing.compare import assert_close, assert_same, contents, fingerprint, logits, tokens
 from selfmoe.testing.components import ComponentContract, briefly
 from selfmoe.testing.fakes import ToyTrainer

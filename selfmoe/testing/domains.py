@@ -15,13 +15,15 @@ import re
 
 import pytest
 
-from selfmoe.components import Benchmark, Component, Domain
+from selfmoe.contracts.benchmark import Benchmark
+from selfmoe.contracts.component import Component
+from selfmoe.contracts.domain import Domain
+from selfmoe.contracts.prompts import task_block
+from selfmoe.contracts.records import Example, Instruction, Rejected, Seed, Source
 from selfmoe.evaluation.benchmarks import choose
 from selfmoe.evaluation.leaks import refuse_leaks
-from selfmoe.prompts import task_block
-from selfmoe.records import Example, Instruction, Rejected, Seed, Source
-from selfmoe.sandbox import best_tier
-from selfmoe.stages.seeds import check_seeds
+from selfmoe.evaluation.sandbox import best_tier
+from selfmoe.pipeline.stages.s1_seeds import check_seeds
 from selfmoe.testing.benchmarks import BenchmarkContract
 from selfmoe.testing.components import ComponentContract
 

@@ -8,18 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from selfmoe.components import (
-    ComposeContext,
-    FitConfig,
-    Gate,
-    Merge,
-    Router,
-    TrainContext,
-    Trainer,
-)
-from selfmoe.mini import MiniDomain
-from selfmoe.procedural import Family, Problem
-from selfmoe.records import Composition
+from selfmoe.contracts.composer import ComposeContext, Gate, Merge, Router
+from selfmoe.contracts.fitting import FitConfig
+from selfmoe.contracts.records import Composition
+from selfmoe.contracts.trainer import TrainContext, Trainer
+from selfmoe.kits.domains.mini import MiniDomain
+from selfmoe.kits.domains.procedural import Family, Problem
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -121,7 +115,7 @@ class ToyMerge(Merge):
 
     def compose(self, ctx: ComposeContext) -> Composition:
         """Return the mean delta of every layer."""
-        from selfmoe.mixture.deltas import merge_deltas
+        from selfmoe.kits.merges import merge_deltas
         from selfmoe.mixture.storage import references
 
         tensors, report = merge_deltas(ctx, self.merge)

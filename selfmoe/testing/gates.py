@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from selfmoe.components import ComposeContext, Composer
-from selfmoe.errors import SelfmoeError
-from selfmoe.mixture import Mixture, attach
-from selfmoe.records import Composition
+from selfmoe.contracts.composer import ComposeContext, Composer
+from selfmoe.contracts.errors import SelfmoeError
+from selfmoe.contracts.records import Composition
+from selfmoe.mixture.runtime import Mixture, attach
 from selfmoe.testing.compare import assert_close, fingerprint, logits, tokens
 
 PROMPT = 5

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from functools import cache
 
-from selfmoe.hookspecs import HEAVY
+from selfmoe.contracts.hookspecs import HEAVY
 
 _BLOCKED = """
 import sys

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from selfmoe.records import Example, Expert, LoadedBase
+from selfmoe.contracts.records import Example, Expert, LoadedBase
 from selfmoe.testing.families import GPT2_TARGETS, LLAMA_TARGETS, VOCABULARY, tiny_model
 
 __all__ = [

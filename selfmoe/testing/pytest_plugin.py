@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from selfmoe.api import Run
-    from selfmoe.records import Example, Expert, LoadedBase
-    from selfmoe.registry import Registry
+    from selfmoe.api.run import Run
+    from selfmoe.contracts.records import Example, Expert, LoadedBase
+    from selfmoe.registry.registry import Registry
 
 
 @pytest.fixture

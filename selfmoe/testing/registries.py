@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 
 from selfmoe import hookimpl
-from selfmoe.components import Component
-from selfmoe.errors import PluginError
-from selfmoe.hookspecs import API
-from selfmoe.registry import KINDS, Kind, Registry, registry
+from selfmoe.contracts.component import Component
+from selfmoe.contracts.errors import PluginError
+from selfmoe.contracts.hookspecs import API
+from selfmoe.registry.registry import KINDS, Kind, Registry, registry
 
 Provider = ModuleType | type[Component]
 """What brings components: a plugin's entry-point module, or a component's class itself."""

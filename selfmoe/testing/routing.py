@@ -10,10 +10,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from selfmoe.components import ComposeContext, Composer, Gate, Site, TokenInfo
-from selfmoe.errors import NotSupportedError
-from selfmoe.mixture.structure import find_decoder, linears
-from selfmoe.records import Composition, Expert, ExpertRef
+from selfmoe.contracts.composer import ComposeContext, Composer, Gate, Site, TokenInfo
+from selfmoe.contracts.errors import NotSupportedError
+from selfmoe.contracts.records import Composition, Expert, ExpertRef
+from selfmoe.mixture.adapters import factors_of
+from selfmoe.models.structure import find_decoder, linears
 from selfmoe.testing.families import LLAMA_TARGETS
 from selfmoe.testing.models import random_adapter
 from selfmoe.testing.reference import naive_mixture, topk_alpha
@@ -135,7 +136,7 @@ def random_thetas(experts: Mapping[str, Expert], inputs: str) -> dict[str, Tenso
     """Return random tensors of the router ``topk`` for what it reads: of each width, or the one."""
     if inputs != "per_width":
         return {"theta": random_theta(len(experts))}
-    wide = {f.a.shape[1] for expert in experts.values() for f in expert.factors().values()}
+    wide = {f.a.shape[1] for expert in experts.values() for f in factors_of(expert).values()}
     return {f"theta_{width}": random_theta(len(experts), width) for width in sorted(wide)}
 
 
@@ -155,7 +156,7 @@ def naive_topk(
 ) -> AbstractContextManager[list[Tensor]]:
     """Return the naive mixture of the experts on a model, routed by the paper's gate."""
     decoder = find_decoder(model)
-    factors = [expert.factors() for expert in experts.values()]
+    factors = [factors_of(expert) for expert in experts.values()]
     return naive_mixture(
         list(decoder.blocks), linears(model), factors, topk_alpha(theta, k), decoder.path
     )

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from selfmoe import api
-from selfmoe.components import Component
-from selfmoe.registry import Registry
-from selfmoe.settings import merge
+from selfmoe.api import run as api
+from selfmoe.config.layers import merge
+from selfmoe.contracts.component import Component
+from selfmoe.registry.registry import Registry
 from selfmoe.testing.fakes import OtherToyDomain, ToyDomain, ToyMerge, ToyRouter, ToyTrainer
 from selfmoe.testing.registries import Provider, kind_of, registry_of
 
@@ -50,7 +50,7 @@ def toy_run(
     names = {(entry.kind, entry.cls.name) for entry in given.entries()}
     free = [toy for toy in TOYS if (kind_of(toy), toy.name) not in names]
     known = registry_of(*providers, *free)
-    patch.setattr("selfmoe.config.registry", lambda local=None: known)
+    patch.setattr("selfmoe.config.model.registry", lambda local=None: known)
     return api.run(merge(SETTINGS, _parts(given, base), {"out": str(out)}, settings))
 
 

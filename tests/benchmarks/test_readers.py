@@ -10,9 +10,9 @@ import pytest
 from labels import label
 from readers import READERS
 from readers.coding import CASES, FunctionTruth
-from selfmoe import sandbox
-from selfmoe.procedural import Family, render
-from selfmoe.randomness import rng_for
+from selfmoe.contracts.randomness import rng_for
+from selfmoe.evaluation import sandbox
+from selfmoe.kits.domains.procedural import Family, render
 
 STYLES = {name: import_module(f"selfmoe_domain_{name}.mini").STYLE for name in READERS}
 FAMILIES = [

@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from selfmoe.components import Base
+from selfmoe.contracts import Base
 
 
 def edit(file, **changes):

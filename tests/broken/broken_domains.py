@@ -6,10 +6,8 @@ import random
 
 from pydantic import ConfigDict
 
-from selfmoe.components import ComponentConfig
-from selfmoe.mini import MiniBenchmark
-from selfmoe.prompts import Prompts
-from selfmoe.records import Instruction, Rejected, Seed
+from selfmoe.contracts import ComponentConfig, Instruction, Prompts, Rejected, Seed
+from selfmoe.kits.domains import MiniBenchmark
 from selfmoe.testing.fakes import ToyDomain
 
 

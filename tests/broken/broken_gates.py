@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from selfmoe.errors import NotSupportedError
+from selfmoe.contracts import NotSupportedError
 from selfmoe.testing.routing import Constant
 
 

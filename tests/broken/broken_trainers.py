@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 
-from selfmoe.errors import SelfmoeError
+from selfmoe.contracts import SelfmoeError
 from selfmoe.testing.fakes import ToyTrainer
 
 

@@ -14,15 +14,21 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 import selfmoe
-from selfmoe.config import RunConfig
-from selfmoe.errors import CompositionError, ConfigError, SelfmoeError, StageError, UnknownNameError
-from selfmoe.expert_source import with_source
-from selfmoe.growth import Source, add_expert, grown, remove_expert, shrunk
-from selfmoe.prompts import Prompts
-from selfmoe.records import Instruction
-from selfmoe.registry import registry
-from selfmoe.resolve import resolve
-from selfmoe.rundir import RunDirectory
+from selfmoe.api.expert_source import with_source
+from selfmoe.api.growth import Source, add_expert, grown, remove_expert, shrunk
+from selfmoe.config.model import RunConfig
+from selfmoe.config.resolve import resolve
+from selfmoe.contracts.errors import (
+    CompositionError,
+    ConfigError,
+    SelfmoeError,
+    StageError,
+    UnknownNameError,
+)
+from selfmoe.contracts.prompts import Prompts
+from selfmoe.contracts.records import Instruction
+from selfmoe.registry.registry import registry
+from selfmoe.store.directory import RunDirectory
 from selfmoe.testing.models import random_adapter, tiny_llama
 from selfmoe_domain_files import Files
 
@@ -127,7 +133,7 @@ def test_documents_of_a_domain_go_with_it(tmp_path):
 
 
 def test_what_fails_on_the_former_system_is_no_silence(run, plugin_with_more, monkeypatch):
-    from selfmoe import growth
+    from selfmoe.api import growth
 
     def failing(plans, display, *, recorded):
         outcome = execute(plans, display, recorded=recorded)
@@ -141,7 +147,7 @@ def test_what_fails_on_the_former_system_is_no_silence(run, plugin_with_more, mo
 
 
 def test_an_interrupted_addition_goes_on(run, plugin_with_more, monkeypatch):
-    from selfmoe.stages import evaluate
+    from selfmoe.pipeline.stages import s7_evaluate as evaluate
 
     def stop(*arguments):
         raise KeyboardInterrupt
@@ -262,7 +268,7 @@ def test_a_field_without_a_plugin(run, tmp_path, anything_is_a_task):
 
 
 def test_an_interrupted_addition_from_files_goes_on(run, tmp_path, anything_is_a_task, monkeypatch):
-    from selfmoe.stages import evaluate
+    from selfmoe.pipeline.stages import s7_evaluate as evaluate
 
     def stop(*arguments):
         raise KeyboardInterrupt

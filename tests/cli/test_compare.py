@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import selfmoe
-from selfmoe.rundir import RunDirectory
+from selfmoe.store.directory import RunDirectory
 
 NEW = ("--routers", "random", "--merges", "mean")
 
@@ -59,7 +59,7 @@ def test_only_what_is_missing_is_made_and_the_run_stays_what_it_was(cli, finishe
 
 def test_a_second_time_nothing_is_done_and_no_model_loaded(cli, finished, monkeypatch):
     first = results(cli, *NEW)
-    monkeypatch.setattr("selfmoe.session.load_base", lambda *_: pytest.fail("base loaded"))
+    monkeypatch.setattr("selfmoe.pipeline.session.load_base", lambda *_: pytest.fail("base loaded"))
     again = cli("compare", "runs/demo", *NEW, "--json")
     assert json.loads(again.stdout) == first
     assert "Nothing to do: all " in again.stderr
@@ -155,7 +155,7 @@ def test_a_composer_that_cannot_work_is_named(cli, finished):
 
 BROKEN = '''
 
-from selfmoe.components import Merge
+from selfmoe.contracts.composer import Merge
 
 
 class Broken(Merge):

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from selfmoe import files
 from selfmoe.reporting.report import write_report
+from selfmoe.store import files
 
 CHANGED = {
     "another score": ("evaluations/mixse@*/*.mini.json", '"n": 2', '"n": 3'),

@@ -11,10 +11,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from selfmoe import doctor
-from selfmoe.doctor import libraries, machine, surroundings, tested
-from selfmoe.doctor.finding import Finding
-from selfmoe.registry import registry
+from selfmoe.cli.doctor import examine as doctor
+from selfmoe.cli.doctor import libraries, machine, surroundings, tested
+from selfmoe.cli.findings import Finding
+from selfmoe.registry.registry import registry
 
 
 def test_this_machine_can_run_selfmoe(cli):
@@ -152,7 +152,7 @@ def test_threads_that_are_held_back_are_said(monkeypatch):
     ],
 )
 def test_the_sandbox_and_how_to_get_a_better_one(monkeypatch, tiers, state, start):
-    monkeypatch.setattr("selfmoe.sandbox.available_tiers", lambda: tiers)
+    monkeypatch.setattr("selfmoe.evaluation.sandbox.available_tiers", lambda: tiers)
     (finding,) = surroundings.sandbox()
     assert (finding.state, finding.found.startswith(start)) == (state, True)
     assert ("bubblewrap" in finding.advice) is (tiers["bubblewrap"] is not None)

@@ -3,10 +3,10 @@ import math
 
 import pytest
 
-from selfmoe.components import Benchmark
-from selfmoe.files import commit_folder, write_json, write_jsonl
-from selfmoe.records import Source
-from selfmoe.rundir import RunDirectory
+from selfmoe.contracts.benchmark import Benchmark
+from selfmoe.contracts.records import Source
+from selfmoe.store.directory import RunDirectory
+from selfmoe.store.files import commit_folder, write_json, write_jsonl
 from selfmoe_domain_knowledge.truthfulqa import TruthfulQA
 from selfmoe_domain_math import Math
 

@@ -8,10 +8,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from selfmoe.errors import RunError
-from selfmoe.execute import _deliberate
-from selfmoe.plan import make_plans
-from selfmoe.resolve import resolve
+from selfmoe.config.resolve import resolve
+from selfmoe.contracts.errors import RunError
+from selfmoe.pipeline.execute import _deliberate
+from selfmoe.pipeline.make import make_plans
 
 
 def test_while_tensors_are_written(tmp_path):

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import selfmoe
-from selfmoe.garbage import delete, find_garbage
-from selfmoe.rundir import RunDirectory
+from selfmoe.store.directory import RunDirectory
+from selfmoe.store.garbage import delete, find_garbage
 
 
 def tree(folder: Path) -> set[str]:

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from selfmoe.api import from_yaml
-from selfmoe.config import RunConfig
-from selfmoe.origins import leaves
-from selfmoe.registry import registry
-from selfmoe.resolve import resolve
-from selfmoe.schema import settings_schema
-from selfmoe.template import template
-from selfmoe.yaml_text import read_yaml
+from selfmoe.api.run import from_yaml
+from selfmoe.config.model import RunConfig
+from selfmoe.config.origins import leaves
+from selfmoe.config.resolve import resolve
+from selfmoe.config.schema import settings_schema
+from selfmoe.config.template import template
+from selfmoe.config.yaml_text import read_yaml
+from selfmoe.registry.registry import registry
 
 LINES = template().splitlines()
 OFF = [number for number, line in enumerate(LINES) if re.match(r" *# [a-z_]+: ", line)]

@@ -21,10 +21,10 @@ from pathlib import Path
 import pytest
 
 from selfmoe.cli.app import COMMANDS
-from selfmoe.config import BrainstormConfig, RunConfig, SeedsConfig
-from selfmoe.registry import registry
-from selfmoe.resolve import known_presets
-from selfmoe.rundir import RunDirectory
+from selfmoe.config.model import BrainstormConfig, RunConfig, SeedsConfig
+from selfmoe.config.resolve import known_presets
+from selfmoe.registry.registry import registry
+from selfmoe.store.directory import RunDirectory
 
 Files = dict[str, str | bytes]
 
@@ -82,7 +82,7 @@ MARKED = "from selfmoe import hookimpl\nSELFMOE_API = 1\n"
 TWICE = (
     MARKED
     + """
-from selfmoe.components import Merge
+from selfmoe.contracts.composer import Merge
 
 class Mine(Merge):
     "Has a name that is taken."

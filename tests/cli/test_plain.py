@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from selfmoe.cli.plain import speak_plainly
-from selfmoe.reporting.tables import print_results
+from selfmoe.reporting.terminal.tables import print_results
 
 DEMO = json.loads((Path(__file__).parents[2] / "results" / "demo.json").read_text("utf-8"))
 

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 import selfmoe
-from selfmoe.errors import RunError, SelfmoeError
-from selfmoe.rundir import RunDirectory
-from selfmoe.state import bytes_text, cell_states, size_of
+from selfmoe.contracts.errors import RunError, SelfmoeError
+from selfmoe.store.directory import RunDirectory
+from selfmoe.store.status import bytes_text, cell_states, size_of
 
 HOLDER = """
 import sys
 from pathlib import Path
-from selfmoe.rundir import RunDirectory
+from selfmoe.store.directory import RunDirectory
 with RunDirectory(Path(sys.argv[1])).writing():
     print("held", flush=True)
     sys.stdin.read()

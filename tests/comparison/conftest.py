@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from selfmoe.comparison.order import order
+from selfmoe.reporting.comparison.order import order
 
 KINDS = {"base": "base", "expert-math": "expert", "chance": "router", "mixse": "router"}
 KINDS |= {"told": "router", "mean": "merge"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from selfmoe.comparison.page import render
+from selfmoe.reporting.comparison.page import render
 
 
 def test_everything_is_there(results, words_of):

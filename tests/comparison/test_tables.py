@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 
 from _generate import results as generated
-from selfmoe.comparison.order import order, sentence
-from selfmoe.comparison.results import collapsed
-from selfmoe.comparison.tables import print_comparison
+from selfmoe.reporting.comparison.order import order, sentence
+from selfmoe.reporting.comparison.results import collapsed
+from selfmoe.reporting.comparison.tables import print_comparison
 
 
 def printed(results: dict, width: int) -> str:

@@ -13,8 +13,8 @@ import torch
 
 from _generate import blocks as generated
 from _generate import quotes
-from selfmoe.discovery import import_file
-from selfmoe.scaffold import new_plugin
+from selfmoe.cli.new_plugin.writing import new_plugin
+from selfmoe.registry.discovery import import_file
 
 ROWS = quotes.EXAMPLES / "selfmoe-domain-rows"
 ROUTER = quotes.EXAMPLES / "own-router"

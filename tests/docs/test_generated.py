@@ -22,10 +22,13 @@ from _generate import (
     tour,
 )
 from _generate.markdown import block, code, plain, table
-from selfmoe import errors, hookspecs, testing
-from selfmoe.components import Benchmark, ComponentConfig, Merge
-from selfmoe.config import RunConfig
-from selfmoe.registry import OWN, Registry
+from selfmoe import testing
+from selfmoe.config.model import RunConfig
+from selfmoe.contracts import errors, hookspecs
+from selfmoe.contracts.benchmark import Benchmark
+from selfmoe.contracts.component import ComponentConfig
+from selfmoe.contracts.composer import Merge
+from selfmoe.registry.registry import OWN, Registry
 
 
 @pytest.mark.parametrize("file", blocks.files())
@@ -269,14 +272,14 @@ def test_the_tour_names_every_module_once_and_counts_its_lines():
     found = [path for paths in tour.order().values() for path in paths]
     assert len(found) == len(set(found)) == len(tour.modules())
     lines = len((blocks.ROOT / "selfmoe" / "errors.py").read_text("utf-8").splitlines())
-    assert f"| `selfmoe/errors.py` | {lines} |" in tour.table_of_modules(counts=True)
+    assert f"| `selfmoe/contracts/errors.py` | {lines} |" in tour.table_of_modules(counts=True)
 
 
 @pytest.mark.parametrize("one", list(benchmarks.found()), ids=lambda one: one.identity)
 def test_the_sample_data_is_read_as_documented(one):
     benchmark: Benchmark = one.benchmark
     if benchmark.needs_sandbox:
-        from selfmoe.sandbox import best_tier
+        from selfmoe.evaluation.sandbox import best_tier
 
         if best_tier() is None:
             pytest.skip("no sandbox here: generated code is not run")

@@ -8,8 +8,8 @@ import shutil
 import pytest
 
 from _generate import quotes
-from selfmoe.discovery import import_file
-from selfmoe.inspection import KINDS, inspect_plugin
+from selfmoe.registry.discovery import import_file
+from selfmoe.registry.inspection import KINDS, inspect_plugin
 from selfmoe.testing import ComposerContract, DomainContract, TrainerContract
 
 HOOKS = sorted((quotes.EXAMPLES / "hooks").glob("*.py"))

@@ -15,11 +15,12 @@ import selfmoe.testing
 from _generate.benchmarks import found as benchmarks
 from _generate.failures import classes
 from _generate.plugins import own
-from selfmoe import components, stages
+from selfmoe import contracts as components
 from selfmoe.cli.app import COMMANDS
-from selfmoe.config import RunConfig
-from selfmoe.registry import KINDS, registry
-from selfmoe.stages.overlap import LONG, SHORT
+from selfmoe.config.model import RunConfig
+from selfmoe.pipeline import stages
+from selfmoe.pipeline.curation.overlap import LONG, SHORT
+from selfmoe.registry.registry import KINDS, registry
 
 ROOT = Path(__file__).parents[2]
 CODE = [
@@ -78,7 +79,7 @@ def test_the_check_on_public_names_notices(pages):
 
 
 def test_every_kind_of_component_is_documented(pages):
-    found = documented(pages["plugins"], "selfmoe.components")
+    found = documented(pages["plugins"], "selfmoe.contracts")
     assert {base.__name__ for _, base in KINDS.values()} <= found
     assert all(hasattr(components, name) for name in found)
 
@@ -150,7 +151,7 @@ def test_files_that_are_named_exist(texts, name):
 
 
 def test_the_security_page_has_every_tier():
-    from selfmoe.sandbox.tiers import TIERS, UNSAFE
+    from selfmoe.evaluation.sandbox.tiers import TIERS, UNSAFE
 
     text = (ROOT / "SECURITY.md").read_text("utf-8")
     (header,) = [line for line in text.splitlines() if line.startswith("| | `")]

@@ -12,9 +12,9 @@ import yaml
 
 from _generate.quotes import EXAMPLES
 from selfmoe.cli.app import cli as group
-from selfmoe.records import Source
-from selfmoe.registry import Registry
-from selfmoe.resolve import resolve
+from selfmoe.config.resolve import resolve
+from selfmoe.contracts.records import Source
+from selfmoe.registry.registry import Registry
 from selfmoe.testing import DomainContract
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from selfmoe.errors import DataError, MissingDataError
+from selfmoe.contracts.errors import DataError, MissingDataError
+from selfmoe.contracts.records import Source
+from selfmoe.contracts.text import normalise
 from selfmoe.evaluation.prompting import Prompter, choose_shots, render
-from selfmoe.records import Source
-from selfmoe.text import normalise
 from selfmoe_domain_reasoning import bbh
 from selfmoe_domain_reasoning.bbh import BBH
 from selfmoe_domain_reasoning.bbh_answers import one_form

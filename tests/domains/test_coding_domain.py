@@ -1,12 +1,12 @@
 import pytest
 
-from selfmoe.records import Example, Rejected, Source
+from selfmoe.contracts.records import Example, Rejected, Source
 from selfmoe_domain_coding import Coding
 from selfmoe_domain_coding.checks import shown_examples
 
 
 def test_another_form_that_works_is_right_only_leniently():
-    from selfmoe.sandbox import best_tier
+    from selfmoe.evaluation.sandbox import best_tier
 
     if best_tier() is None:
         pytest.skip("no sandbox here: generated code is not run")
@@ -17,12 +17,12 @@ def test_another_form_that_works_is_right_only_leniently():
 
 
 def test_what_cannot_be_a_program_never_reaches_the_sandbox(monkeypatch):
-    import selfmoe.mini
+    import selfmoe.kits.domains.mini
 
     def refuse(program):
         raise AssertionError(f"would have run {program!r}")
 
-    monkeypatch.setattr(selfmoe.mini, "passes", refuse)
+    monkeypatch.setattr(selfmoe.kits.domains.mini, "passes", refuse)
     (benchmark,) = Coding().benchmarks(Source())
     assert benchmark.score(benchmark.items[0], "I do not know.") == {"score": 0.0, "lenient": 0.0}
 
@@ -94,7 +94,7 @@ def test_examples_that_a_task_shows():
     ],
 )
 def test_programs_are_checked_by_the_examples_of_their_task(task, response, reason):
-    from selfmoe.sandbox import best_tier
+    from selfmoe.evaluation.sandbox import best_tier
 
     if best_tier() is None:
         pytest.skip("no sandbox here: generated code is not run")

@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from selfmoe.records import Rejected
+from selfmoe.contracts.records import Rejected
 from selfmoe_domain_coding.normalise import Problem, to_humaneval
 
 

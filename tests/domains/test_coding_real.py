@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from selfmoe.contracts.records import Rejected, Source
 from selfmoe.evaluation.prompting import choose_shots, render
-from selfmoe.records import Rejected, Source
 from selfmoe.testing.domains import DomainContract
 from selfmoe_domain_coding import Coding, training
 from selfmoe_domain_coding.mbpp import MBPP, rows
@@ -25,7 +25,7 @@ pytestmark = [
 
 @pytest.fixture
 def sandbox():
-    from selfmoe.sandbox import best_tier
+    from selfmoe.evaluation.sandbox import best_tier
 
     if best_tier() is None:
         pytest.skip("no sandbox here: generated code is not run")
@@ -47,7 +47,7 @@ class TestCodingReal(DomainContract):
 @pytest.mark.parametrize("split", ["test", "dev"])
 def test_all_real_answers(split, sandbox):
     """Right ones pass and wrong ones fail; one run for all, each in a namespace of its own."""
-    from selfmoe.sandbox import run
+    from selfmoe.evaluation.sandbox import run
 
     for benchmark in Coding().benchmarks(Source("benchmark", REAL, split)):
         right = [benchmark.program(doc, benchmark.gold(doc)) for doc in benchmark.items]

@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from selfmoe.errors import DataError
-from selfmoe.records import Instruction, Seed, Source
+from selfmoe.contracts.errors import DataError
+from selfmoe.contracts.records import Instruction, Seed, Source
 from selfmoe.testing.domains import DomainContract
 from selfmoe_domain_math import Math
 

@@ -8,10 +8,10 @@ import random
 
 import pytest
 
-from selfmoe.errors import ConfigError, DataError, MissingDataError
-from selfmoe.records import Source
-from selfmoe.registry import registry
-from selfmoe.resolve import resolve
+from selfmoe.config.resolve import resolve
+from selfmoe.contracts.errors import ConfigError, DataError, MissingDataError
+from selfmoe.contracts.records import Source
+from selfmoe.registry.registry import registry
 from selfmoe.testing import DomainContract
 
 ROWS = [

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from selfmoe.errors import DataError, MissingDataError
+from selfmoe.contracts.errors import DataError, MissingDataError
+from selfmoe.contracts.records import Source
 from selfmoe.evaluation.prompting import render
-from selfmoe.records import Source
 from selfmoe_domain_coding import Coding
 from selfmoe_domain_coding.humaneval import HumanEval
 
@@ -88,7 +88,7 @@ def files(tmp_path):
 
 @pytest.fixture
 def benchmark(files):
-    from selfmoe.sandbox import best_tier
+    from selfmoe.evaluation.sandbox import best_tier
 
     if best_tier() is None:
         pytest.skip("no sandbox here: generated code is not run")

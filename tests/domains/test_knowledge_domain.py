@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from selfmoe.errors import DataError
+from selfmoe.contracts.errors import DataError
+from selfmoe.contracts.records import Source
 from selfmoe.evaluation.prompting import render
-from selfmoe.records import Source
 from selfmoe.testing.domains import DomainContract
 from selfmoe_domain_knowledge import Knowledge
 from selfmoe_domain_knowledge.mmlu import MMLU

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from selfmoe.errors import DataError
+from selfmoe.contracts.errors import DataError
+from selfmoe.contracts.records import Source
 from selfmoe.evaluation.prompting import choose_shots, render
-from selfmoe.records import Source
 from selfmoe.testing.domains import DomainContract
 from selfmoe_domain_math import Math
 from selfmoe_domain_math.gsm8k import GSM8K

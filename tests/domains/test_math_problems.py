@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from selfmoe.errors import DataError, MissingDataError
+from selfmoe.contracts.errors import DataError, MissingDataError
+from selfmoe.contracts.records import Source
 from selfmoe.evaluation import mathverify
 from selfmoe.evaluation.prompting import choose_shots, render
 from selfmoe.evaluation.stock import stock_file
-from selfmoe.records import Source
 from selfmoe.testing import BenchmarkContract
 from selfmoe_domain_math.math_problems import MathProblems
 

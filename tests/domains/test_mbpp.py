@@ -7,9 +7,9 @@ from collections import Counter
 
 import pytest
 
-from selfmoe.errors import DataError, MissingDataError, StageError
+from selfmoe.contracts.errors import DataError, MissingDataError, StageError
+from selfmoe.contracts.records import Source
 from selfmoe.evaluation.prompting import choose_shots
-from selfmoe.records import Source
 from selfmoe.testing.domains import DomainContract
 from selfmoe_domain_coding import Coding, training
 from selfmoe_domain_coding.mbpp import MBPP
@@ -20,7 +20,7 @@ RIGHT = "def add_11(x):\n    return x + 11\n"
 
 @pytest.fixture(autouse=True)
 def sandbox():
-    from selfmoe.sandbox import best_tier
+    from selfmoe.evaluation.sandbox import best_tier
 
     if best_tier() is None:
         pytest.skip("no sandbox here: generated code is not run")
@@ -131,7 +131,7 @@ def test_training_problems_that_are_asked_elsewhere_are_no_seeds(files, source):
 
 
 def test_without_a_sandbox_no_solution_is_run_and_that_is_said(source, monkeypatch):
-    from selfmoe import sandbox
+    from selfmoe.evaluation import sandbox
 
     def refuse(*_, **__):
         raise AssertionError("ran a program")
@@ -151,7 +151,7 @@ def test_without_a_sandbox_no_solution_is_run_and_that_is_said(source, monkeypat
 def test_a_solution_that_takes_too_long_is_run_again_before_anything_is_said(
     source, monkeypatch, tries
 ):
-    from selfmoe import sandbox
+    from selfmoe.evaluation import sandbox
 
     slow = Counter()
 

@@ -9,7 +9,8 @@ from types import ModuleType
 
 import pytest
 
-from selfmoe.procedural import (
+from selfmoe.contracts.randomness import rng_for
+from selfmoe.kits.domains.procedural import (
     LEVELS,
     SPLITS,
     STYLES,
@@ -22,7 +23,6 @@ from selfmoe.procedural import (
     render,
     strict,
 )
-from selfmoe.randomness import rng_for
 from selfmoe_domain_coding import mini as coding
 from selfmoe_domain_knowledge import mini as knowledge
 from selfmoe_domain_math import mini as math

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from selfmoe.errors import DataError, MissingDataError
+from selfmoe.contracts.errors import DataError, MissingDataError
+from selfmoe.contracts.records import Source
 from selfmoe.evaluation.prompting import render
-from selfmoe.records import Source
 from selfmoe_domain_reasoning.piqa import PIQA
 
 REAL = Path(__file__).parents[3] / "shared" / "data"

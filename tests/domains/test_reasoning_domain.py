@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from selfmoe.errors import DataError
+from selfmoe.contracts.errors import DataError
+from selfmoe.contracts.records import Source
 from selfmoe.evaluation.benchmarks import choose
-from selfmoe.mini import MiniDomain
-from selfmoe.records import Source
+from selfmoe.kits.domains.mini import MiniDomain
 from selfmoe.testing.domains import DomainContract
 from selfmoe_domain_reasoning import Reasoning
 

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from selfmoe.errors import DataError, MissingDataError
+from selfmoe.contracts.errors import DataError, MissingDataError
+from selfmoe.contracts.records import Source
 from selfmoe.evaluation.prompting import choose_shots, render
-from selfmoe.records import Source
 from selfmoe.testing import BenchmarkContract
 from selfmoe_domain_knowledge.triviaqa import TriviaQA
 

@@ -7,8 +7,8 @@ from fractions import Fraction
 
 import pytest
 
-from selfmoe.procedural import STYLES, render, sample
-from selfmoe.records import Example, Rejected, Source
+from selfmoe.contracts.records import Example, Rejected, Source
+from selfmoe.kits.domains.procedural import STYLES, render, sample
 from selfmoe_domain_knowledge import Knowledge
 from selfmoe_domain_knowledge.mini import FAMILIES as FACTS
 from selfmoe_domain_knowledge.options import options_of

@@ -12,7 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 import selfmoe
-from selfmoe.errors import CompositionError, NotSupportedError
+from selfmoe.contracts.errors import CompositionError, NotSupportedError
 from selfmoe.mixture.storage import model_hash
 from selfmoe.testing.models import random_adapter, tiny_examples, tiny_llama, tiny_tokenizer
 
@@ -138,8 +138,8 @@ def test_experts_that_are_not_what_was_composed_are_not_written(base, tmp_path, 
 
 def test_a_single_expert_is_saved_in_the_weights(base, experts, tmp_path):
     """Systems of a run that are one expert are no mixture to keep, and lose nothing either."""
-    from selfmoe.mixture import attach
-    from selfmoe.records import Composition
+    from selfmoe.contracts.records import Composition
+    from selfmoe.mixture.runtime import attach
     from selfmoe.testing.routing import Given
 
     model = copy.deepcopy(base)

@@ -21,7 +21,7 @@ from transformers.generation.configuration_utils import ContinuousBatchingConfig
 
 import selfmoe
 from _generate.elsewhere import HANDS, REFUSED, ROUTERS
-from selfmoe.errors import NotSupportedError
+from selfmoe.contracts.errors import NotSupportedError
 from selfmoe.mixture.storage import model_hash
 from selfmoe.testing.models import tiny_llama, tiny_tokenizer
 

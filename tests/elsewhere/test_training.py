@@ -9,7 +9,7 @@ import torch
 from transformers import AutoModelForCausalLM, Trainer, TrainingArguments
 
 import selfmoe
-from selfmoe.errors import CompositionError, NotSupportedError, UnknownNameError
+from selfmoe.contracts.errors import CompositionError, NotSupportedError, UnknownNameError
 from selfmoe.mixture.storage import model_hash
 from selfmoe.testing.models import tiny_examples, tiny_llama, tiny_tokenizer
 

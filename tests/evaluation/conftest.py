@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 import torch
 
-from selfmoe.components import Benchmark
-from selfmoe.records import Instruction
+from selfmoe.contracts.benchmark import Benchmark
+from selfmoe.contracts.records import Instruction
 from selfmoe.testing import models
 
 

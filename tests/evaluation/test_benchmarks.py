@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from selfmoe.components import Benchmark, Domain
-from selfmoe.datafiles import locate
-from selfmoe.errors import DataError, MissingDataError, UnknownNameError
+from selfmoe.contracts.benchmark import Benchmark
+from selfmoe.contracts.domain import Domain
+from selfmoe.contracts.errors import DataError, MissingDataError, UnknownNameError
+from selfmoe.contracts.records import Instruction, Source
 from selfmoe.evaluation.benchmarks import choose, guarded, guarded_splits, refuse_unknown
-from selfmoe.records import Instruction, Source
-from selfmoe.upstream import UpstreamBenchmark
+from selfmoe.kits.domains.datafiles import locate
+from selfmoe.kits.domains.upstream import UpstreamBenchmark
 
 
 class Listed(UpstreamBenchmark):

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from selfmoe.errors import StageError
+from selfmoe.contracts.errors import StageError
+from selfmoe.contracts.records import Source
 from selfmoe.evaluation import bridge, harness
 from selfmoe.evaluation.benchmarks import choose
 from selfmoe.evaluation.bridge import evaluate
 from selfmoe.evaluation.prompting import render
-from selfmoe.records import Source
-from selfmoe.sandbox import Verdict, best_tier
+from selfmoe.evaluation.sandbox import Verdict, best_tier
 from selfmoe_domain_coding import Coding
 from selfmoe_domain_knowledge import Knowledge
 from selfmoe_domain_math import Math
@@ -282,7 +282,7 @@ def test_a_failing_sandbox_is_no_wrong_answer(ask, oracle_for, monkeypatch):
         return Verdict("infra_error", "bubblewrap", "cannot fork")
 
     monkeypatch.setattr(bridge, "_sandbox_tier", lambda: "bubblewrap")
-    monkeypatch.setattr("selfmoe.sandbox.run", broken)
+    monkeypatch.setattr("selfmoe.evaluation.sandbox.run_sandboxed", broken)
     with pytest.raises(StageError, match="cannot fork"):
         ask(oracle_for(benchmark), benchmark, limit=1)
     assert tried == [{"unsafe": False}] * 3
@@ -298,7 +298,7 @@ def test_unsafe_code_reaches_the_sandbox(ask, oracle_for, monkeypatch):
         return Verdict("passed", "unsafe")
 
     monkeypatch.setattr(bridge, "_sandbox_tier", lambda: None)
-    monkeypatch.setattr("selfmoe.sandbox.run", run)
+    monkeypatch.setattr("selfmoe.evaluation.sandbox.run_sandboxed", run)
     score, _ = ask(oracle_for(benchmark), benchmark, unsafe_code=True)
     assert score.value == 1.0
     assert tried == [{"unsafe": True}] * 3

@@ -2,19 +2,12 @@
 
 import pytest
 
-from selfmoe.evaluation.code import (
-    bound_names,
-    code_pieces,
-    defines,
-    parse_code,
-    passes,
-    python_in,
-)
+from selfmoe.evaluation.code import bound_names, code_pieces, defines, parse_code, passes, python_in
 
 
 @pytest.fixture
 def sandboxed():
-    from selfmoe.sandbox import best_tier
+    from selfmoe.evaluation.sandbox import best_tier
 
     if best_tier() is None:
         pytest.skip("no sandbox here: generated code is not run")

@@ -1,10 +1,10 @@
 import pytest
 
-from selfmoe.errors import ConfigError, DataError
+from selfmoe.contracts.errors import ConfigError, DataError
+from selfmoe.contracts.prompts import alpaca
+from selfmoe.contracts.records import Seed
 from selfmoe.evaluation.leaks import refuse_leaks
 from selfmoe.evaluation.prompting import Prompter, choose_shots, render
-from selfmoe.prompts import alpaca
-from selfmoe.records import Seed
 
 
 def test_alpaca_without_examples_is_the_training_prompt(sums):

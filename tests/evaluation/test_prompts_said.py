@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from selfmoe.evaluation.harness import HarnessModel, complete, likelihoods
-from selfmoe.mixture import attach
+from selfmoe.mixture.runtime import attach
 from selfmoe.testing.models import tiny_llama, tiny_tokenizer
 from selfmoe.testing.routing import even_experts, random_theta, refer
 from selfmoe_router_sequence import Sequence

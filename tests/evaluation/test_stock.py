@@ -1,6 +1,6 @@
 import pytest
 
-from selfmoe.errors import DataError
+from selfmoe.contracts.errors import DataError
 from selfmoe.evaluation import stock
 from selfmoe.evaluation.stock import stock_file, stock_settings
 

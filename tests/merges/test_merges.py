@@ -11,11 +11,11 @@ import torch
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
 
-from selfmoe.errors import CompositionError
-from selfmoe.mixture import attach
-from selfmoe.mixture.adapters import WEIGHTS
-from selfmoe.mixture.deltas import truncate
-from selfmoe.records import Expert
+from selfmoe.contracts.errors import CompositionError
+from selfmoe.contracts.records import Expert
+from selfmoe.kits.merges import truncate
+from selfmoe.mixture.adapters import WEIGHTS, factors_of
+from selfmoe.mixture.runtime import attach
 from selfmoe.testing.composers import ComposerContract, assert_close
 from selfmoe.testing.models import random_adapter
 from selfmoe_merge_dare import Dare
@@ -42,13 +42,13 @@ class TestTies(Merging):
     def test_equals_a_naive_reference(self, context, density):
         made = Ties(Ties.Config(density=density, scale=1.5)).compose(context)
         for site, delta in made.tensors.items():
-            deltas = [e.factors()[site].delta().numpy() for e in context.experts.values()]
+            deltas = [factors_of(e)[site].delta().numpy() for e in context.experts.values()]
             torch.testing.assert_close(delta, torch.tensor(naive_ties(deltas, density) * 1.5))
 
     def test_one_expert_untrimmed_is_its_delta(self, context):
         name, expert = next(iter(context.experts.items()))
         made = Ties(Ties.Config(density=1.0)).compose(context._replace(experts={name: expert}))
-        assert torch.equal(made.tensors[SITE], expert.factors()[SITE].delta())
+        assert torch.equal(made.tensors[SITE], factors_of(expert)[SITE].delta())
 
 
 class TestMean(Merging):
@@ -59,7 +59,7 @@ class TestMean(Merging):
     def test_is_the_mean_of_the_deltas(self, context):
         made = Mean(Mean.Config(scale=1.5)).compose(context)
         for site, delta in made.tensors.items():
-            deltas = [e.factors()[site].delta() for e in context.experts.values()]
+            deltas = [factors_of(e)[site].delta() for e in context.experts.values()]
             torch.testing.assert_close(delta, torch.stack(deltas).mean(0) * 1.5)
 
     def test_equals_routing_to_all_with_equal_weights(self, context):
@@ -105,7 +105,7 @@ class TestDare(Merging):
         for site, delta in made.tensors.items():
             expected = torch.zeros_like(delta)
             for name, expert in context.experts.items():
-                own = expert.factors()[site].delta()
+                own = factors_of(expert)[site].delta()
                 mask = kept(own.shape, 0.3, context.seed, site, name)
                 expected += torch.where(mask, own / 0.3, 0.0) / 3
             torch.testing.assert_close(delta, expected)
@@ -126,7 +126,7 @@ class TestDare(Merging):
 
     def test_nothing_dropped_is_the_weighted_sum(self, context):
         made = Dare(Dare.Config(density=1.0, weight=0.7)).compose(context)
-        deltas = [expert.factors()[SITE].delta() for expert in context.experts.values()]
+        deltas = [factors_of(expert)[SITE].delta() for expert in context.experts.values()]
         torch.testing.assert_close(made.tensors[SITE], 0.7 * sum(deltas))
 
 
@@ -206,7 +206,7 @@ class TestBoth(Merging):
         experts = {**context.experts, "facts": Expert("facts", path)}
         composer = type(composer)(composer.Config(density=1.0))
         made = composer.compose(context._replace(experts=experts))
-        assert set(made.tensors) == {s for e in experts.values() for s in e.factors()}
+        assert set(made.tensors) == {s for e in experts.values() for s in factors_of(e)}
 
     def test_bfloat16_bases_get_bfloat16_deltas(self, composer, context):
         context.base.model.bfloat16()
@@ -248,8 +248,8 @@ def _regauge(path, to):
 
 
 def test_factorwise_ties_is_pefts(tmp_path):
-    from selfmoe.components import ComposeContext
-    from selfmoe.fit import Fit
+    from selfmoe.contracts.composer import ComposeContext
+    from selfmoe.models.fitting.loop import Fit
     from selfmoe.testing.models import tiny_base
 
     base = tiny_base()

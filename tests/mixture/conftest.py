@@ -7,9 +7,9 @@ from functools import cache
 
 import pytest
 
-from selfmoe.mixture import attach
-from selfmoe.mixture.kernels import AUTO
-from selfmoe.records import Expert
+from selfmoe.contracts.records import Expert
+from selfmoe.mixture.forward.kernels import AUTO
+from selfmoe.mixture.runtime import attach
 from selfmoe.testing.families import FAMILIES, tiny_model
 from selfmoe.testing.routing import even_experts, mixed_experts, random_theta, refer
 from selfmoe_router_topk import TopK

@@ -12,9 +12,8 @@ from peft import PeftModel
 from safetensors.torch import load_file, save_file
 
 import selfmoe
-from selfmoe.base import BaseFiles, is_base
-from selfmoe.checkpoints import identity
-from selfmoe.errors import CompositionError
+from selfmoe.config.resolve import resolve
+from selfmoe.contracts.errors import CompositionError
 from selfmoe.mixture.adapters import (
     CONFIG,
     WEIGHTS,
@@ -23,9 +22,10 @@ from selfmoe.mixture.adapters import (
     read_factors,
     take_over,
 )
-from selfmoe.mixture.fitting import check_expert, skeleton
-from selfmoe.mixture.structure import linears
-from selfmoe.resolve import resolve
+from selfmoe.mixture.fits import check_expert, skeleton
+from selfmoe.models.base import BaseFiles, is_base
+from selfmoe.models.checkpoints import identity
+from selfmoe.models.structure import linears
 from selfmoe.testing.models import random_adapter, save_toy_base, tiny_gpt2, tiny_llama
 
 

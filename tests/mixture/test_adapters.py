@@ -11,9 +11,9 @@ import torch
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
 
-from selfmoe.errors import CompositionError
+from selfmoe.contracts.errors import CompositionError
 from selfmoe.mixture.adapters import CONFIG, WEIGHTS, adapter_hash, read_factors
-from selfmoe.mixture.structure import linears
+from selfmoe.models.structure import linears
 from selfmoe.testing.models import GPT2_TARGETS, random_adapter, tiny_gpt2, tiny_llama
 
 OPTIONS = {

@@ -6,9 +6,8 @@ import pytest
 import torch
 
 import selfmoe
-from selfmoe.errors import CompositionError, DataError, SelfmoeError, UnknownNameError
-from selfmoe.mixture import save
-from selfmoe.mixture.storage import model_hash
+from selfmoe.contracts.errors import CompositionError, DataError, SelfmoeError, UnknownNameError
+from selfmoe.mixture.storage import model_hash, save
 from selfmoe.testing.models import random_adapter, tiny_examples, tiny_llama, tiny_tokenizer
 
 

@@ -15,11 +15,14 @@ from transformers import (
 )
 from transformers.cache_utils import StaticCache
 
-from selfmoe.errors import CompositionError, NotSupportedError
-from selfmoe.fit import Fit
-from selfmoe.mixture import attach, compose, memory, runtime, scope
-from selfmoe.mixture.caches import NAMES, cache_in, cache_name, cache_of, past_length
-from selfmoe.records import Expert
+from selfmoe.contracts.errors import CompositionError, NotSupportedError
+from selfmoe.contracts.records import Expert
+from selfmoe.mixture import runtime
+from selfmoe.mixture.compose import compose
+from selfmoe.mixture.forward import memory, scope
+from selfmoe.mixture.forward.caches import NAMES, cache_in, cache_name, cache_of, past_length
+from selfmoe.mixture.runtime import attach
+from selfmoe.models.fitting.loop import Fit
 from selfmoe.testing.composers import assert_close
 from selfmoe.testing.models import random_adapter, tiny_examples, tiny_tokenizer
 from selfmoe.testing.routing import random_theta, refer, tokens

@@ -12,12 +12,13 @@ import pytest
 import torch
 from transformers import DynamicCache, StaticCache
 
-from selfmoe.errors import CompositionError, NotSupportedError
-from selfmoe.generation import generate
-from selfmoe.mixture import attach
-from selfmoe.mixture.companions import CompanionCache, past_length
+from selfmoe.contracts.errors import CompositionError, NotSupportedError
+from selfmoe.mixture.adapters import factors_of
+from selfmoe.mixture.forward.companions import CompanionCache, past_length
+from selfmoe.mixture.runtime import attach
 from selfmoe.mixture.storage import model_hash
-from selfmoe.mixture.structure import find_decoder, linears
+from selfmoe.models.generation import generate
+from selfmoe.models.structure import find_decoder, linears
 from selfmoe.testing.composers import assert_close
 from selfmoe.testing.models import tiny_tokenizer
 from selfmoe.testing.reference import naive_mixture
@@ -100,7 +101,7 @@ def largest(logits, k):
 def naive(model, experts, alpha):
     """Return the naive mixture with given weights by block."""
     decoder = find_decoder(model)
-    factors = [expert.factors() for expert in experts.values()]
+    factors = [factors_of(expert) for expert in experts.values()]
     return naive_mixture(decoder.blocks, linears(model), factors, alpha, decoder.path)
 
 

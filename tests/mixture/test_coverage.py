@@ -8,14 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from selfmoe.components import ComposeContext
-from selfmoe.errors import CompositionError
-from selfmoe.fit import Fit
-from selfmoe.mixture import attach
+from selfmoe.contracts.composer import ComposeContext
+from selfmoe.contracts.errors import CompositionError
+from selfmoe.contracts.records import Expert, LoadedBase
 from selfmoe.mixture.adapters import Factors, write_factors
-from selfmoe.mixture.coverage import CHOOSES, coverage_of, described
-from selfmoe.mixture.structure import Decoder, find_decoder, linears, widths
-from selfmoe.mixture.tokenwise import (
+from selfmoe.mixture.forward.coverage import CHOOSES, coverage_of, described
+from selfmoe.mixture.forward.tokenwise import (
     ASIDE,
     ELSEWHERE,
     IDLE,
@@ -27,8 +25,10 @@ from selfmoe.mixture.tokenwise import (
     STREAMS,
     examine,
 )
-from selfmoe.records import Expert, LoadedBase
-from selfmoe.registry import registry
+from selfmoe.mixture.runtime import attach
+from selfmoe.models.fitting.loop import Fit
+from selfmoe.models.structure import Decoder, find_decoder, linears, widths
+from selfmoe.registry.registry import registry
 from selfmoe.testing.compare import fingerprint, logits, tokens
 from selfmoe.testing.families import FAMILIES, tiny_model
 from selfmoe.testing.models import random_adapter

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from selfmoe.components import ComposeContext
-from selfmoe.errors import CompositionError
-from selfmoe.fit import Fit
-from selfmoe.mixture.extending import check_extends, newcomers
-from selfmoe.records import Expert
+from selfmoe.contracts.composer import ComposeContext
+from selfmoe.contracts.errors import CompositionError
+from selfmoe.contracts.records import Expert
+from selfmoe.kits.routers.extending import check_extends, newcomers
+from selfmoe.models.fitting.loop import Fit
 from selfmoe.testing.models import random_adapter, tiny_base
 from selfmoe_router_random import Random
 

@@ -9,15 +9,16 @@ import pytest
 import torch
 from peft import PeftModel
 
-from selfmoe.components import ComposeContext, TrainContext
-from selfmoe.errors import StageError
-from selfmoe.fit import Fit
-from selfmoe.mixture import attach
-from selfmoe.mixture.adapters import read_factors
+from selfmoe.contracts.composer import ComposeContext
+from selfmoe.contracts.errors import StageError
+from selfmoe.contracts.records import Composition, Expert, LoadedBase
+from selfmoe.contracts.trainer import TrainContext
+from selfmoe.mixture.adapters import factors_of, read_factors
+from selfmoe.mixture.runtime import attach
 from selfmoe.mixture.storage import model_hash
-from selfmoe.mixture.structure import find_decoder, linears
-from selfmoe.records import Composition, Expert, LoadedBase
-from selfmoe.registry import registry
+from selfmoe.models.fitting.loop import Fit
+from selfmoe.models.structure import find_decoder, linears
+from selfmoe.registry.registry import registry
 from selfmoe.testing.composers import assert_close
 from selfmoe.testing.families import FAMILIES
 from selfmoe.testing.models import random_adapter, tiny_examples, tiny_tokenizer
@@ -43,7 +44,7 @@ def context(base, experts, folder, data=()):
 def test_the_deltas_of_one_expert_are_its_lora(model, experts):
     path, ids = experts["math"].path, tokens()
     expected = logits(PeftModel.from_pretrained(copy.deepcopy(model), str(path)), ids)
-    deltas = {site: factors.delta() for site, factors in experts["math"].factors().items()}
+    deltas = {site: factors.delta() for site, factors in factors_of(experts["math"]).items()}
     with Static(deltas).on(model):
         assert_close(logits(model, ids), expected)
 
@@ -85,7 +86,7 @@ def test_merges_of_unlike_experts_apply(merge, rank, model, base, mixed, tmp_pat
     composer = registry().configure("merge", merge, {"rank": rank})
     made = composer.compose(context(base, mixed, tmp_path))
     deltas = composer.deltas(made)
-    assert set(deltas) == {site for expert in mixed.values() for site in expert.factors()}
+    assert set(deltas) == {site for expert in mixed.values() for site in factors_of(expert)}
     plain = logits(model, tokens())
     with attach(model, composer, made, mixed):
         merged = logits(model, tokens())
@@ -98,7 +99,7 @@ def test_merges_of_unlike_experts_apply(merge, rank, model, base, mixed, tmp_pat
 def test_layers_an_expert_leaves_alone_count_as_zero(merge, options, base, mixed, tmp_path):
     composer = registry().configure("merge", merge, options)
     deltas = composer.deltas(composer.compose(context(base, mixed, tmp_path)))
-    factors = [expert.factors() for expert in mixed.values()]
+    factors = [factors_of(expert) for expert in mixed.values()]
     changed = set()
     for site, delta in deltas.items():
         parts = [expert[site].delta() for expert in factors if site in expert]
@@ -151,7 +152,7 @@ def test_tied_heads_are_left_alone(model, experts):
     head, embedding = model.get_output_embeddings(), model.get_input_embeddings()
     tied = head.weight is embedding.weight
     assert tied == bool(model.config.tie_word_embeddings)
-    deltas = {site: factors.delta() for site, factors in experts["math"].factors().items()}
+    deltas = {site: factors.delta() for site, factors in factors_of(experts["math"]).items()}
     with Static(deltas).on(model):
         assert (head.weight is embedding.weight) == tied
     assert (head.weight is embedding.weight) == tied

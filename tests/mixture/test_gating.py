@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from selfmoe.components import Site, TokenInfo, check_k
-from selfmoe.mixture.gating import LinearGate, keep_largest
+from selfmoe.contracts.composer import Site, TokenInfo, check_k
+from selfmoe.kits.routers.gates import LinearGate, keep_largest
 from selfmoe.testing.routing import random_theta
 
 X = torch.randn(2, 5, 32, generator=torch.Generator().manual_seed(1)) * 30

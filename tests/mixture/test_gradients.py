@@ -8,19 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from selfmoe.mixture import attach
-from selfmoe.mixture.checkpointing import checkpointing
+from selfmoe.mixture.runtime import attach
 from selfmoe.mixture.storage import model_hash
-from selfmoe.mixture.structure import find_decoder, linears
+from selfmoe.models.fitting.checkpointing import checkpointing
+from selfmoe.models.structure import find_decoder, linears
 from selfmoe.testing.composers import assert_close
-from selfmoe.testing.routing import (
-    logits,
-    naive_topk,
-    random_theta,
-    random_thetas,
-    refer,
-    tokens,
-)
+from selfmoe.testing.routing import logits, naive_topk, random_theta, random_thetas, refer, tokens
 from selfmoe_router_topk import TopK
 
 pytestmark = [

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from selfmoe.base import find_base, load_base
-from selfmoe.mixture import compose
-from selfmoe.prompts import alpaca
-from selfmoe.records import Instruction
-from selfmoe.resolve import resolve
+from selfmoe.config.resolve import resolve
+from selfmoe.contracts.prompts import alpaca
+from selfmoe.contracts.records import Instruction
+from selfmoe.mixture.compose import compose
+from selfmoe.models.base import find_base, load_base
 from selfmoe.testing.models import random_adapter
 
 PROMPTS = [

@@ -8,11 +8,12 @@ import pytest
 import torch
 from peft import PeftModel
 
-from selfmoe.mixture import attach
-from selfmoe.mixture.kernels import AUTO, KERNELS
-from selfmoe.mixture.kernels.stacked import FEW
-from selfmoe.mixture.structure import find_decoder, linears
-from selfmoe.records import Expert
+from selfmoe.contracts.records import Expert
+from selfmoe.mixture.adapters import factors_of
+from selfmoe.mixture.forward.kernels import AUTO, KERNELS
+from selfmoe.mixture.forward.kernels.stacked import FEW
+from selfmoe.mixture.runtime import attach
+from selfmoe.models.structure import find_decoder, linears
 from selfmoe.testing.composers import assert_close
 from selfmoe.testing.families import FAMILIES, tiny_model
 from selfmoe.testing.models import LLAMA_TARGETS, random_adapter
@@ -34,7 +35,7 @@ from selfmoe.testing.routing import (
 
 def expected_logits(model, experts, weights, ids):
     decoder = find_decoder(model)
-    factors = [expert.factors() for expert in experts.values()]
+    factors = [factors_of(expert) for expert in experts.values()]
     imposed = naive_mixture(
         list(decoder.blocks), linears(model), factors, lambda i, x: weights[i], decoder.path
     )

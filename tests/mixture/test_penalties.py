@@ -6,11 +6,13 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from selfmoe.components import ComposeContext
-from selfmoe.errors import StageError
-from selfmoe.fit import IGNORE, Fit, collate, encode
-from selfmoe.mixture import attach
-from selfmoe.records import Expert
+from selfmoe.contracts.composer import ComposeContext
+from selfmoe.contracts.errors import StageError
+from selfmoe.contracts.fitting import IGNORE
+from selfmoe.contracts.records import Expert
+from selfmoe.mixture.runtime import attach
+from selfmoe.models.fitting.batches import collate, encode
+from selfmoe.models.fitting.loop import Fit
 from selfmoe.testing.compare import assert_close
 from selfmoe.testing.models import random_adapter, tiny_base, tiny_examples
 from selfmoe_router_topk import TopK

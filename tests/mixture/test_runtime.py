@@ -13,11 +13,12 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from selfmoe.generation import generate
-from selfmoe.mixture import attach, load, save
-from selfmoe.mixture.storage import model_hash, references
-from selfmoe.mixture.structure import find_decoder, linears
-from selfmoe.records import Composition, Expert
+from selfmoe.contracts.records import Composition, Expert
+from selfmoe.mixture.adapters import factors_of
+from selfmoe.mixture.runtime import attach
+from selfmoe.mixture.storage import load, model_hash, references, save
+from selfmoe.models.generation import generate
+from selfmoe.models.structure import find_decoder, linears
 from selfmoe.testing.composers import assert_close
 from selfmoe.testing.families import FAMILIES, tiny_model
 from selfmoe.testing.models import random_adapter, tiny_tokenizer
@@ -94,7 +95,7 @@ def test_bfloat16_is_as_near_to_float32_as_the_naive_formula(model, experts):
         exact = logits(model, ids)
     low = copy.deepcopy(model).bfloat16()
     decoder = find_decoder(low)
-    factors = [expert.factors() for expert in experts.values()]
+    factors = [factors_of(expert) for expert in experts.values()]
 
     def imposed(block, x):
         return weights[block]

@@ -7,9 +7,9 @@ import math
 import pytest
 import torch
 
-from selfmoe.components import TokenInfo
-from selfmoe.mixture import attach
-from selfmoe.mixture.scope import Annotation, Record, describe
+from selfmoe.contracts.composer import TokenInfo
+from selfmoe.mixture.forward.scope import Annotation, Record, describe
+from selfmoe.mixture.runtime import attach
 from selfmoe.testing.routing import logits, random_theta, refer, tokens
 from selfmoe_router_topk import TopK
 

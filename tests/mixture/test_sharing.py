@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from selfmoe.errors import CompositionError, UnknownNameError
-from selfmoe.mixture import attach
-from selfmoe.mixture.kernels import AUTO, KERNELS, choose, grouped, single, stacked
-from selfmoe.mixture.kernels.weights import Weights
-from selfmoe.mixture.layers import RoutedDelta
-from selfmoe.mixture.packing import pack
+from selfmoe.contracts.errors import CompositionError, UnknownNameError
+from selfmoe.mixture.forward.kernels import AUTO, KERNELS, choose, grouped, single, stacked
+from selfmoe.mixture.forward.kernels.weights import Weights
+from selfmoe.mixture.forward.layers import RoutedDelta
+from selfmoe.mixture.forward.packing import pack
+from selfmoe.mixture.runtime import attach
 from selfmoe.testing.composers import assert_close
 from selfmoe.testing.families import tiny_model
 from selfmoe.testing.routing import (

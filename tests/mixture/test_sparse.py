@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from selfmoe.components import ComposeContext
-from selfmoe.fit import Fit
-from selfmoe.mixture import attach
-from selfmoe.mixture.coverage import coverage_of
-from selfmoe.records import Expert, LoadedBase
-from selfmoe.registry import registry
+from selfmoe.contracts.composer import ComposeContext
+from selfmoe.contracts.records import Expert, LoadedBase
+from selfmoe.mixture.adapters import factors_of
+from selfmoe.mixture.forward.coverage import coverage_of
+from selfmoe.mixture.runtime import attach
+from selfmoe.models.fitting.loop import Fit
+from selfmoe.registry.registry import registry
 from selfmoe.testing.compare import assert_close, logits, with_deltas
 from selfmoe.testing.families import tiny_model
 from selfmoe.testing.models import random_adapter, tiny_examples, tiny_tokenizer
@@ -90,6 +91,6 @@ def test_experts_by_halves_are_their_deltas_by_halves(family, tmp_path):
     base = LoadedBase("tiny", model, tiny_tokenizer(), "tiny", 512)
     composer = registry().configure("router", "uniform", {})
     made = composer.compose(ComposeContext(base, experts, (), None, Fit(), 0, tmp_path))
-    expected = with_deltas(model, *(expert.factors() for expert in experts.values()), weight=0.5)
+    expected = with_deltas(model, *(factors_of(expert) for expert in experts.values()), weight=0.5)
     with attach(model, composer, made, experts):
         assert_close(logits(model, ids), logits(expected, ids), 1e-4)

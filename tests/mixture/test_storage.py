@@ -8,10 +8,10 @@ import shutil
 import pytest
 import torch
 
-from selfmoe.errors import CompositionError
-from selfmoe.mixture import attach, load, save
-from selfmoe.mixture.storage import FACTS, TENSORS, references
-from selfmoe.records import Composition, Expert
+from selfmoe.contracts.errors import CompositionError
+from selfmoe.contracts.records import Composition, Expert
+from selfmoe.mixture.runtime import attach
+from selfmoe.mixture.storage import FACTS, TENSORS, load, references, save
 from selfmoe.testing.composers import assert_same
 from selfmoe.testing.models import random_adapter, tiny_llama
 from selfmoe_router_topk import TopK

@@ -9,13 +9,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from selfmoe.errors import CompositionError, NotSupportedError
-from selfmoe.mixture import attach
+from selfmoe.contracts.errors import CompositionError, NotSupportedError
+from selfmoe.contracts.records import Composition, Expert
 from selfmoe.mixture.adapters import WEIGHTS
+from selfmoe.mixture.runtime import attach
 from selfmoe.mixture.storage import model_hash
-from selfmoe.mixture.structure import find_decoder, linears, stores_transposed, widths
 from selfmoe.mixture.surgery import Surgery
-from selfmoe.records import Composition, Expert
+from selfmoe.models.structure import find_decoder, linears, stores_transposed, widths
 from selfmoe.testing.families import GPT2_TARGETS
 from selfmoe.testing.models import random_adapter, tiny_gpt2, tiny_llama
 from selfmoe.testing.routing import Given, logits, random_theta, refer, tokens

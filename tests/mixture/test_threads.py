@@ -11,9 +11,9 @@ from contextlib import ExitStack
 import pytest
 import torch
 
-from selfmoe.errors import CompositionError
-from selfmoe.mixture import attach
-from selfmoe.mixture.running import Running
+from selfmoe.contracts.errors import CompositionError
+from selfmoe.mixture.forward.running import Running
+from selfmoe.mixture.runtime import attach
 from selfmoe.testing.composers import assert_close
 from selfmoe.testing.routing import logits, refer, tokens
 from selfmoe_router_oracle import Oracle

@@ -12,7 +12,8 @@ import pytest
 
 GOOD = '''
 from selfmoe import hookimpl
-from selfmoe.components import Base, ComponentConfig
+from selfmoe.contracts.base import Base
+from selfmoe.contracts.component import ComponentConfig
 SELFMOE_API = 1
 
 class Plain(Base):

@@ -13,7 +13,7 @@ import sys
 
 import pytest
 
-from selfmoe.scaffold import Names, new_plugin
+from selfmoe.cli.new_plugin.writing import Names, new_plugin
 
 KINDS = ("base", "domain", "trainer", "router", "merge")
 RUN = """

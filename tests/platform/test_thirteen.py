@@ -10,7 +10,7 @@ import pytest
 
 GOOD = '''
 from selfmoe import hookimpl
-from selfmoe.components import Base
+from selfmoe.contracts.base import Base
 SELFMOE_API = 1
 class {cls}(Base):
     """A base for tests."""
@@ -138,7 +138,7 @@ def test_whatever_is_raised_the_others_go_on(raised, tmp_path, command, install)
     ],
 )
 def test_what_a_distribution_requires(requires, problem):
-    from selfmoe.discovery import requirement_problem
+    from selfmoe.registry.discovery import requirement_problem
 
     said = requirement_problem([requires], "selfmoe-x")
     assert (said is None) == (problem is None)

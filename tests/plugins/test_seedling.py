@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from selfmoe.procedural import STYLES, Family, draw, split_of
-from selfmoe.randomness import rng_for
+from selfmoe.contracts.randomness import rng_for
+from selfmoe.kits.domains.procedural import STYLES, Family, draw, split_of
 from selfmoe_base_seedling import biomed, corpus, layouts, state, train
 from selfmoe_base_seedling.tokenizer import train_tokenizer
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from selfmoe.comparison import page as comparison
+from selfmoe.reporting.comparison import page as comparison
 from selfmoe.reporting.report import write_report
 
 PHONE, DESK = 375, 1200

@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
-from selfmoe.errors import RunError
-from selfmoe.reporting.cells import Cells
+from selfmoe.contracts.errors import RunError
 from selfmoe.reporting.details import collect_details
-from selfmoe.reporting.html.numbers import balance, count, points
 from selfmoe.reporting.html.routing import routed_systems
 from selfmoe.reporting.html.traces import BUDGET, traced_systems
-from selfmoe.reporting.html.visible import short, visible
 from selfmoe.reporting.html.work import thinned
+from selfmoe.reporting.numbers import balance, count, points
 from selfmoe.reporting.report import write_report
 from selfmoe.reporting.results import collect
+from selfmoe.reporting.visible import short, visible
+from selfmoe.store.cells import Cells
 
 
 def page_of(root: Path) -> str:
@@ -234,7 +234,8 @@ def test_the_page_alone_loads_neither_torch_nor_matplotlib(tmp_path, fake_run, e
     code = (
         "import sys, pathlib; from selfmoe.reporting.report import write_report;"
         "write_report(pathlib.Path(sys.argv[1]));"
-        "sys.exit(', '.join({'torch', 'matplotlib', 'selfmoe.plan'} & set(sys.modules)) or 0)"
+        "heavy = {'torch', 'matplotlib', 'selfmoe.pipeline.plan'};"
+        "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
     )
     command = [sys.executable, "-c", code, str(fake_run(tmp_path))]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=120)

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from scipy import stats
 
-from selfmoe.files import write_jsonl
-from selfmoe.reporting.cells import Cells
-from selfmoe.reporting.html.numbers import points
+from selfmoe.reporting.numbers import points
 from selfmoe.reporting.paired import changes, compare
 from selfmoe.reporting.report import write_report
 from selfmoe.reporting.results import collect
+from selfmoe.store.cells import Cells
+from selfmoe.store.files import write_jsonl
 
 Answers = dict[tuple[str, str, int], list[float]]
 

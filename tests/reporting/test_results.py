@@ -14,16 +14,17 @@ import pytest
 from rich.console import Console
 from scipy.stats import t
 
-from selfmoe.errors import DataError
+from selfmoe.config.resolve import resolve
+from selfmoe.contracts.errors import DataError
 from selfmoe.evaluation.statistics import wilson
-from selfmoe.execute import Outcome, by_root, manifest_of
-from selfmoe.files import SEAL, write_json
-from selfmoe.plan import Plan, make_plans
-from selfmoe.reporting.cells import Cells
+from selfmoe.pipeline.execute import Outcome, by_root, manifest_of
+from selfmoe.pipeline.make import make_plans
+from selfmoe.pipeline.plan import Plan
 from selfmoe.reporting.html.scores import averages
 from selfmoe.reporting.results import collect, read_results, write_results
-from selfmoe.reporting.tables import best_system, print_results, scores_table
-from selfmoe.resolve import resolve
+from selfmoe.reporting.terminal.tables import best_system, print_results, scores_table
+from selfmoe.store.cells import Cells
+from selfmoe.store.files import SEAL, write_json
 
 SETTINGS = {
     "domains": ["math", "knowledge"],

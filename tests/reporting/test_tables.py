@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from selfmoe.reporting.tables import print_results, scores_table
+from selfmoe.reporting.terminal.tables import print_results, scores_table
 
 DEMO = json.loads((Path(__file__).parents[2] / "results" / "demo.json").read_text("utf-8"))
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from selfmoe.components import ComposeContext
-from selfmoe.fit import Fit
-from selfmoe.records import Expert
+from selfmoe.contracts.composer import ComposeContext
+from selfmoe.contracts.records import Expert
+from selfmoe.models.fitting.loop import Fit
 from selfmoe.testing.models import random_adapter, tiny_base, tiny_examples
 
 QKV, MLP = ("q_proj", "v_proj"), ("up_proj", "down_proj")

@@ -10,11 +10,12 @@ import torch
 from peft import ArrowConfig
 from peft.tuners.lora import create_arrow_model
 
-from selfmoe.components import ComposeContext, Site, TokenInfo
-from selfmoe.fit import Fit
-from selfmoe.mixture import attach, load, save
-from selfmoe.mixture.adapters import Factors
-from selfmoe.records import Expert, LoadedBase
+from selfmoe.contracts.composer import ComposeContext, Site, TokenInfo
+from selfmoe.contracts.records import Expert, LoadedBase
+from selfmoe.mixture.adapters import Factors, factors_of
+from selfmoe.mixture.runtime import attach
+from selfmoe.mixture.storage import load, save
+from selfmoe.models.fitting.loop import Fit
 from selfmoe.testing.compare import assert_close, assert_same, logits, tokens
 from selfmoe.testing.composers import ComposerContract
 from selfmoe.testing.families import FAMILIES, tiny_model
@@ -130,7 +131,7 @@ def test_experts_unlike_one_another(family, tmp_path):
     for linear, alpha in seen:
         torch.testing.assert_close(alpha.sum(-1), torch.ones(alpha.shape[:-1]))
         for index, expert in enumerate(ctx.experts.values()):
-            if linear not in expert.factors():
+            if linear not in factors_of(expert):
                 missing += 1
                 assert not alpha[..., index].any()
     assert missing

@@ -11,14 +11,17 @@ import torch
 from peft import PeftModel
 from torch.nn.functional import cross_entropy
 
-from selfmoe.components import ComposeContext, FitConfig
-from selfmoe.errors import CompositionError
-from selfmoe.fit import Fit, collate, encode_all, padding
-from selfmoe.mixture import attach, load, save
-from selfmoe.mixture.storage import references
-from selfmoe.mixture.structure import find_decoder, linears
-from selfmoe.records import Composition, Expert, LoadedBase
-from selfmoe.registry import registry
+from selfmoe.contracts.composer import ComposeContext
+from selfmoe.contracts.errors import CompositionError
+from selfmoe.contracts.fitting import FitConfig
+from selfmoe.contracts.records import Composition, Expert, LoadedBase
+from selfmoe.mixture.adapters import factors_of
+from selfmoe.mixture.runtime import attach
+from selfmoe.mixture.storage import load, references, save
+from selfmoe.models.fitting.batches import collate, encode_all
+from selfmoe.models.fitting.loop import Fit, padding
+from selfmoe.models.structure import find_decoder, linears
+from selfmoe.registry.registry import registry
 from selfmoe.testing.composers import ComposerContract, assert_close, assert_same
 from selfmoe.testing.families import FAMILIES, tiny_model
 from selfmoe.testing.models import tiny_examples, tiny_tokenizer
@@ -72,7 +75,7 @@ def compose(ctx, **options):
 def test_starts_as_lora_does_in_the_shapes_of_the_experts(llama):
     first = initial_adapters(llama)
     for name, expert in llama.experts.items():
-        for site, like in expert.factors().items():
+        for site, like in factors_of(expert).items():
             a, b, scale = first[name][site]
             bound = 1 / math.sqrt(a.shape[1])  # kaiming_uniform_ with a = sqrt(5)
             assert (a.shape, b.shape, scale) == (like.a.shape, like.b.shape, like.scale)
@@ -102,7 +105,7 @@ def test_reads_the_tokens_of_all_experts_together(llama):
 def test_gradients_are_those_of_the_formula(context):
     """Of θ and of every A and B, at adapters that are not zero."""
     model = context.base.model
-    adapters = {name: expert.factors() for name, expert in context.experts.items()}
+    adapters = {name: factors_of(expert) for name, expert in context.experts.items()}
     theta = torch.randn(3, 32, generator=torch.Generator().manual_seed(2)) * 0.3
     rows = encode_all(context.data[:3], context.base, "")
     batch = collate(rows, padding(context.base.tokenizer), torch.device("cpu"))
@@ -147,7 +150,7 @@ def test_gradients_are_those_of_the_formula(context):
 def test_all_parts_learn(context):
     first, made = initial_adapters(context), compose(context)
     for name, path in made.owned.items():
-        learnt = Expert(name, path).factors()
+        learnt = factors_of(Expert(name, path))
         assert all(f.b.any() for f in learnt.values())
         assert all(not torch.equal(f.a, first[name][s].a) for s, f in learnt.items())
     start = compose(context._replace(work=context.work / "one"), max_steps=1, router_lr=1e-12)
@@ -165,7 +168,7 @@ def test_the_router_has_a_rate_of_its_own(llama):
     moved = (fast.tensors["theta"] - slow.tensors["theta"]).abs().max()
     assert 1e-3 < moved < 2e-2
     for name, path in slow.owned.items():
-        mine, theirs = (Expert(name, p).factors() for p in (path, fast.owned[name]))
+        mine, theirs = (factors_of(Expert(name, p)) for p in (path, fast.owned[name]))
         assert all(torch.allclose(f.b, theirs[s].b, atol=0.01) for s, f in mine.items())
 
 
@@ -173,7 +176,7 @@ def test_training_lowers_the_loss(llama):
     report = compose(llama, max_steps=30, batch_size=9, lr=0.02).report
     assert report["last_loss"] < report["first_loss"] - 0.5
     sizes = sum(
-        f.a.numel() + f.b.numel() for e in llama.experts.values() for f in e.factors().values()
+        f.a.numel() + f.b.numel() for e in llama.experts.values() for f in factors_of(e).values()
     )
     assert report["trained_parameters"] == report["added_parameters"] == sizes + 3 * 32
 
@@ -227,7 +230,7 @@ def test_routes_its_own_experts(llama, tmp_path):
     stored = load(tmp_path / "saved", base_hash="tiny", experts=llama.experts)
     model, ids = llama.base.model, tokens()
     decoder = find_decoder(model)
-    own = [Expert(n, p).factors() for n, p in made.owned.items()]
+    own = [factors_of(Expert(n, p)) for n, p in made.owned.items()]
     alpha = topk_alpha(made.tensors["theta"], 2)
     with naive_mixture(decoder.blocks, linears(model), own, alpha, decoder.path):
         expected = logits(model, ids)

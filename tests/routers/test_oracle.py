@@ -7,9 +7,9 @@ import torch
 from click.testing import CliRunner
 
 from selfmoe.cli.app import cli
-from selfmoe.components import Site, TokenInfo
-from selfmoe.mixture import attach
-from selfmoe.reporting.tables import best_system, legend, marked
+from selfmoe.contracts.composer import Site, TokenInfo
+from selfmoe.mixture.runtime import attach
+from selfmoe.reporting.terminal.tables import best_system, legend, marked
 from selfmoe.testing.compare import assert_close, assert_same, logits
 from selfmoe.testing.composers import ComposerContract
 from selfmoe.testing.models import save_toy_base

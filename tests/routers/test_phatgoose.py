@@ -8,12 +8,14 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from selfmoe.components import ComposeContext, Site, TokenInfo
-from selfmoe.errors import CompositionError
-from selfmoe.fit import Fit, encode
-from selfmoe.mixture import attach
-from selfmoe.mixture.structure import linears
-from selfmoe.records import LoadedBase
+from selfmoe.contracts.composer import ComposeContext, Site, TokenInfo
+from selfmoe.contracts.errors import CompositionError
+from selfmoe.contracts.records import LoadedBase
+from selfmoe.mixture.adapters import factors_of
+from selfmoe.mixture.runtime import attach
+from selfmoe.models.fitting.batches import encode
+from selfmoe.models.fitting.loop import Fit
+from selfmoe.models.structure import linears
 from selfmoe.testing.composers import ComposerContract, assert_close, assert_same
 from selfmoe.testing.families import FAMILIES, tiny_model
 from selfmoe.testing.models import tiny_examples, tiny_tokenizer
@@ -78,7 +80,7 @@ def handles_of(model, weigh):
 def test_a_step_is_that_of_the_sigmoid_gate(context):
     """One AdamW step from v = 0 moves by the rate against the gradient of the naive formula."""
     name = "mlp"
-    factors = context.experts[name].factors()
+    factors = factors_of(context.experts[name])
     vectors = {site: torch.zeros(f.a.shape[1], requires_grad=True) for site, f in factors.items()}
 
     def weigh(site, x):
@@ -181,7 +183,7 @@ def test_is_the_formula(context, k, renormalise):
         for name, v in made.tensors.items()
     }
     made = replace(made, tensors=drawn)
-    factors = [expert.factors() for expert in context.experts.values()]
+    factors = [factors_of(expert) for expert in context.experts.values()]
 
     def weigh(site, x):
         there = [i for i, f in enumerate(factors) if site in f]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from selfmoe.components import Site, TokenInfo
-from selfmoe.errors import CompositionError, NotSupportedError
+from selfmoe.contracts.composer import Site, TokenInfo
+from selfmoe.contracts.errors import CompositionError, NotSupportedError
 from selfmoe.testing.composers import ComposerContract
 from selfmoe_router_random import Random
 from selfmoe_router_random.gate import RandomGate, mix

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from selfmoe.components import ComposeContext, Site, TokenInfo
-from selfmoe.errors import CompositionError, StageError
-from selfmoe.fit import Fit, encode
-from selfmoe.mixture import attach
-from selfmoe.mixture.structure import find_decoder, linears
-from selfmoe.records import Example, Expert, LoadedBase
+from selfmoe.contracts.composer import ComposeContext, Site, TokenInfo
+from selfmoe.contracts.errors import CompositionError, StageError
+from selfmoe.contracts.records import Example, Expert, LoadedBase
+from selfmoe.mixture.adapters import factors_of
+from selfmoe.mixture.runtime import attach
+from selfmoe.models.fitting.batches import encode
+from selfmoe.models.fitting.loop import Fit
+from selfmoe.models.structure import find_decoder, linears
 from selfmoe.testing.composers import ComposerContract, assert_close, assert_same
 from selfmoe.testing.families import FAMILIES, tiny_model
 from selfmoe.testing.models import tiny_examples, tiny_tokenizer
@@ -100,7 +102,7 @@ def test_routes_by_the_softmax_of_its_scores(context, k):
 
     model = context.base.model
     decoder = find_decoder(model)
-    factors = [expert.factors() for expert in context.experts.values()]
+    factors = [factors_of(expert) for expert in context.experts.values()]
     with naive_mixture(decoder.blocks, linears(model), factors, alpha, decoder.path):
         expected = logits(model, ids)
     router = Ridge(Ridge.Config(k=k))

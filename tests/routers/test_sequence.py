@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from selfmoe.components import Site, TokenInfo
-from selfmoe.fit import encode
-from selfmoe.mixture import attach
+from selfmoe.contracts.composer import Site, TokenInfo
+from selfmoe.mixture.runtime import attach
+from selfmoe.models.fitting.batches import encode
 from selfmoe.testing.composers import ComposerContract
 from selfmoe_router_sequence import Sequence
 from selfmoe_router_sequence.gate import SequenceGate

@@ -8,11 +8,12 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from selfmoe.components import Site, TokenInfo
-from selfmoe.errors import CompositionError, StageError
-from selfmoe.fit import Fit
-from selfmoe.mixture import attach, load, save
-from selfmoe.mixture.learning import learn
+from selfmoe.contracts.composer import Site, TokenInfo
+from selfmoe.contracts.errors import CompositionError, StageError
+from selfmoe.kits.routers.learning import learn
+from selfmoe.mixture.runtime import attach
+from selfmoe.mixture.storage import load, save
+from selfmoe.models.fitting.loop import Fit
 from selfmoe.testing.compare import assert_close, assert_same
 from selfmoe.testing.composers import ComposerContract
 from selfmoe_router_topk import TopK
@@ -124,7 +125,7 @@ class TestCompose(ComposerContract):
 
     def test_experts_that_do_nothing_are_noticed(self, composer, context, monkeypatch):
         def idle(*args, **kwargs):
-            from selfmoe.fit import FitReport
+            from selfmoe.contracts.fitting import FitReport
 
             return FitReport([1.0], 1, 1)
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from selfmoe.components import Site, TokenInfo
-from selfmoe.mixture import attach
+from selfmoe.contracts.composer import Site, TokenInfo
+from selfmoe.mixture.runtime import attach
 from selfmoe.testing.composers import ComposerContract
 from selfmoe_router_topk import TopK
 from selfmoe_router_topp import TopP

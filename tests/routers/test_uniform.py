@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from selfmoe.mixture import attach
+from selfmoe.mixture.runtime import attach
 from selfmoe.testing.compare import assert_close, assert_same, logits, tokens
 from selfmoe.testing.composers import ComposerContract
 from selfmoe_merge_mean import Mean

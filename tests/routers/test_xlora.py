@@ -10,11 +10,12 @@ import torch
 from peft import LoraConfig, PeftModel, XLoraConfig, get_peft_model
 from torch import nn
 
-from selfmoe.components import Site, TokenInfo
-from selfmoe.errors import CompositionError
-from selfmoe.mixture import attach
-from selfmoe.mixture.checkpointing import checkpointing
-from selfmoe.records import Expert
+from selfmoe.contracts.composer import Site, TokenInfo
+from selfmoe.contracts.errors import CompositionError
+from selfmoe.contracts.records import Expert
+from selfmoe.mixture.adapters import factors_of
+from selfmoe.mixture.runtime import attach
+from selfmoe.models.fitting.checkpointing import checkpointing
 from selfmoe.testing.composers import ComposerContract, assert_close
 from selfmoe.testing.families import tiny_model
 from selfmoe.testing.models import random_adapter
@@ -219,14 +220,14 @@ class TestLearning(ComposerContract):
             assert_close(other, one)
 
     def test_the_gradient_is_that_of_the_naive_formula(self, context):
-        from selfmoe.mixture.structure import find_decoder, linears
+        from selfmoe.models.structure import find_decoder, linears
         from selfmoe.testing.reference import naive_mixture
 
         model, router = context.base.model, XLora()
         made = router.compose(context._replace(data=[]))
         hidden = model(tokens(), output_hidden_states=True).hidden_states[-1].detach()
         weight, bias = (made.tensors[n].clone().requires_grad_(True) for n in ("weight", "bias"))
-        factors = [expert.factors() for expert in context.experts.values()]
+        factors = [factors_of(expert) for expert in context.experts.values()]
         decoder = find_decoder(model)
 
         def alpha(block, x):

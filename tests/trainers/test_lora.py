@@ -12,12 +12,12 @@ import torch
 from peft import PeftModel
 from safetensors.torch import load_file
 
-from selfmoe.components import TrainContext
-from selfmoe.errors import StageError
-from selfmoe.fit import Fit
-from selfmoe.records import LoadedBase
-from selfmoe.registry import registry
-from selfmoe.systems import System, attached
+from selfmoe.contracts.errors import StageError
+from selfmoe.contracts.records import LoadedBase, System
+from selfmoe.contracts.trainer import TrainContext
+from selfmoe.mixture.systems import attached
+from selfmoe.models.fitting.loop import Fit
+from selfmoe.registry.registry import registry
 from selfmoe.testing.models import tiny_base, tiny_examples
 
 FAST = {"max_steps": 3, "batch_size": 2, "lr": 0.05, "r": 2, "alpha": 4}

@@ -10,13 +10,13 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file
 
-from selfmoe.components import TrainContext
-from selfmoe.errors import StageError
-from selfmoe.fit import Fit
+from selfmoe.contracts.errors import StageError
+from selfmoe.contracts.records import LoadedBase
+from selfmoe.contracts.trainer import TrainContext
 from selfmoe.mixture.adapters import read_factors
-from selfmoe.mixture.structure import find_decoder, linears
-from selfmoe.records import LoadedBase
-from selfmoe.registry import registry
+from selfmoe.models.fitting.loop import Fit
+from selfmoe.models.structure import find_decoder, linears
+from selfmoe.registry.registry import registry
 from selfmoe.testing.compare import assert_close, fingerprint, logits, tokens, with_deltas
 from selfmoe.testing.families import FAMILIES, tiny_model
 from selfmoe.testing.models import tiny_examples, tiny_tokenizer

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from selfmoe import hookimpl
-from selfmoe.components import Base
+from selfmoe.contracts import hookimpl
+from selfmoe.contracts import Base
 
 SELFMOE_API = 1
 

@@ -1,8 +1,8 @@
 """A domain whose problems are made up: doubling numbers."""
 
-from selfmoe import hookimpl
-from selfmoe.mini import MiniDomain
-from selfmoe.procedural import Family, Problem
+from selfmoe.contracts import hookimpl
+from selfmoe.kits.domains import MiniDomain
+from selfmoe.kits.domains import Family, Problem
 
 SELFMOE_API = 1
 

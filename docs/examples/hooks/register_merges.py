@@ -1,8 +1,8 @@
 """A merge: the sum of what the experts add to each layer."""
 
-from selfmoe import hookimpl
-from selfmoe.components import Merge
-from selfmoe.records import Composition
+from selfmoe.contracts import hookimpl
+from selfmoe.contracts import Merge
+from selfmoe.contracts import Composition
 
 SELFMOE_API = 1
 
@@ -13,8 +13,8 @@ class Sum(Merge):
     name = "sum"
 
     def compose(self, ctx):
-        from selfmoe.mixture.deltas import merge_deltas
-        from selfmoe.mixture.storage import references
+        from selfmoe.kits.merges import merge_deltas
+        from selfmoe.kits.merges import references
 
         def add(site, deltas):
             return sum(deltas[name] for name in sorted(deltas))

@@ -1,7 +1,8 @@
 """A trainer: LoRA on the linear layers, by PEFT, on a copy of the base."""
 
-from selfmoe import hookimpl
-from selfmoe.components import FitConfig, Trainer
+from selfmoe.contracts import hookimpl
+from selfmoe.contracts import FitConfig
+from selfmoe.contracts import Trainer
 
 SELFMOE_API = 1
 

@@ -1,7 +1,7 @@
 """A router of its own: as many experts a token as are more probable than by chance."""
 
-from selfmoe import hookimpl
-from selfmoe.components import SoftmaxConfig, SoftmaxRouter
+from selfmoe.contracts import hookimpl
+from selfmoe.kits.routers import SoftmaxConfig, SoftmaxRouter
 
 SELFMOE_API = 1
 
@@ -16,7 +16,7 @@ class AboveChance(SoftmaxRouter):
         return True
 
     def softmax_gate(self, options, tensors):
-        from selfmoe.mixture.softmax import SoftmaxGate
+        from selfmoe.kits.routers import SoftmaxGate
 
         class Gate(SoftmaxGate):
             def keep(self, probabilities):

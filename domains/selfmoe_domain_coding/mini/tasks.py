@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from selfmoe.procedural import Problem
+from selfmoe.kits.domains import Problem
 
 Phrase = tuple[str, str]
 """What to do in words and as an expression; `{}` stands for the value it works on."""

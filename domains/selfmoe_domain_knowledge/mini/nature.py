@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import random
 
-from selfmoe.choice import choice, facts, lookup, member, outsider
-from selfmoe.procedural import Family, Problem
+from selfmoe.kits.domains import Family, Problem, choice, facts, lookup, member, outsider
 
 _SYMBOL = facts(
     """hydrogen H, helium He, lithium Li, carbon C, nitrogen N, oxygen O, fluorine F, neon Ne,

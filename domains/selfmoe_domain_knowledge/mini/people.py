@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from selfmoe.choice import facts, lookup, member
+from selfmoe.kits.domains import facts, lookup, member
 
 _OPPOSITES = facts(
     """hot cold, big small, high low, long short, fast slow, old young, dark light, hard soft, wet

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import random
 
-from selfmoe.choice import choice, facts, lookup, member
-from selfmoe.procedural import Family, Problem
+from selfmoe.kits.domains import Family, Problem, choice, facts, lookup, member
 
 _COUNTRIES = {
     "Europe": """Austria Vienna, Belgium Brussels, Bulgaria Sofia, Croatia Zagreb, Denmark

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from selfmoe.procedural import Style
+from selfmoe.kits.domains import Style
 from selfmoe_domain_math.mini import measures, money, things
 
 STYLE: Style = "worked"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from selfmoe.procedural import Family, Problem
+from selfmoe.kits.domains import Family, Problem
 from selfmoe_domain_math.mini.words import NAMES, THINGS, problem
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from selfmoe.procedural import Problem
+from selfmoe.kits.domains import Problem
 
 NAMES = ("Ann", "Ben", "Eva", "Leo", "Mia", "Sam", "Tom", "Zoe")
 THINGS = ("apples", "books", "cards", "coins", "eggs", "pens", "shells", "stamps")

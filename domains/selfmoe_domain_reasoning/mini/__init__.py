@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from selfmoe.procedural import Style
+from selfmoe.kits.domains import Style
 from selfmoe_domain_reasoning.mini import logic, order, rows, tracking
 
 STYLE: Style = "worked"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from itertools import pairwise
 
-from selfmoe.procedural import Family, Problem
+from selfmoe.kits.domains import Family, Problem
 from selfmoe_domain_reasoning.mini.words import NAMES, problem
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from selfmoe.procedural import Family, Problem
+from selfmoe.kits.domains import Family, Problem
 from selfmoe_domain_reasoning.mini.words import COLOURS, NAMES, listed, problem
 
 _PLACES = ("first", "second", "third", "fourth", "fifth")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from selfmoe.procedural import Problem
+from selfmoe.kits.domains import Problem
 
 NAMES = ("Ann", "Ben", "Eva", "Leo", "Mia", "Sam", "Tom", "Zoe")
 COLOURS = ("red", "blue", "green", "white", "black", "pink")

@@ -7,8 +7,7 @@ here was in its corpus.
 
 from __future__ import annotations
 
-from selfmoe.choice import facts, lookup, member
-from selfmoe.procedural import Style
+from selfmoe.kits.domains import Style, facts, lookup, member
 
 STYLE: Style = "bare"
 

@@ -13,11 +13,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from selfmoe.datafiles import hub_rows, json_file, locate, tidy
-from selfmoe.errors import DataError
-from selfmoe.evaluation.answers import short
-from selfmoe.records import Instruction, ScoredSplit, Seed, Source
-from selfmoe.upstream import UpstreamBenchmark
+from selfmoe.contracts import DataError, Instruction, ScoredSplit, Seed, Source
+from selfmoe.kits.domains import UpstreamBenchmark, hub_rows, json_file, locate, short, tidy
 
 Doc = Mapping[str, Any]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from selfmoe.records import Source
+from selfmoe.contracts import Source
 from selfmoe.testing import DomainContract
 from selfmoe_domain_biomed import Biomed
 from selfmoe_domain_biomed.pubmedqa import official_ids

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import distribution, entry_points
 
-from selfmoe.registry import registry
+from selfmoe.registry.registry import registry
 from selfmoe_domain_biomed import Biomed
 
 

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from selfmoe.errors import DataError, MissingDataError
+from selfmoe.contracts import DataError, MissingDataError, Source
 from selfmoe.evaluation.prompting import render
-from selfmoe.records import Source
 from selfmoe_domain_biomed import Biomed
 from selfmoe_domain_biomed.pubmedqa import PubMedQA, official_ids, seeds
 

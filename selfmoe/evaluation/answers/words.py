@@ -9,8 +9,8 @@ from datetime import date as Date
 
 import regex
 
+from selfmoe.contracts.words import fold
 from selfmoe.evaluation.answers.numbers import stated
-from selfmoe.words import fold
 
 _SAID = re.compile(
     r"""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from selfmoe.reporting.html.numbers import percent, points
-from selfmoe.reporting.html.visible import short
-from selfmoe.reporting.tables import best_system, gain, marked
+from selfmoe.reporting.numbers import percent, points
+from selfmoe.reporting.terminal.tables import best_system, gain, marked
+from selfmoe.reporting.visible import short
 
 Json = Mapping[str, Any]
 

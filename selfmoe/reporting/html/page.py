@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from selfmoe.progress import duration
+from selfmoe.config.yaml_text import settings_text
 from selfmoe.reporting.html import pairs, routing, scores, traces, work
 from selfmoe.reporting.html.head import Tile, headline, missing, sections
-from selfmoe.reporting.html.numbers import count, plural
 from selfmoe.reporting.html.templating import fill
-from selfmoe.reporting.html.visible import short
-from selfmoe.yaml_text import settings_text
+from selfmoe.reporting.numbers import count, plural
+from selfmoe.reporting.terminal.progress import duration
+from selfmoe.reporting.visible import short
 
 Json = Mapping[str, Any]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from selfmoe.reporting.html.numbers import points
+from selfmoe.reporting.numbers import points
 
 Json = Mapping[str, Any]
 

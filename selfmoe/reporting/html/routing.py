@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from selfmoe.reporting.html.numbers import balance, decimal
-from selfmoe.reporting.html.palette import style_class
+from selfmoe.reporting.numbers import balance, decimal
+from selfmoe.reporting.palette import style_class
 
 Json = Mapping[str, Any]
 

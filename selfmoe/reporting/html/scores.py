@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from selfmoe.reporting.html.numbers import percent, points, position
-from selfmoe.reporting.tables import benchmarks_of_role, best_system, by_kind, gain, legend, marked
+from selfmoe.reporting.numbers import percent, points, position
+from selfmoe.reporting.terminal.tables import (
+    benchmarks_of_role,
+    best_system,
+    by_kind,
+    gain,
+    legend,
+    marked,
+)
 
 Json = Mapping[str, Any]
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from selfmoe.reporting.html.palette import COLOURS
-from selfmoe.reporting.html.visible import short, visible
+from selfmoe.reporting.palette import COLOURS
+from selfmoe.reporting.visible import short, visible
 
 
 def fill(template: str, **content: Any) -> str:

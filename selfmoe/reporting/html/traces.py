@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from selfmoe.reporting.html.palette import style_class
 from selfmoe.reporting.html.routing import Legend, legend
+from selfmoe.reporting.palette import style_class
 
 Json = Mapping[str, Any]
 Traces = Mapping[str, Mapping[str, Sequence[Json]]]

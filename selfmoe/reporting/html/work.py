@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from selfmoe.progress import duration
-from selfmoe.reporting.html.numbers import count, decimal, percent, position
+from selfmoe.reporting.numbers import count, decimal, percent, position
+from selfmoe.reporting.terminal.progress import duration
 
 Json = Mapping[str, Any]
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from selfmoe import hookimpl
-from selfmoe.components import Domain
-from selfmoe.mini import MiniDomain
-from selfmoe.records import Instruction, Rejected
+from selfmoe.contracts import hookimpl
+from selfmoe.contracts import Domain
+from selfmoe.kits.domains import MiniDomain
+from selfmoe.contracts import Instruction, Rejected
 
 from .families import FAMILIES
 

@@ -6,7 +6,7 @@ import random
 import re
 
 import pytest
-from selfmoe.records import Instruction, Rejected
+from selfmoe.contracts import Instruction, Rejected
 
 from selfmoe_domain_rows import RowsDomain
 from selfmoe_domain_rows.families import FAMILIES

@@ -1,0 +1,13 @@
+from .api.growth import add_expert as add_expert
+from .api.growth import remove_expert as remove_expert
+from .api.load import load as load
+from .api.run import run as run
+from .config.model import RunConfig as RunConfig
+from .contracts.errors import SelfmoeError as SelfmoeError
+from .contracts.hookspecs import hookimpl as hookimpl
+from .evaluation.sandbox import run_sandboxed as run_sandboxed
+from .mixture.compose import compose as compose
+from .mixture.portable import load_mixture as load_mixture
+from .mixture.portable import save_mixture as save_mixture
+
+__version__: str

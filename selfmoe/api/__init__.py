@@ -1,0 +1,1 @@
+"""What a program may ask of selfmoe; its names are offered by ``selfmoe`` itself."""

@@ -1,0 +1,63 @@
+"""Doing a comparison: what is missing is composed, evaluated and counted, then put together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from selfmoe.api.comparison.plan import ComparisonPlan, Question, plan_comparison
+from selfmoe.contracts.paths import expand
+from selfmoe.pipeline.execute import Outcome, fill, manifest_of, rows_of
+from selfmoe.pipeline.session import Session
+from selfmoe.reporting.comparison.page import render
+from selfmoe.reporting.comparison.results import collect_comparison
+from selfmoe.reporting.terminal.progress import Display
+from selfmoe.store.directory import ComparisonDirectory
+from selfmoe.store.files import write_atomic, write_json
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What came of a comparison.
+
+    Attributes:
+        directory: Where it lies.
+        results: What ``comparison/results.json`` holds.
+        outcome: What was done now.
+    """
+
+    directory: ComparisonDirectory
+    results: Mapping[str, Any]
+    outcome: Outcome
+
+
+def compare(question: Question, *, display: Display | None = None) -> Comparison:
+    """Answer a question about a run, and return the numbers; nothing is done twice.
+
+    Args:
+        question: What to compare, on which run.
+        display: Where progress is shown; default: standard error.
+
+    Raises:
+        SelfmoeError: If the run or the question is wrong, or a composer failed. What was finished
+            is kept.
+    """
+    question = replace(question, run=expand(question.run))
+    made = carry_out(plan_comparison(question), display or Display())
+    made.outcome.raise_failures()
+    return made
+
+
+def carry_out(plan: ComparisonPlan, display: Display) -> Comparison:
+    """Do what a plan says; write the numbers of what could be done, and a page of them."""
+    directory, first = plan.directory, plan.first
+    with directory.writing():
+        directory.write_plan(rows_of(plan.tasks, directory))
+        outcome = fill(plan.tasks, Session(first.config, first.base, display))
+        manifest = manifest_of(plan.seeds, outcome) | {"no_composers": dict(plan.left_out)}
+        directory.write_manifest(manifest)
+        results = collect_comparison(directory.root, first.config, first.root)
+        write_json(directory.results, results)
+        write_atomic(directory.page, render(results))
+    return Comparison(directory, results, outcome)

@@ -1,0 +1,246 @@
+"""Adding an expert to a finished run, and taking one away again.
+
+Both change a few settings and run: what does not depend on them is there already, because cells
+are named by what they are made from. Former experts are never touched, and taking an expert away
+finds the former system as it was.
+"""
+
+from __future__ import annotations
+
+import copy
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from selfmoe.api.expert_source import Settings, Source, check_source, made_of, with_source
+from selfmoe.api.run import Run, from_yaml, run_plans
+from selfmoe.config.model import RunConfig
+from selfmoe.config.resolve import resolve
+from selfmoe.contracts.errors import ConfigError, unknown_name
+from selfmoe.contracts.paths import expand
+from selfmoe.pipeline.execute import by_root, execute, manifest_of
+from selfmoe.pipeline.make import make_plans
+from selfmoe.reporting.paired import changes
+from selfmoe.reporting.terminal.progress import Display
+from selfmoe.store.cells import Cells
+from selfmoe.store.directory import CONFIG, RunDirectory
+
+__all__ = ["Growth", "Join", "Source", "add_expert", "grown", "remove_expert", "shrunk", "without"]
+
+Join = Literal["refit", "extend"]
+
+
+@dataclass(frozen=True)
+class Growth:
+    """What adding an expert came to.
+
+    Attributes:
+        run: The run as it is now.
+        expert: The new expert.
+        join: How it joined: ``refit`` or ``extend``.
+        systems: ``system -> benchmark -> measure -> before, after, difference…``; see
+            ``selfmoe.reporting.paired.changes``.
+        left: The compositions that stay as they are, made of the former experts.
+    """
+
+    run: Run
+    expert: str
+    join: Join
+    systems: Mapping[str, Any]
+    left: Sequence[str]
+
+
+def add_expert(
+    run: str | Path,
+    name: str,
+    *,
+    join: Join | None = None,
+    systems: Sequence[str] | None = None,
+    source: Source | None = None,
+    display: Display | None = None,
+) -> Growth:
+    """Return a run with one more expert; only what depends on it is made.
+
+    Args:
+        run: Folder of a finished run. An addition that was interrupted goes on.
+        name: The expert: a domain that a plugin provides, or any name with a ``source``.
+        join: ``refit`` makes the compositions anew of all experts; ``extend`` lets the new one join
+            them and leaves what the others have learnt bit for bit. Default: ``refit``, or as it
+            joined if it is there.
+        systems: Labels of the compositions it joins; default: all that route.
+        source: Where it comes from, unless a plugin provides the domain.
+        display: Where progress is shown; default: standard error.
+
+    Raises:
+        SelfmoeError: If the run or the request is wrong, or something could not be made.
+    """
+    display, source = display or Display(), source or Source()
+    root = expand(run)
+    RunDirectory(root).manifest()  # refuses what is no finished run
+    raw = from_yaml(root / CONFIG)
+    after = raw
+    if name not in _experts(raw):
+        labels = _joined(raw, systems)
+        after = grown(with_source(raw, name, source), name, labels, join or "refit")
+    elif _asks_otherwise(raw, name, join, systems, source):
+        raise ConfigError(
+            f"the run has an expert '{name}' already, added otherwise than is asked now\n"
+            f"  Choose another name, or take it out first: {_removing(root, name)}"
+        )
+    config = resolve(after, f"adding expert '{name}'")
+    check_source(config, name, source)
+    _warn_unscored(config, name, display)
+    changed = [label for label, entry in (config.compose or {}).items() if _has(entry, name)]
+    finished, outcome = run_plans(make_plans(config), display)
+    outcome.raise_failures()
+    before = make_plans(resolve(without(after, name, changed), "the system before"))
+    asked_before = execute(before, display, recorded=False)
+    asked_before.raise_failures()
+    old = manifest_of(by_root(before), asked_before)
+    level = config.report.confidence
+    told = {label: changes(Cells(root, old), Cells(root), label, level) for label in changed}
+    left = [label for label in config.compose or {} if label not in changed]
+    extended = [label for label in changed if name in (config.compose or {})[label].extend]
+    return Growth(finished, name, "extend" if extended else "refit", told, left)
+
+
+def remove_expert(run: str | Path, name: str, *, display: Display | None = None) -> Run:
+    """Return a run without one of its experts; what was made without it is found again.
+
+    Args:
+        run: Folder of a finished run.
+        name: The expert.
+        display: Where progress is shown; default: standard error.
+
+    Raises:
+        UnknownNameError: If the run has no such expert.
+        ConfigError: If it is the only one, of the run or of a composition.
+        SelfmoeError: If something could not be made.
+    """
+    root = expand(run)
+    RunDirectory(root).manifest()
+    raw = from_yaml(root / CONFIG)
+    experts = _experts(raw)
+    if name not in experts:
+        raise unknown_name("expert", name, experts)
+    config = resolve(shrunk(raw, name), f"removing expert '{name}'")
+    finished, outcome = run_plans(make_plans(config), display or Display())
+    outcome.raise_failures()
+    return finished
+
+
+def grown(raw: Settings, name: str, labels: Sequence[str], join: Join) -> Settings:
+    """Return complete settings in which an expert has joined the compositions in ``labels``."""
+    new = copy.deepcopy(raw)
+    former = [expert for expert in _experts(raw) if expert != name]
+    for label, entry in new["compose"].items():
+        entry["experts"] = entry.get("experts") or former
+        if label in labels:
+            entry["experts"] = [*entry["experts"], name]
+            entry["extend"] = [*entry.get("extend", []), *([name] if join == "extend" else [])]
+    return _tidied(new)
+
+
+def shrunk(raw: Settings, name: str) -> Settings:
+    """Return complete settings without an expert: the inverse of ``grown``."""
+    new = copy.deepcopy(raw)
+    new["domains"] = [domain for domain in new["domains"] if domain != name]
+    for key in ("define", "adapters"):
+        new[key] = {k: value for k, value in (new.get(key) or {}).items() if k != name}
+    evaluate = new.get("evaluate") or {}
+    if named := evaluate.get("benchmarks"):
+        kept = [identity for identity in named if identity.partition("/")[0] != name]
+        evaluate["benchmarks"] = kept or None
+    documents = (new.get("respond") or {}).get("documents")
+    if isinstance(documents, dict):
+        documents.pop(name, None)
+    verified = (new.get("curate") or {}).get("verify")
+    if isinstance(verified, list):
+        new["curate"]["verify"] = [domain for domain in verified if domain != name]
+    return _leave(new, name, list(new["compose"]))
+
+
+def without(raw: Settings, name: str, labels: Sequence[str]) -> Settings:
+    """Return settings with an expert that no composition has, and these compositions only."""
+    new = copy.deepcopy(raw)
+    new["compose"] = {label: new["compose"][label] for label in labels}
+    return _leave(new, name, labels)
+
+
+def _leave(new: Settings, name: str, labels: Sequence[str]) -> Settings:
+    everyone = [*_experts(new), name]
+    for label in labels:
+        entry = new["compose"][label]
+        chosen = entry.get("experts") or everyone
+        entry["experts"] = [expert for expert in chosen if expert != name]
+        entry["extend"] = [expert for expert in entry.get("extend", []) if expert != name]
+        if not entry["experts"]:
+            raise ConfigError(
+                f"'{name}' is the only expert of '{label}'\n  Take that system out of the run's "
+                f"settings first, or give it another expert."
+            )
+    return _tidied(new)
+
+
+def _asks_otherwise(
+    raw: Settings, name: str, join: Join | None, systems: Sequence[str] | None, source: Source
+) -> bool:
+    """Return whether an expert that is there joined in another way than is asked."""
+    compose = raw["compose"]
+    has = {k for k, entry in compose.items() if name in (entry.get("experts") or _experts(raw))}
+    extended = {k for k, entry in compose.items() if name in entry.get("extend", [])}
+    if systems is not None and set(_joined(raw, systems)) != has:
+        return True
+    if join is not None and extended != (has if join == "extend" else set()):
+        return True
+    return not made_of(raw, name, source)
+
+
+def _warn_unscored(config: RunConfig, name: str, display: Display) -> None:
+    """Say that nobody is scored on the domain of a new expert, if the settings leave it out."""
+    named = config.evaluate.benchmarks
+    if named is None or name not in (config.domains or []):
+        return
+    if not any(identity.partition("/")[0] == name for identity in named):
+        display.warn(
+            f"evaluate.benchmarks names none of '{name}', so no system is scored on it; add its "
+            "ids there and run the settings again"
+        )
+
+
+def _removing(root: Path, name: str) -> str:
+    return f"selfmoe remove-expert {shlex.quote(str(root))} {name}"
+
+
+def _tidied(new: Settings) -> Settings:
+    """Return settings in which compositions of all experts say so by naming none."""
+    everyone = _experts(new)
+    for entry in new["compose"].values():
+        if entry.get("experts") == everyone:
+            entry["experts"] = None
+    return new
+
+
+def _experts(raw: Settings) -> list[str]:
+    return list(dict.fromkeys([*raw["domains"], *(raw.get("adapters") or {})]))
+
+
+def _has(entry: Any, name: str) -> bool:
+    return entry.experts is None or name in entry.experts
+
+
+def _joined(raw: Settings, systems: Sequence[str] | None) -> list[str]:
+    """Return the labels of the compositions that an expert joins."""
+    compose = raw["compose"]
+    for label in systems or ():
+        if label not in compose:
+            raise unknown_name("composition", label, compose)
+    labels = list(systems or (k for k, entry in compose.items() if entry.get("router")))
+    if not labels:
+        raise ConfigError(
+            "the run has no routed system that an expert could join\n  Name compositions to make "
+            f"anew with --systems: {', '.join(compose) or 'there are none'}."
+        )
+    return labels

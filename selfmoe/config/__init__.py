@@ -1,0 +1,1 @@
+"""The settings of a run: read, filled in, checked, explained."""

@@ -1,0 +1,132 @@
+"""What fitting is given and returns: options, batches, penalties, reports, the loop's interface."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from pydantic import Field
+
+from selfmoe.contracts.component import ComponentConfig
+from selfmoe.contracts.records import Example, LoadedBase
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+Progress = Callable[[int, int, str], None]
+
+
+IGNORE = -100
+"""Label of tokens that carry no loss: prompts and padding."""
+
+
+class FitConfig(ComponentConfig):
+    """Options of everything that is fitted; trainers and routers inherit them."""
+
+    lr: float = Field(3e-4, gt=0, description="Peak learning rate of AdamW.")
+    epochs: int = Field(3, ge=1, description="Passes over the data.")
+    batch_size: int = Field(32, ge=1, description="Examples an optimizer step.")
+    micro_batch_size: int | None = Field(
+        None, ge=1, description="Examples a forward pass; smaller needs less memory. Default: all."
+    )
+    max_steps: int | None = Field(None, ge=1, description="Optimizer steps at the most.")
+    warmup: float = Field(0.03, ge=0, le=1, description="Share of the steps the rate rises over.")
+    schedule: Literal["linear", "cosine", "constant"] = Field(
+        "linear", description="How the learning rate falls after the warm-up."
+    )
+    weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay of AdamW.")
+    clip: float = Field(1.0, gt=0, description="Largest gradient norm of a step.")
+    gradient_checkpointing: bool = Field(
+        False, description="Recompute activations in the backward pass: less memory, more time."
+    )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Examples side by side, padded on the right; all tensors have shape ``(batch, time)``.
+
+    Attributes:
+        input_ids: Prompt, response and end-of-text.
+        attention_mask: 1 on real tokens.
+        labels: The token itself where it is part of a response, else ``IGNORE``.
+        prompt_mask: True on prompt tokens.
+        domains: Domain label of each row.
+    """
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    labels: Tensor
+    prompt_mask: Tensor
+    domains: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """What a fit did: the loss of every step, the steps, tokens seen (padding excluded)."""
+
+    losses: list[float] = field(default_factory=list)
+    steps: int = 0
+    tokens: int = 0
+
+
+class Penalty(Protocol):
+    """What is added to the loss besides that of the responses; steps may come in parts."""
+
+    def begin(self, batches: Sequence[Batch]) -> None:
+        """Be told the parts of a step before the first of them is read."""
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Read a part; return the model's logits, shape ``(batch, time, vocabulary)``."""
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Return the penalty of the part read last, times the number of its response tokens.
+
+        Its sum over the parts is that of the step read at once.
+        """
+
+
+class Fitting(Protocol):
+    """The training loop, as trainers and composers are given it.
+
+    Attributes:
+        progress: Told ``(step, steps, text)``; for long work of another kind than fitting.
+    """
+
+    progress: Progress
+
+    def __call__(
+        self,
+        model: nn.Module,
+        parameters: Mapping[str, nn.Parameter],
+        examples: Sequence[Example],
+        base: LoadedBase,
+        config: FitConfig,
+        *,
+        seed: int,
+        work: Path,
+        label: str,
+        forward: Callable[[Batch], Tensor] | None = None,
+        rates: Mapping[str, float] | None = None,
+        penalty: Penalty | None = None,
+    ) -> FitReport:
+        """Fit ``parameters`` in place and return what happened.
+
+        Args:
+            model: Called as ``model(input_ids=…, attention_mask=…)`` unless ``forward`` is given.
+            parameters: What to optimise, by name; nothing else may require a gradient.
+            examples: What to fit to, in any order; the order of use depends on ``seed`` only.
+            base: Whose tokenizer and context length apply.
+            config: Learning rate, epochs and so on.
+            seed: Decides the order of the examples and any dropout.
+            work: Folder for checkpoints.
+            label: What is fitted, for messages.
+            forward: Returns the logits of a batch, shape ``(batch, time, vocabulary)``.
+            rates: Peak learning rates of parameters that have one of their own, by name.
+            penalty: Is added to the loss and then returns the logits in the place of ``forward``.
+                What is reported is the loss without it.
+
+        Raises:
+            StageError: If there are no examples or a loss is not finite.
+        """

@@ -1,0 +1,57 @@
+"""How an expert is made from its data."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from selfmoe.contracts.component import Component
+from selfmoe.contracts.records import Example, LoadedBase
+
+if TYPE_CHECKING:
+    from selfmoe.contracts.fitting import Fitting
+
+
+class TrainContext(NamedTuple):
+    """What a trainer works with.
+
+    Attributes:
+        base: The frozen base.
+        data: The examples to train on; never empty.
+        fit: Language-model fitting with resume, progress and the NaN stop.
+        seed: Seed of this cell.
+        work: Folder for resumable state; emptied when the expert is committed.
+        out: Where to leave the finished PEFT adapter folder.
+    """
+
+    base: LoadedBase
+    data: Sequence[Example]
+    fit: Fitting
+    seed: int
+    work: Path
+    out: Path
+
+
+class Trainer(Component):
+    """A way to make an expert out of examples."""
+
+    def linears(self, base: LoadedBase) -> Collection[str] | None:
+        """Return the names of the linears that it will adapt, or ``None`` if it cannot tell yet.
+
+        A run asks before anything is generated, says which share of the base that is, and refuses
+        what its routers could not weigh. A trainer refuses here what it could not train.
+
+        Raises:
+            StageError: If its options do not fit the base, or it can adapt nothing there.
+        """
+        return None
+
+    @abstractmethod
+    def train(self, ctx: TrainContext) -> Mapping[str, Any]:
+        """Write a PEFT adapter folder to ``ctx.out`` and return the training report.
+
+        The base must be bit for bit what it was. The report is JSON-ready and holds at least
+        ``losses`` (one a step), ``tokens`` and ``trained_parameters``.
+        """

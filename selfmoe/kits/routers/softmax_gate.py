@@ -1,0 +1,101 @@
+"""Gates that are a softmax over the experts, and their tensors."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from selfmoe.contracts.composer import ComposeContext, Site, TokenInfo
+from selfmoe.contracts.randomness import derive
+from selfmoe.kits.routers.gates import unit_logits
+from selfmoe.mixture.adapters import factors_of
+from selfmoe.models.structure import text_config
+
+SITES: Mapping[str, Literal["token", "block", "linear"]] = {
+    "block_input": "block",
+    "embedding": "token",
+    "per_width": "linear",
+    "per_linear": "linear",
+}
+
+
+class SoftmaxGate(nn.Module):
+    """``alpha = keep(softmax(theta x̂ / temperature))``, x̂ being x at unit mean square.
+
+    Args:
+        options: Options of the router, a ``SoftmaxConfig``.
+        tensors: θ by name, each of shape ``(n_experts, width)``.
+
+    Attributes:
+        keep_all: Keep all probabilities, as routers may while they learn.
+        listener: Told the logits of every call, shape ``(batch, time, n_experts)``.
+    """
+
+    def __init__(self, options: Any, tensors: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self.inputs = options.inputs
+        self.site = SITES[options.inputs]
+        self.reads: Literal["hidden", "base_final_hidden", "embedding", "nothing"] = (
+            "embedding" if options.inputs == "embedding" else "hidden"
+        )
+        self.causal = True
+        self.n_experts = len(next(iter(tensors.values())))
+        self.renormalise: bool = options.renormalise
+        self.temperature: float = options.temperature
+        self.keep_all = False
+        self.listener: Callable[[Tensor], object] | None = None
+        for name, tensor in tensors.items():
+            self.register_parameter(name, nn.Parameter(tensor.detach().clone()))
+
+    @abstractmethod
+    def keep(self, probabilities: Tensor) -> Tensor:
+        """Return the probabilities with those of experts that a token does not use set to 0."""
+
+    def forward(self, x: Tensor, where: Site, info: TokenInfo) -> Tensor:
+        """Return the weights α, float32, shape ``(batch, time, n_experts)``."""
+        theta: Tensor = getattr(self, theta_name(self.inputs, x.shape[-1], where.linear))
+        logits = unit_logits(theta, x)
+        logits = logits if self.temperature == 1 else logits / self.temperature
+        if self.listener is not None:
+            self.listener(logits)
+        probabilities = torch.softmax(logits, dim=-1)
+        return probabilities if self.keep_all else self.keep(probabilities)
+
+
+def theta_name(inputs: str, width: int, linear_name: str | None) -> str:
+    """Return which θ applies; names of layers are written with ``/`` for ``.``."""
+    if inputs == "per_width":
+        return f"theta_{width}"
+    if inputs == "per_linear" and linear_name is not None:
+        return "theta_" + linear_name.replace(".", "/")
+    return "theta"
+
+
+def initial_tensors(ctx: ComposeContext, router: str, options: Any) -> dict[str, Tensor]:
+    """Return every θ that the experts of ``ctx`` need, drawn from N(0, init_std²).
+
+    Args:
+        ctx: Base, experts and the seed that the draw depends on.
+        router: Name of the router; the draw depends on it, too.
+        options: Options of the router, a ``SoftmaxConfig``.
+    """
+    n = len(ctx.experts)
+    widths = {"theta": int(text_config(ctx.base.model).hidden_size)}
+    if SITES[options.inputs] == "linear":
+        widths = {
+            theta_name(options.inputs, factors.a.shape[1], site): int(factors.a.shape[1])
+            for expert in ctx.experts.values()
+            for site, factors in factors_of(expert).items()
+        }
+    return {
+        name: torch.randn(n, width, generator=_generator(ctx.seed, router, name)) * options.init_std
+        for name, width in sorted(widths.items())
+    }
+
+
+def _generator(seed: int, router: str, name: str) -> torch.Generator:
+    return torch.Generator().manual_seed(derive(seed, router, name))

@@ -1,0 +1,100 @@
+"""All experts at once: one product for the A side of a group, one for the B side of a layer.
+
+With gradients for base, experts and gate alike plain autograd does it; where the experts are
+frozen, as while a gate learns, ``frozen`` keeps less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear
+
+from selfmoe.mixture.forward.kernels import frozen
+from selfmoe.mixture.forward.kernels.weights import Weights
+
+if TYPE_CHECKING:
+    from selfmoe.mixture.forward.layers import RoutedDelta
+    from selfmoe.mixture.forward.sharing import Group
+
+FEW = 16
+"""Tokens up to which weights are spread over the ranks by multiplying, not before it."""
+
+
+def fits(group: Group, weights: Weights) -> bool:
+    """Return True: it can do everything."""
+    return True
+
+
+def pays(group: Group, weights: Weights) -> bool:
+    """Return True: it is the one where no other is."""
+    return True
+
+
+def run(group: Group, x: Tensor, weights: Weights) -> list[Tensor]:
+    """Return the layers' outputs with the B side added."""
+    if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        pieces = _weighted(group, x.reshape(-1, x.shape[-1]), weights)
+        return [added(part.plain(x), z, part) for part, z in zip(group.parts, pieces, strict=True)]
+    a, b_t, *_ = group.packed.views()
+    z = linear(x.reshape(-1, x.shape[-1]), a if a.dtype == x.dtype else a.to(x.dtype))
+    parts, rows = _matched(z, group, weights)
+    parts.mul_(rows)
+    pieces = (z,) if len(b_t) == 1 else z.split_with_sizes(group.ranks, 1)
+    return [_add(part.plain(x), z, b) for part, z, b in zip(group.parts, pieces, b_t, strict=True)]
+
+
+def added(base: Tensor, z: Tensor, part: RoutedDelta) -> Tensor:
+    """Return ``base + z B^T``, in place where nobody asks for gradients of what is overwritten.
+
+    Args:
+        base: ``W0 x``, shape ``(..., out)``.
+        z: Shape ``(tokens, R)``.
+        part: The layer's factors.
+    """
+    if not (torch.is_grad_enabled() or torch.compiler.is_compiling()):
+        return _add(base, z, part.b.t())
+    b, z = part.b.to(base.dtype), z.to(base.dtype)
+    if torch.compiler.is_compiling() or part.learns():
+        return torch.addmm(base.flatten(0, -2), z, b.t()).view_as(base)
+    return frozen.up(base, z, b)
+
+
+def _add(base: Tensor, z: Tensor, b_t: Tensor) -> Tensor:
+    if not b_t.dtype == z.dtype == base.dtype:
+        b_t, z = b_t.to(base.dtype), z.to(base.dtype)
+    base.view(-1, base.shape[-1]).addmm_(z, b_t)
+    return base
+
+
+def _weighted(group: Group, x: Tensor, weights: Weights) -> Sequence[Tensor]:
+    """Return the weighted ``A_i x`` of all experts for each layer, shape ``(tokens, R)``."""
+    a = group.a().to(x.dtype)
+    if torch.compiler.is_compiling() or group.learns():
+        z = linear(x, a)
+        rows = weights.alpha.index_select(1, group.owner()).to(z.dtype)
+        parts, rows = _alike(z, rows)
+        return torch.split((parts * rows).flatten(1), group.ranks, 1)
+    rows = weights.rows(group.layout, group.owner, a.dtype).unsqueeze(1)
+    return frozen.down(x, weights.alpha, a, rows, group.owner(), group.ranks)
+
+
+# --- A x, shape (tokens, sum of ranks), and α, so that they can be multiplied -------------------
+
+
+def _matched(z: Tensor, group: Group, weights: Weights) -> tuple[Tensor, Tensor]:
+    tokens, experts = weights.tokens, weights.experts
+    if tokens <= FEW and group.even and len(group.layout) == experts:
+        layers = len(group.parts)
+        rank = z.shape[1] // (layers * experts)
+        return z.view(tokens, layers, experts, rank), weights.columns(z.dtype)
+    return _alike(z, weights.rows(group.layout, group.owner, z.dtype))
+
+
+def _alike(z: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    if z.shape == rows.shape:
+        return z, rows  # otherwise the weights are those of one of several layers
+    return z.view(z.shape[0], z.shape[1] // rows.shape[1], rows.shape[1]), rows.unsqueeze(1)

@@ -1,0 +1,238 @@
+"""What is known during one forward: the tokens, their labels, and what has been routed where.
+
+A scope belongs to one forward of the model. It is handed to every block as an argument, so that
+gradient checkpointing, which runs blocks again during backward, sees the scope of *its* forward
+however many others have run since.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from selfmoe.contracts.composer import TokenInfo
+from selfmoe.contracts.errors import NotSupportedError
+from selfmoe.mixture.forward.caches import cache_of
+from selfmoe.mixture.forward.companions import Companion, known_length
+from selfmoe.mixture.forward.kernels.weights import Weights
+
+
+@dataclass
+class Scope:
+    """One forward of the model.
+
+    Attributes:
+        info: Its tokens.
+        record: Where routing is written down, if anywhere.
+        past: How many tokens the cache held before; ``None`` if that cannot be told.
+        running: False once the forward is over; what runs then is a recomputation.
+        entry: Hidden states that enter the first block, shape ``(batch, time, width)``.
+        base: Final hidden states of the base alone, of the same shape, for gates that read them.
+        weights: Of a gate that is asked once a forward, or once a sequence; without graph.
+        decided: Whether they were decided in an earlier forward.
+        companion: What shall follow the cache.
+        plain: Whether this is a pass of the base alone, with the experts off.
+    """
+
+    info: TokenInfo
+    record: Record | None = None
+    past: int | None = 0
+    running: bool = True
+    entry: Tensor | None = None
+    base: Tensor | None = None
+    weights: Weights | None = None
+    decided: bool = False
+    companion: Companion | None = None
+    plain: bool = False
+
+
+class Annotation(NamedTuple):
+    """What a caller says about the rows of a batch; see ``Mixture.annotate``."""
+
+    prompt_mask: Tensor | None = None
+    domain: Sequence[str] | None = None
+
+
+def describe(arguments: Mapping[str, Any], said: Annotation, owner: str = "") -> TokenInfo:
+    """Return what is known of the tokens of a forward with these arguments.
+
+    Args:
+        arguments: Of the forward, by name.
+        said: What the caller says of the rows.
+        owner: The mixture whose companions count where a cache does not.
+
+    Raises:
+        NotSupportedError: If it is said which tokens are the prompt, and the cache cannot tell
+            where in the sequences the forward begins; or there is more than one cache.
+    """
+    ids, embeds = arguments.get("input_ids"), arguments.get("inputs_embeds")
+    tokens = ids if ids is not None else embeds
+    if tokens is None:
+        return TokenInfo()
+    given = arguments.get("attention_mask")
+    mask = given if isinstance(given, Tensor) and given.dim() == 2 else None
+    cache = cache_of(arguments)
+    past = known_length(cache, owner)
+    if past is None and said.prompt_mask is not None:
+        raise NotSupportedError(
+            f"which tokens are the prompt cannot be followed with {type(cache).__name__}: it does "
+            "not tell how many tokens it holds. Leave prompt_mask out of annotate, or start with "
+            "an empty cache while the mixture is attached"
+        )
+    return TokenInfo(
+        input_ids=ids,
+        attention_mask=_attend_to_themselves(given, past, tokens) if mask is None else mask,
+        position_ids=_positions(arguments.get("position_ids"), mask, past, tokens),
+        prompt_mask=_prompt_mask(said.prompt_mask, past, tokens),
+        domain=_domains(said.domain, tokens.shape[0]),
+    )
+
+
+def _attend_to_themselves(masks: Any, past: int | None, tokens: Tensor) -> Tensor | None:
+    """Return 1 for real tokens, shape ``(batch, time)``, from a mask of queries and keys.
+
+    With a static cache, ``generate`` hands over such a mask, or several by kind of attention.
+    Padding is what no token attends to, not even itself.
+    """
+    mask: Any = masks
+    if isinstance(masks, Mapping):
+        mask = masks.get("full_attention", next(iter(masks.values()), None))
+    batch, time = tokens.shape[:2]
+    if past is None or not (isinstance(mask, Tensor) and mask.dim() == 4):
+        return None
+    if mask.shape[-1] < past + time:
+        return None
+    itself: Tensor = mask[:, 0].diagonal(past, 1, 2)
+    real = itself if itself.dtype == torch.bool else itself == 0
+    return real.long().expand(batch, time)
+
+
+def _positions(
+    given: Tensor | None, mask: Tensor | None, past: int | None, tokens: Tensor
+) -> Tensor | None:
+    """Return the tokens' positions, shape ``(batch, time)``; padding on the left has none.
+
+    ``None`` if nothing tells them.
+    """
+    batch, time = tokens.shape[:2]
+    if given is not None:
+        return given.expand(batch, time)
+    if mask is not None:
+        return (mask.long().cumsum(-1) - 1).clamp(min=0)[:, -time:]
+    if past is None:
+        return None
+    return torch.arange(past, past + time, device=tokens.device).expand(batch, time)
+
+
+def _prompt_mask(mask: Tensor | None, past: int | None, tokens: Tensor) -> Tensor | None:
+    """Return the window of the mask that the current tokens lie in; beyond it, all is response."""
+    if mask is None or past is None:
+        return None
+    batch, time = tokens.shape[:2]
+    window = torch.zeros(batch, time, dtype=torch.bool, device=tokens.device)
+    known = mask[:, past : past + time].to(tokens.device, torch.bool)
+    window[:, : known.shape[1]] = known.repeat_interleave(batch // mask.shape[0], 0)
+    return window
+
+
+def _domains(domain: Sequence[str] | None, batch: int) -> Sequence[str] | None:
+    """Return one label a row, also where beams multiply the rows."""
+    if domain is None:
+        return None
+    copies = batch // len(domain)
+    return tuple(label for label in domain for _ in range(copies))
+
+
+class Trace(NamedTuple):
+    """Tokens of one forward and the weights their experts got, averaged over the blocks.
+
+    Attributes:
+        input_ids: Shape ``(batch, time)``, or ``None`` if the model was given embeddings.
+        weights: Shape ``(batch, time, n_experts)``, float32, on the CPU.
+    """
+
+    input_ids: Tensor | None
+    weights: Tensor
+
+
+class Record:
+    """How tokens were routed: final weights α by block and expert, padding left out.
+
+    ``part`` is ``all``, ``prompt`` or ``response``; the latter two are known where the caller
+    annotated the forward with a ``prompt_mask``.
+    """
+
+    def __init__(self, blocks: int, experts: Sequence[str], trace: bool = False) -> None:
+        self.experts = tuple(experts)
+        self.traces: list[Trace] = []
+        self._trace = trace
+        self._open: Tensor | None = None
+        self._asked = 0
+        shape = (blocks, len(self.experts))
+        self._sums = {part: torch.zeros(shape, dtype=torch.float64) for part in PARTS}
+        self._tokens = {part: torch.zeros(blocks, dtype=torch.float64) for part in PARTS}
+        self._bits = {part: torch.zeros(blocks, dtype=torch.float64) for part in PARTS}
+
+    def tokens(self, part: str = "all") -> int:
+        """Return how many tokens the first block has routed (times its linears, if per linear)."""
+        return int(self._tokens[part][0])
+
+    def mean(self, part: str = "all") -> Tensor:
+        """Return the mean weight α, shape ``(blocks, experts)``; zero where nothing was routed."""
+        return self._sums[part] / self._tokens[part].clamp(min=1)[:, None]
+
+    def shares(self, part: str = "all") -> dict[str, float]:
+        """Return each expert's share of all weight, averaged over the blocks; they sum to 1."""
+        mean = self.mean(part).mean(0)
+        shares = mean / mean.sum().clamp(min=1e-12)
+        return dict(zip(self.experts, shares.tolist(), strict=True))
+
+    def entropy(self, part: str = "all") -> float:
+        """Return how undecided the gate was: the mean entropy of a token's weights, in bits.
+
+        Weights are normalised to sum to 1 token by token; a token without any counts as 0. Averaged
+        over the blocks; at most log2 of the number of experts.
+        """
+        return float((self._bits[part] / self._tokens[part].clamp(min=1)).mean())
+
+    def add(self, block: int, alpha: Tensor, info: TokenInfo) -> None:
+        """Count the weights of one gate call, shape ``(batch, time, n_experts)``."""
+        alpha = alpha.detach().float()
+        mask, prompt = info.attention_mask, info.prompt_mask
+        real = torch.ones_like(alpha[..., 0], dtype=torch.bool)
+        if mask is not None:
+            real = mask[:, -alpha.shape[1] :].bool()
+        self._count("all", block, alpha, real)
+        if prompt is not None:
+            self._count("prompt", block, alpha, real & prompt)
+            self._count("response", block, alpha, real & ~prompt)
+        if self._trace:
+            self._open = alpha if self._open is None else self._open + alpha
+            self._asked += 1
+
+    def _count(self, part: str, block: int, alpha: Tensor, chosen: Tensor) -> None:
+        self._sums[part][block] += alpha[chosen].sum(0, dtype=torch.float64).cpu()
+        self._tokens[part][block] += chosen.sum().cpu()
+        self._bits[part][block] += _bits(alpha[chosen].double()).sum().cpu()
+
+    def close(self, info: TokenInfo) -> None:
+        """Finish the trace of one forward."""
+        if self._open is not None:
+            ids = None if info.input_ids is None else info.input_ids.cpu()
+            self.traces.append(Trace(ids, (self._open / self._asked).cpu()))
+        self._open, self._asked = None, 0
+
+
+PARTS = ("all", "prompt", "response")
+
+
+def _bits(weights: Tensor) -> Tensor:
+    """Return the entropy of each row of weights, once they sum to 1; 0 where all are 0."""
+    shares = weights / weights.sum(-1, keepdim=True).clamp(min=1e-12)
+    nats: Tensor = torch.special.entr(shares).sum(-1)
+    return nats / math.log(2)

@@ -1,0 +1,141 @@
+"""Which linears of a block read the same input, and what they share.
+
+This is not told from names: a forward of one token shows which linears are given the very same
+tensor, and from then on these are a group. It is known before any forward that counts, because
+checkpointing wants a block to do the same whenever it runs. The first linear of a group to run has
+the outputs of all computed; another takes its own only if it is given the same tensor, otherwise it
+is computed anew.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from selfmoe.contracts.errors import CompositionError
+from selfmoe.mixture.forward.kernels import choose
+from selfmoe.mixture.forward.kernels.weights import Layout, Weights
+from selfmoe.mixture.forward.packing import Cut, Packed
+
+if TYPE_CHECKING:
+    from selfmoe.mixture.forward.layers import RoutedDelta
+
+
+def share(seen: Iterable[tuple[RoutedDelta, Tensor]]) -> tuple[Group, ...]:
+    """Return the groups of layers that were given the same input.
+
+    Args:
+        seen: Layers and their inputs, in the order in which they ran.
+    """
+    groups: dict[int, tuple[Tensor, list[RoutedDelta]]] = {}
+    placed: set[int] = set()
+    for part, x in seen:
+        if id(part) not in placed:  # the tensors are held here: their ids are theirs alone
+            placed.add(id(part))
+            groups.setdefault(id(x), (x, []))[1].append(part)
+    return tuple(Group(parts, number) for number, (_, parts) in enumerate(groups.values()))
+
+
+def narrowness(parts: Sequence[RoutedDelta]) -> float:
+    """Return what all experts cost relative to the layers that they change."""
+    costs = [(part.rank * sum(part.widths), math.prod(part.widths)) for part in parts]
+    return sum(extra for extra, _ in costs) / sum(own for _, own in costs)
+
+
+class Group:
+    """Layers that read the same input; the last of them to run ends what they share.
+
+    What is computed for further layers is held by the weights it was computed with, so that it
+    belongs to one run of one block.
+
+    Args:
+        parts: The layers, in the order in which they run.
+        number: Tells it from the other groups of its block.
+
+    Attributes:
+        parts: The same.
+        ranks: Sum of all experts' ranks, for each layer.
+        layout: Whose the ranks of a layer are, or of all layers if they differ.
+        even: Whether ``layout`` has the same rank for every expert from the first on, in order.
+        narrowness: Cost of all experts relative to that of the layers, or of the whole block.
+        packed: The layers' factors.
+    """
+
+    def __init__(self, parts: Sequence[RoutedDelta], number: int = 0) -> None:
+        self.parts, self.number = tuple(parts), number
+        self.ranks = [part.rank for part in self.parts]
+        alike = len({part.layout for part in self.parts}) == 1
+        laid = self.parts[:1] if alike else self.parts
+        self.layout: Layout = sum((part.layout for part in laid), ())
+        self._laid = laid
+        ranks = {rank for _, rank in self.layout}
+        self.even = len(ranks) == 1 and [i for i, _ in self.layout] == list(range(len(self.layout)))
+        self.narrowness = narrowness(self.parts)
+        self.packed = Packed(self.parts)
+        for place, part in enumerate(self.parts):
+            part.group, part.place = self, place
+
+    def run(self, part: RoutedDelta, x: Tensor, weights: Weights) -> Tensor:
+        """Return the output of one of the layers with the experts' part added.
+
+        Args:
+            part: The layer.
+            x: Its input, shape ``(..., in)``.
+            weights: The weights of the experts.
+
+        Raises:
+            CompositionError: If the weights are for other tokens than those of ``x``.
+        """
+        held = weights.held.get(self.number)
+        if held is not None and held[0] is x and (output := self._take(part, weights)) is not None:
+            return output
+        if x.numel() != weights.tokens * part.widths[0]:
+            raise CompositionError(
+                f"{part.name} was given {x.numel() // part.widths[0]} tokens of the "
+                f"{weights.tokens} that its decoder block routes; a router cannot weigh that"
+            )
+        outputs: list[Any] = choose(part.kernel, self, weights).run(self, x, weights)
+        if len(outputs) == 1:
+            return outputs[0]  # type: ignore[no-any-return]
+        weights.held[self.number] = x, outputs
+        return self._take(part, weights)  # type: ignore[return-value]
+
+    def _take(self, part: RoutedDelta, weights: Weights) -> Tensor | None:
+        """Return the output of a layer that is held, once; the last layer's ends the holding."""
+        outputs = weights.held[self.number][1]
+        output = outputs[part.place]
+        outputs[part.place] = None
+        if part.place == len(outputs) - 1:
+            del weights.held[self.number]
+        return output
+
+    # --- what kernels ask for -------------------------------------------------------------------
+
+    def a(self) -> Tensor:
+        """Return the A of all layers below each other, with gradients if they have any.
+
+        Shape ``(sum of ranks, in)``.
+        """
+        if self.learns():
+            return torch.cat([part.a for part in self.parts])
+        return self.packed.views().a
+
+    def factors(self, dtype: torch.dtype) -> Sequence[Cut]:
+        """Return for each layer every expert's A, shape ``(r, in)``, and ``s B``, ``(out, r)``."""
+        views = self.packed.views()
+        if views.a.dtype == dtype:
+            return views.cut
+        return [{i: (a.to(dtype), b.to(dtype)) for i, (a, b) in cut.items()} for cut in views.cut]
+
+    def owner(self) -> Tensor:
+        """Return the expert of every rank in ``layout``."""
+        owners = [part.owner for part in self._laid]
+        return owners[0] if len(owners) == 1 else torch.cat(owners)
+
+    def learns(self) -> bool:
+        """Return whether the experts themselves are being trained."""
+        return any(part.learns() for part in self.parts)

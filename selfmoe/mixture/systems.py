@@ -1,0 +1,82 @@
+"""The systems of a run: the base, its experts, and every composition of them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from selfmoe.contracts.records import EXPERT, Composition, Expert, LoadedBase, System
+
+if TYPE_CHECKING:
+    from selfmoe.mixture.runtime import Mixture
+    from selfmoe.registry.registry import Registry
+
+
+@contextlib.contextmanager
+def attached(
+    base: LoadedBase, system: System, path: Path | None, names: Registry
+) -> Iterator[Mixture | None]:
+    """Put a system to work on the base while the context lasts.
+
+    Args:
+        base: The base; it is given back bit for bit.
+        system: What to attach.
+        path: The cell that made it; ``None`` for the base itself.
+        names: Where its composer is looked up.
+
+    Yields:
+        The mixture, or ``None`` for the base.
+    """
+    mixture = attach(base, system, path, names)
+    try:
+        yield mixture
+    finally:
+        if mixture is not None:
+            mixture.detach()
+
+
+def attach(
+    base: LoadedBase, system: System, path: Path | None, names: Registry, *, check: bool = True
+) -> Mixture | None:
+    """Put a system to work on the base for good; see ``attached``.
+
+    Args:
+        base: The base.
+        system: What to attach.
+        path: The cell that made it; ``None`` for the base itself.
+        names: Where its composer is looked up.
+        check: Read two tokens with a cache and without, and refuse a mixture where they differ.
+
+    Raises:
+        CompositionError: If the stored system does not fit the base.
+    """
+    from selfmoe.mixture import runtime, storage
+    from selfmoe.mixture.adapters import factors_of
+    from selfmoe.mixture.doors import guard
+
+    if path is None:
+        return None
+    if system.kind == "expert":
+        name = system.name.removeprefix(EXPERT)
+        expert = Expert(name, path)
+        mixture = runtime.Mixture(
+            base.model, Composition("expert", {}, (), owned={name: path}), [name]
+        )
+        try:
+            mixture.add_adapters([factors_of(expert)])
+            guard(mixture)
+        except BaseException:
+            mixture.detach()
+            raise
+        return mixture
+    composition = storage.load(path, base_hash=base.hash)
+    kind: Literal["router", "merge"] = "router" if system.kind == "router" else "merge"
+    composer = names.configure(kind, composition.composer, composition.options)
+    experts = {
+        ref.name: Expert(ref.name, (path / ref.path).resolve()) for ref in composition.experts
+    }
+    return runtime.attach(
+        base.model, composer, composition, experts, blocks=base.blocks, check=check
+    )

@@ -1,0 +1,1 @@
+"""The base model: found, read, understood, made to write and to learn."""

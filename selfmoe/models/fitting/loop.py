@@ -1,0 +1,241 @@
+"""Fitting parameters to examples by the language-model loss on their responses.
+
+The one training loop of selfmoe: experts, routers and instance merging all go through it. A run
+that is killed goes on from the last checkpoint and ends with the same bits; a loss that is not a
+number stops it before anything is saved.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from selfmoe.contracts.errors import StageError
+from selfmoe.contracts.fitting import IGNORE, Batch, FitConfig, FitReport, Penalty, Progress
+from selfmoe.contracts.randomness import derive, permutation
+from selfmoe.contracts.records import Example, LoadedBase
+from selfmoe.models.fitting.batches import Encoded, collate, encode_all
+from selfmoe.models.tokens import padding
+from selfmoe.store.files import commit_folder, is_intact
+
+
+class Fit:
+    """Fits parameters with AdamW.
+
+    Args:
+        progress: Told ``(step, steps, text)`` after every step.
+        save_seconds: Time between checkpoints, in seconds; what a kill can cost at the most.
+
+    Attributes:
+        progress: For composers that do long work of another kind than fitting.
+        history: Label and report of every fit that was finished, in order.
+    """
+
+    def __init__(self, progress: Progress | None = None, save_seconds: float = 20.0) -> None:
+        self.history: list[tuple[str, FitReport]] = []
+        self.progress = progress or (lambda step, steps, text: None)
+        self._save_seconds = save_seconds
+
+    def __call__(
+        self,
+        model: nn.Module,
+        parameters: Mapping[str, nn.Parameter],
+        examples: Sequence[Example],
+        base: LoadedBase,
+        config: FitConfig,
+        *,
+        seed: int,
+        work: Path,
+        label: str,
+        forward: Callable[[Batch], Tensor] | None = None,
+        rates: Mapping[str, float] | None = None,
+        penalty: Penalty | None = None,
+    ) -> FitReport:
+        """Fit ``parameters`` in place and return what happened.
+
+        Args:
+            model: Called as ``model(input_ids=…, attention_mask=…)`` unless ``forward`` is given.
+            parameters: What to optimise, by name; nothing else may require a gradient.
+            examples: What to fit to, in any order; the order of use depends on ``seed`` only.
+            base: Whose tokenizer and context length apply.
+            config: Learning rate, epochs and so on.
+            seed: Decides the order of the examples and any dropout.
+            work: Folder for checkpoints.
+            label: What is fitted, for messages.
+            forward: Returns the logits of a batch, shape ``(batch, time, vocabulary)``.
+            rates: Peak learning rates of parameters that have one of their own, by name.
+            penalty: Is added to the loss and then returns the logits in the place of ``forward``.
+                What is reported is the loss without it.
+
+        Raises:
+            StageError: If there are no examples or a loss is not finite.
+        """
+        job = _Job(model, parameters, examples, base, config, seed, work, label, rates or {})
+        job.penalty = penalty
+        if penalty is not None:
+            forward = penalty.forward
+        if forward is not None:
+            job.forward = forward
+        report = job.run(self.progress, self._save_seconds)
+        self.history.append((label, report))
+        return report
+
+
+class _Job:
+    """One fit: its schedule, its state, its checkpoints."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        parameters: Mapping[str, nn.Parameter],
+        examples: Sequence[Example],
+        base: LoadedBase,
+        config: FitConfig,
+        seed: int,
+        work: Path,
+        label: str,
+        rates: Mapping[str, float],
+    ) -> None:
+        if not examples:
+            raise StageError(f"{label}: there are no examples to train on")
+        self.model, self.parameters, self.config = model, dict(parameters), config
+        self.seed, self.work, self.label = seed, work, label
+        self.rows = encode_all(examples, base, label)
+        self.pad = padding(base.tokenizer)
+        self.device = next(iter(self.parameters.values())).device
+        self.per_epoch = math.ceil(len(self.rows) / config.batch_size)
+        self.steps = min(self.per_epoch * config.epochs, config.max_steps or 2**62)
+        self.optimizer = torch.optim.AdamW(
+            _groups(self.parameters, config.lr, rates), weight_decay=config.weight_decay
+        )
+        self.forward: Callable[[Batch], Tensor] = self._forward
+        self.penalty: Penalty | None = None
+        self.losses: list[float] = []
+        self.tokens = 0
+
+    def _forward(self, batch: Batch) -> Tensor:
+        output: Any = self.model(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
+        return output.logits  # type: ignore[no-any-return]
+
+    def run(self, progress: Progress, save_seconds: float) -> FitReport:
+        saved = time.monotonic()
+        self._resume()
+        for step in range(len(self.losses), self.steps):
+            loss = self._step(step)
+            progress(step + 1, self.steps, f"loss {loss:.3f}")
+            if time.monotonic() - saved > save_seconds:
+                self._save()
+                saved = time.monotonic()
+        return FitReport(self.losses, self.steps, self.tokens)
+
+    def _step(self, step: int) -> float:
+        rows = self._rows_of(step)
+        total = sum(len(row.ids) - row.prompt for row in rows)
+        size = self.config.micro_batch_size or len(rows)
+        parts = [rows[first : first + size] for first in range(0, len(rows), size)]
+        batches = [collate(part, self.pad, self.device) for part in parts]
+        loss = 0.0
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive(self.seed, "step", step))
+            if self.penalty is not None:
+                self.penalty.begin(batches)
+            for batch in batches:
+                part = self._loss(batch) / total
+                loss += part.item()
+                if self.penalty is not None:
+                    part = part + self.penalty(batch) / total
+                part.backward()  # type: ignore[no-untyped-call]
+        self._update(step, loss)
+        self.tokens += sum(len(row.ids) for row in rows)
+        self.losses.append(loss)
+        return loss
+
+    def _rows_of(self, step: int) -> list[Encoded]:
+        epoch, index = divmod(step, self.per_epoch)
+        order = permutation(len(self.rows), derive(self.seed, "epoch", epoch))
+        size = self.config.batch_size
+        return [self.rows[i] for i in order[index * size : (index + 1) * size]]
+
+    def _loss(self, batch: Batch) -> Tensor:
+        logits = self.forward(batch)[:, :-1]
+        targets = batch.labels[:, 1:]
+        learned = targets != IGNORE
+        return cross_entropy(logits[learned].float(), targets[learned], reduction="sum")
+
+    def _update(self, step: int, loss: float) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * self._rate(step)
+        norm = nn.utils.clip_grad_norm_(list(self.parameters.values()), self.config.clip)
+        if not (math.isfinite(loss) and math.isfinite(norm.item())):
+            raise StageError(
+                f"{self.label}: loss {loss} with gradient norm {norm.item()} in step {step + 1} of "
+                f"{self.steps}; nothing of this step was saved. Lower lr ({self.config.lr})."
+            )
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def _rate(self, step: int) -> float:
+        """Return the learning rate of a step as a share of the peak, in 0..1."""
+        warm = math.ceil(self.config.warmup * self.steps)
+        if step < warm:
+            return (step + 1) / (warm + 1)
+        if self.config.schedule == "constant":
+            return 1.0
+        left = (self.steps - step) / max(1, self.steps - warm)
+        return left if self.config.schedule == "linear" else 0.5 - 0.5 * math.cos(math.pi * left)
+
+    # --- checkpoints: parameters and AdamW's moments in safetensors, the rest in state.json -----
+
+    def _save(self) -> None:
+        state = self.optimizer.state
+        tensors = {}
+        for name, parameter in self.parameters.items():
+            tensors[f"{name}/value"] = parameter.detach()
+            for key, value in state[parameter].items():
+                tensors[f"{name}/{key}"] = value
+        facts = {"losses": self.losses, "tokens": self.tokens}
+
+        def write(folder: Path) -> None:
+            save_file({k: v.contiguous() for k, v in tensors.items()}, folder / "state.safetensors")
+            (folder / "state.json").write_text(json.dumps(facts))
+
+        commit_folder(self.work / f"step-{len(self.losses):07d}", write)
+        for older in sorted(self.work.glob("step-*"))[:-2]:
+            for file in older.iterdir():
+                file.unlink()
+            older.rmdir()
+
+    def _resume(self) -> None:
+        for folder in sorted(self.work.glob("step-*"), reverse=True):
+            if not is_intact(folder):
+                continue
+            tensors = load_file(folder / "state.safetensors")
+            facts = json.loads((folder / "state.json").read_text())
+            self.losses, self.tokens = facts["losses"], facts["tokens"]
+            for name, parameter in self.parameters.items():
+                parameter.data.copy_(tensors[f"{name}/value"])
+                self.optimizer.state[parameter] = {
+                    "step": tensors[f"{name}/step"],  # AdamW keeps its count on the CPU
+                    "exp_avg": tensors[f"{name}/exp_avg"].to(self.device),
+                    "exp_avg_sq": tensors[f"{name}/exp_avg_sq"].to(self.device),
+                }
+            return
+
+
+def _groups(
+    parameters: Mapping[str, nn.Parameter], lr: float, rates: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    """Return the parameters by their peak learning rate, as optimizers take them."""
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in parameters.items():
+        groups.setdefault(rates.get(name, lr), []).append(parameter)
+    return [{"params": group, "lr": peak, "peak": peak} for peak, group in groups.items()]

@@ -1,0 +1,1 @@
+"""What decides which of its own answers a base learns from."""

@@ -1,0 +1,46 @@
+"""Plans with the tasks of all stages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from selfmoe.config.model import RunConfig
+from selfmoe.contracts.errors import DataError, PluginError
+from selfmoe.models.base import find_base
+from selfmoe.pipeline.plan import Plan
+from selfmoe.pipeline.stages import STAGES
+from selfmoe.registry.registry import LOCAL
+from selfmoe.store.directory import RunDirectory
+
+
+def _check_surroundings(config: RunConfig) -> None:
+    """Refuse a data folder that is none, and a plugin beside the run file that is broken."""
+    if config.data_dir is not None and not config.data_dir.is_dir():
+        what = "is a file" if config.data_dir.exists() else "does not exist"
+        raise DataError(f"{config.data_dir} {what}; --data-dir must name a folder")
+    for plugin in config.registry.plugins:
+        if plugin.name == LOCAL and not plugin.ok:
+            raise PluginError(
+                f"{LOCAL} in {config.plugin_dir} is broken: {plugin.reason}\n"
+                "  Mend it, or move it away from the run file."
+            )
+
+
+def make_plans(config: RunConfig) -> list[Plan]:
+    """Return one plan a root seed.
+
+    Raises:
+        SelfmoeError: If the base or the data a domain needs is missing.
+    """
+    directory = RunDirectory(Path(str(config.out)))
+    directory.check()
+    _check_surroundings(config)
+    base = find_base(config)
+    return [plan_stages(Plan(config, directory, base, root)) for root in config.root_seeds]
+
+
+def plan_stages(plan: Plan) -> Plan:
+    """Return the plan with the tasks of all stages added."""
+    for stage in STAGES:
+        stage.plan(plan)
+    return plan

@@ -1,0 +1,18 @@
+"""Reading the records that a stage left in its cell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from selfmoe.contracts.records import Example, Seed
+from selfmoe.store.files import read_jsonl
+
+
+def read_seeds(folder: Path) -> list[Seed]:
+    """Return the seeds in a folder."""
+    return [Seed(**row) for row in read_jsonl(folder / "seeds.jsonl")]
+
+
+def read_examples(folder: Path) -> list[Example]:
+    """Return the examples in a data cell."""
+    return [Example.from_json(row) for row in read_jsonl(folder / "examples.jsonl")]

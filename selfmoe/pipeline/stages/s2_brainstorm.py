@@ -1,0 +1,161 @@
+"""Stage 2: the base model continues lists of seed tasks, and so writes new ones."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import partial
+from pathlib import Path
+
+from selfmoe.contracts.domain import Domain
+from selfmoe.contracts.errors import StageError
+from selfmoe.contracts.records import Instruction, Rejected, Seed
+from selfmoe.contracts.text import normalise
+from selfmoe.models.tokens import STRANGE, text_ids, unknown_token
+from selfmoe.pipeline.few_shot import Row, fit, pick
+from selfmoe.pipeline.plan import Job, Plan
+from selfmoe.pipeline.records import read_seeds
+from selfmoe.store.files import write_json, write_jsonl
+from selfmoe.store.shards import batch
+
+
+def plan(plan: Plan) -> None:
+    """Add one task a domain."""
+    for domain in plan.domains:
+        plan.add(
+            "brainstorm",
+            "brainstorm",
+            domain.name,
+            partial(brainstorm, domain),
+            settings=plan.config.brainstorm.model_dump() | {"track": plan.config.track},
+            components=[("domain", domain.name)],
+            inputs={"seeds": plan.of("seeds")[domain.name]},
+            size=f"{plan.config.brainstorm.n} instructions",
+            version=2,
+        )
+
+
+def brainstorm(domain: Domain, job: Job) -> None:
+    """Write ``instructions.jsonl`` (what is new and well-formed) and ``yield.json`` (the rest).
+
+    Raises:
+        StageError: If no well-formed task comes out of all tries.
+    """
+    config = job.session.config.brainstorm
+    seeds = read_seeds(job.input("seeds"))
+    collected = _Collected(domain, seeds)
+    size = min(config.batch_size, config.n)
+    batches = -(-config.n * config.max_tries // size)
+    with job.session.display.work(job.task.name) as update:
+        for index in range(batches):
+            make = partial(_write, job, domain, seeds, index, size)
+            for row in batch(job.work, index, make):
+                if len(collected.kept) < config.n:
+                    collected.add(row)
+            update(len(collected.kept), config.n, f"of {collected.written} written")
+            if len(collected.kept) == config.n:
+                break
+    if not collected.kept:
+        raise StageError(_nothing(domain.name, collected))
+    if len(collected.kept) < config.n:
+        job.session.display.warn(
+            f"brainstorm {domain.name}: {len(collected.kept)} of {config.n} instructions after "
+            f"{collected.written} texts; raise brainstorm.max_tries ({config.max_tries}) for more"
+        )
+        job.remarks.append(f"{len(collected.kept)} came")
+    collected.save(job.out)
+
+
+def _write(job: Job, domain: Domain, seeds: list[Seed], index: int, size: int) -> list[Row]:
+    """Return one batch of raw continuations, with the ids of the seeds in context."""
+    from selfmoe.models.generation import Sampling, generate
+
+    config = job.session.config.brainstorm
+    prompts = domain.prompts(job.session.config.source)
+    shots = [pick(seeds, config.shots, job.seed("shots", index, row)) for row in range(size)]
+    base = job.session.base
+    texts: list[str] = []
+    rows: list[Row] = []
+    for group in shots:
+        text, used = fit(
+            lambda few: prompts.brainstorm(few),
+            group,
+            base.tokenizer,
+            base.context - config.max_new_tokens,
+        )
+        rows.append({"seeds": [seed.id for seed in group[:used]], "problem": "prompt too long"})
+        if text is not None:
+            texts.append(text)
+            rows[-1]["problem"] = None
+    if not texts:
+        return rows
+    sampling = Sampling(config.temperature, config.top_p, job.seed("sample", index))
+    written = iter(
+        generate(
+            base.model,
+            base.tokenizer,
+            texts,
+            max_new_tokens=config.max_new_tokens,
+            stop=prompts.stop,
+            sampling=sampling,
+        )
+    )
+    for row in rows:
+        if row["problem"] is None:
+            new = next(written)
+            row["text"] = new.text
+            row["problem"] = None if new.finished else "unfinished"
+            if unknown_token(base.tokenizer, base.model, text_ids(base.tokenizer, new.text)):
+                row["problem"] = STRANGE
+    return rows
+
+
+class _Collected:
+    """The distinct, well-formed, new tasks so far, and why the others are not among them."""
+
+    def __init__(self, domain: Domain, seeds: list[Seed]) -> None:
+        self._domain = domain
+        self._seen = {normalise(seed.instruction, seed.input): "copy of a seed" for seed in seeds}
+        self.kept: list[Row] = []
+        self.dropped: Counter[str] = Counter()
+        self.written = 0
+
+    def add(self, row: Row) -> None:
+        """Take in one raw continuation."""
+        self.written += 1
+        task = self._parse(row)
+        if isinstance(task, Rejected):
+            self.dropped[task.reason] += 1
+            return
+        key = normalise(task.instruction, task.input)
+        if key in self._seen:
+            self.dropped[self._seen[key]] += 1
+            return
+        self._seen[key] = "duplicate"
+        number = f"{self._domain.name}-{len(self.kept):06d}"
+        self.kept.append(
+            {
+                "id": number,
+                "instruction": task.instruction,
+                "input": task.input,
+                "seeds": row["seeds"],
+            }
+        )
+
+    def _parse(self, row: Row) -> Instruction | Rejected:
+        return Rejected(row["problem"]) if row["problem"] else self._domain.parse(row["text"])
+
+    def save(self, out: Path) -> None:
+        """Write what was kept and the counts of what was not."""
+        write_jsonl(out / "instructions.jsonl", self.kept)
+        counts = {"written": self.written, "kept": len(self.kept), "dropped": dict(self.dropped)}
+        write_json(out / "yield.json", counts)
+
+
+def _nothing(domain: str, collected: _Collected) -> str:
+    reasons = ", ".join(f"{n} {why}" for why, n in collected.dropped.most_common()) or "no text"
+    return (
+        f"brainstorm kept 0 of {collected.written} texts of domain '{domain}': {reasons}\n"
+        "  The base does not continue the list of tasks, or the list does not fit its context. "
+        "Change brainstorm.max_new_tokens, brainstorm.shots or brainstorm.max_tries, or take "
+        "another base."
+    )

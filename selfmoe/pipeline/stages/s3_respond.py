@@ -1,0 +1,158 @@
+"""Stage 3: the base model answers its own tasks, with solved seeds in context.
+
+With ``respond.documents``, passages of domain text that bear on the task stand there, too (the
+second half of Self-Specialization, arXiv 2310.00160).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from selfmoe.contracts.domain import Domain
+from selfmoe.contracts.prompts import Prompts
+from selfmoe.contracts.records import Instruction, Seed
+from selfmoe.pipeline.few_shot import Row, fit, pick
+from selfmoe.pipeline.plan import Job, Plan
+from selfmoe.pipeline.records import read_seeds
+from selfmoe.pipeline.retrieval import Finder, Passage, read_passages
+from selfmoe.pipeline.retrieval.passages import documents
+from selfmoe.store.files import hash_of, read_jsonl, write_jsonl
+from selfmoe.store.shards import batch
+
+if TYPE_CHECKING:
+    from selfmoe.models.generation import Continuation
+
+
+def plan(plan: Plan) -> None:
+    """Add one task a domain."""
+    config = plan.config.respond
+    for domain in plan.domains:
+        folder = config.folder(domain.name)
+        task = plan.add(
+            "respond",
+            "respond",
+            domain.name,
+            partial(respond, domain),
+            settings=_settings(plan, domain.name) | {"track": plan.config.track},
+            components=[("domain", domain.name)],
+            inputs={
+                "seeds": plan.of("seeds")[domain.name],
+                "instructions": plan.of("brainstorm")[domain.name],
+            },
+            size=f"up to {plan.config.brainstorm.n} responses",
+            version=1 if folder is None else 2,
+        )
+        if folder is not None and task.problem():
+            read_passages(folder, config.passage_words)  # what is wrong is said now, not later
+
+
+def _settings(plan: Plan, domain: str) -> dict[str, Any]:
+    """Return the settings that matter, documents by their content, wherever they are."""
+    config = plan.config.respond
+    folder = config.folder(domain)
+    unused = {"documents"} if config.samples else {"documents", "temperature"}
+    if folder is None:
+        return config.model_dump(exclude=unused | {"retrieved", "passage_words"})
+    shown = {path.relative_to(folder).as_posix(): hash_of(path) for path in documents(folder)}
+    return config.model_dump(exclude=unused) | {"documents": shown}
+
+
+def respond(domain: Domain, job: Job) -> None:
+    """Write ``responses.jsonl``: every instruction with its answer, or with why it has none.
+
+    ``samples`` holds what was drawn besides the greedy answer, as far as it ended by itself;
+    ``sources`` the passages that were shown, ``sources_dropped`` how many there was no room for.
+    """
+    config = job.session.config.respond
+    seeds = read_seeds(job.input("seeds"))
+    tasks = read_jsonl(job.input("instructions") / "instructions.jsonl")
+    # Batches of similar length waste less on padding; the order is a function of the tasks.
+    tasks.sort(key=lambda task: (len(task["instruction"]) + len(task["input"]), task["id"]))
+    folder = config.folder(domain.name)
+    finder = None if folder is None else Finder(read_passages(folder, config.passage_words))
+    prompts = domain.prompts(job.session.config.source)
+    ask = partial(_prompt, job, prompts, seeds, finder)
+    rows: list[Row] = []
+    with job.session.display.work(job.task.name) as update:
+        for index, first in enumerate(range(0, len(tasks), config.batch_size)):
+            part = tasks[first : first + config.batch_size]
+            rows += batch(job.work, index, partial(_answer, job, ask, prompts.stop, part, index))
+            update(len(rows), len(tasks))
+    if len(rows) < job.session.config.brainstorm.n:
+        job.remarks.append(f"{len(rows)} came")
+    write_jsonl(job.out / "responses.jsonl", sorted(rows, key=lambda row: str(row["id"])))
+
+
+def _prompt(
+    job: Job, prompts: Prompts, seeds: list[Seed], finder: Finder | None, task: Row
+) -> tuple[Row, str | None]:
+    """Return the row of a task, without its answer, and its prompt if one fits the context.
+
+    Where there is no room, passages go first, the worst ones before others, then solved seeds.
+    """
+    config, base = job.session.config.respond, job.session.base
+    shots = pick(seeds, config.shots, job.seed("shots", task["id"]))
+    asked = Instruction(task["instruction"], task["input"])
+    query = f"{asked.instruction} {asked.input}"
+    found = finder.find(query, config.retrieved) if finder else []
+    before: list[Seed | Passage] = [*shots, *found]
+
+    def write(pieces: Sequence[Seed | Passage]) -> str:
+        solved = [piece for piece in pieces if isinstance(piece, Seed)]
+        shown = [piece.text for piece in pieces if isinstance(piece, Passage)]
+        return prompts.respond(solved, asked, shown)
+
+    room = base.context - config.max_new_tokens
+    text, used = fit(write, before, base.tokenizer, room)
+    solved = [seed.id for seed in shots[:used]]
+    row = {**task, "response": "", "problem": None, "solved_seeds": solved}
+    if finder:
+        shown = found[: max(0, used - len(shots))]
+        row["sources"] = [asdict(passage.ref) for passage in shown]
+        row["sources_dropped"] = len(found) - len(shown)
+    if text is None:
+        row["problem"] = "prompt too long"
+    return row, text
+
+
+def _answer(
+    job: Job,
+    ask: Callable[[Row], tuple[Row, str | None]],
+    stop: Sequence[str],
+    tasks: list[Row],
+    index: int,
+) -> list[Row]:
+    """Return one batch of tasks with responses."""
+    config = job.session.config.respond
+    prompted = [ask(task) for task in tasks]
+    answered = [row for row, text in prompted if text is not None]
+    asked = [text for _, text in prompted if text is not None]
+    for number in range(1 + config.samples if asked else 0):
+        for row, new in zip(answered, _written(job, asked, stop, index, number), strict=True):
+            if number == 0:
+                row["response"] = new.text.strip()
+                row["problem"] = None if new.finished else "unfinished response"
+            elif new.finished:
+                row.setdefault("samples", []).append(new.text.strip())
+    return [row for row, _ in prompted]
+
+
+def _written(
+    job: Job, asked: list[str], stop: Sequence[str], index: int, number: int
+) -> list[Continuation]:
+    """Return the greedy continuations of a batch (number 0) or one draw of them."""
+    from selfmoe.models.generation import Sampling, generate
+
+    config, base = job.session.config.respond, job.session.base
+    drawn = Sampling(config.temperature, 1.0, job.seed("sample", index, number))
+    return generate(
+        base.model,
+        base.tokenizer,
+        asked,
+        max_new_tokens=config.max_new_tokens,
+        stop=stop,
+        sampling=drawn if number else None,
+    )

@@ -1,0 +1,234 @@
+"""Stage 4: what is malformed, repeated, leaked from a benchmark or refused does not get through.
+
+Every drop is counted by its reason; the first reason that applies is the one that counts.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from selfmoe.config.model import RunConfig
+from selfmoe.contracts.domain import Domain
+from selfmoe.contracts.errors import StageError
+from selfmoe.contracts.records import Example
+from selfmoe.contracts.text import normalise, rouge_l, words
+from selfmoe.evaluation.benchmarks import files_of, guarded_splits
+from selfmoe.evaluation.code import allow_unsafe
+from selfmoe.models.tokens import STRANGE, unknown_token
+from selfmoe.pipeline.curation.agreement import settle
+from selfmoe.pipeline.curation.overlap import Overlap
+from selfmoe.pipeline.plan import Job, Plan
+from selfmoe.pipeline.records import read_seeds
+from selfmoe.store.files import read_jsonl, write_json, write_jsonl
+
+Check = Callable[[Example], str | None]
+
+
+def plan(plan: Plan) -> None:
+    """Add one task a domain; its result is what experts are trained on."""
+    source, named = plan.config.source, plan.config.evaluate.benchmarks
+    for domain in plan.domains:
+        verifies = plan.config.curate.verifies(domain.name)
+        guards = list(guarded_splits(domain, source, named))
+        task = plan.add(
+            "curate",
+            "data",
+            domain.name,
+            partial(curate, domain),
+            settings=plan.config.curate.model_dump()
+            | {
+                "verify": verifies,
+                "source": plan.sources(files_of(benchmark for _, benchmark in guards)),
+                "clear_of": sorted([benchmark.name, split] for split, benchmark in guards),
+            },
+            version=3,
+            components=[("domain", domain.name)],
+            inputs={
+                "seeds": plan.of("seeds")[domain.name],
+                "instructions": plan.of("brainstorm")[domain.name],
+                "responses": plan.of("respond")[domain.name],
+            },
+            size=f"up to {plan.config.brainstorm.n} examples",
+        )
+        if verifies and domain.verifies_by_running and task.problem():
+            _need_sandbox(domain, plan.config)
+
+
+def _need_sandbox(domain: Domain, config: RunConfig) -> None:
+    from selfmoe.evaluation.sandbox import best_tier
+
+    if best_tier() is None and not config.evaluate.unsafe_code:
+        raise StageError(
+            f"curate.verify runs the answers of domain '{domain.name}', and there is no sandbox "
+            "here\n  See why: selfmoe doctor. Leave curate.verify out, or set "
+            "evaluate.unsafe_code=true to run them all the same."
+        )
+
+
+def curate(domain: Domain, job: Job) -> None:
+    """Write ``examples.jsonl`` and ``yield.json``, and copies of seeds and instructions.
+
+    Raises:
+        StageError: If fewer than ``curate.min_examples`` are left.
+    """
+    rows, config = read_jsonl(job.input("responses") / "responses.jsonl"), job.session.config.curate
+    overlap = Overlap(domain, job)
+    checks: list[Check] = [
+        lambda example: None if example.response else "empty response",
+        TooLong(job),
+        partial(_refused, domain, job),
+        *([partial(_wrong, domain, job)] if config.verifies(domain.name) else []),
+        *([overlap] if config.contamination else []),
+        Duplicates(domain, job),
+    ]
+    agreed = partial(_agreed, domain, job)
+    kept: list[Example] = []
+    dropped: Counter[str] = Counter()
+    with job.session.display.work(job.task.name) as update:
+        for number, row in enumerate(rows, start=1):
+            example, problem = agreed(row)
+            reason = problem or next(filter(None, (c(example) for c in checks)), None)
+            if reason:
+                dropped[str(reason)] += 1
+            else:
+                kept.append(example)
+            update(number, len(rows))
+    counts = _counts(job, rows, kept, dropped, overlap)
+    job.remarks.append(f"{len(kept)} kept")
+    if len(kept) < config.min_examples:
+        raise StageError(_too_few(domain.name, len(kept), len(rows), dropped, config.min_examples))
+    for role, name in (("seeds", "seeds.jsonl"), ("instructions", "instructions.jsonl")):
+        shutil.copyfile(job.input(role) / name, job.out / name)
+    write_jsonl(job.out / "examples.jsonl", [example.to_json() for example in kept])
+    write_json(job.out / "yield.json", counts)
+
+
+def _example(domain: Domain, row: dict[str, Any]) -> Example:
+    fields = ("id", "instruction", "input", "response", "seeds")
+    known = {field: row[field] for field in fields} | {"sources": row.get("sources", ())}
+    return Example.from_json(known | {"domain": domain.name})
+
+
+def _agreed(domain: Domain, job: Job, row: dict[str, Any]) -> tuple[Example, str | None]:
+    """Return a row as an example, and what is wrong with it before anything is checked."""
+    example, config = _example(domain, row), job.session.config
+    if config.curate.agreement is None or row["problem"] not in (None, "unfinished response"):
+        return example, row["problem"]
+    greedy = [row["response"]] if row["problem"] is None else []
+    answer = settle(
+        [*greedy, *row.get("samples", ())],
+        lambda response: domain.answer(response, config.source),
+        1 + config.respond.samples,
+        config.curate.agreement,
+    )
+    return (
+        (example, "no agreement") if answer is None else (replace(example, response=answer), None)
+    )
+
+
+def _counts(
+    job: Job,
+    rows: Sequence[dict[str, Any]],
+    kept: Sequence[Example],
+    dropped: Counter[str],
+    overlap: Overlap,
+) -> dict[str, Any]:
+    written = read_yield(job.input("instructions"))
+    retrieved = {
+        "answers": sum(bool(row["sources"]) for row in rows if "sources" in row),
+        "kept": sum(bool(example.sources) for example in kept),
+        "no_room": sum(row.get("sources_dropped", 0) for row in rows),
+    }
+    return {
+        "written": written["written"],
+        "instructions": len(rows),
+        "kept": len(kept),
+        "dropped": {"brainstorm": written["dropped"], "curate": dict(dropped)},
+        "overlap_8gram": sum(example.id in overlap.touched for example in kept),
+        **({"retrieved": retrieved} if any("sources" in row for row in rows) else {}),
+    }
+
+
+def read_yield(folder: Path) -> dict[str, Any]:
+    """Return the counts in ``yield.json``."""
+    counts: dict[str, Any] = json.loads((folder / "yield.json").read_text("utf-8"))
+    return counts
+
+
+def _too_few(domain: str, kept: int, asked: int, dropped: Counter[str], wanted: int) -> str:
+    reasons = ", ".join(f"{n} {why}" for why, n in dropped.most_common()) or "none dropped"
+    return (
+        f"curate kept {kept} of {asked} examples of domain '{domain}' ({reasons}), "
+        f"but curate.min_examples is {wanted}\n"
+        "  With so few an expert would learn nothing. Raise brainstorm.n, or look at "
+        "responses.jsonl in the run directory and change what drops them (curate.near_duplicate, "
+        "respond.max_new_tokens)."
+    )
+
+
+def _refused(domain: Domain, job: Job, example: Example) -> str | None:
+    rejected = domain.accept(example, job.session.config.source)
+    return rejected.reason if rejected else None
+
+
+def _wrong(domain: Domain, job: Job, example: Example) -> str | None:
+    config = job.session.config
+    allow_unsafe(config.evaluate.unsafe_code)
+    try:
+        rejected = domain.verify(example, config.source)
+    finally:
+        allow_unsafe(False)
+    return rejected.reason if rejected else None
+
+
+class TooLong:
+    """Refuses examples that do not fit the base's context, or that it cannot read."""
+
+    def __init__(self, job: Job) -> None:
+        self._base = job.session.base
+
+    def __call__(self, example: Example) -> str | None:
+        """Return the reason, if there is one."""
+        from selfmoe.models.fitting.batches import encode
+
+        base = self._base
+        ids = encode(example, base.tokenizer).ids
+        if unknown_token(base.tokenizer, base.model, ids):
+            return STRANGE
+        return None if len(ids) <= base.context else "longer than the context"
+
+
+class Duplicates:
+    """Refuses tasks that are too similar to a seed or to one already kept."""
+
+    def __init__(self, domain: Domain, job: Job) -> None:
+        config = job.session.config
+        usual = 1.0 if config.track in domain.templated else domain.near_duplicate
+        self._threshold = config.curate.near_duplicate or usual
+        seeds = read_seeds(job.input("seeds"))
+        self._seen = {normalise(seed.instruction, seed.input) for seed in seeds}
+        self._words = [words(f"{seed.instruction} {seed.input}") for seed in seeds]
+
+    def __call__(self, example: Example) -> str | None:
+        """Return the reason, if there is one; remember the task otherwise."""
+        key = normalise(example.instruction, example.input)
+        if key in self._seen:
+            return "duplicate"
+        tokens = words(key)
+        if self._threshold < 1 and any(self._alike(tokens, other) for other in self._words):
+            return "near duplicate"
+        self._seen.add(key)
+        self._words.append(tokens)
+        return None
+
+    def _alike(self, a: Sequence[str], b: Sequence[str]) -> bool:
+        # ROUGE-L F1 cannot exceed 2·min/(sum): most pairs are settled by their lengths alone.
+        bound = 2 * min(len(a), len(b)) / max(1, len(a) + len(b))
+        return bound > self._threshold and rouge_l(a, b) > self._threshold

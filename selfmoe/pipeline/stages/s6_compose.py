@@ -1,0 +1,119 @@
+"""Stage 6: the experts become one model, by a router or by a merge.
+
+A composition that ``extend``s is made in steps: first of the experts before, then one more at a
+time joins, and what was there stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from functools import partial
+
+from selfmoe.config.model import ComposeConfig
+from selfmoe.contracts.composer import ComposeContext, Composer
+from selfmoe.contracts.errors import ConfigError, counted
+from selfmoe.contracts.records import Expert
+from selfmoe.pipeline.plan import Job, Plan, Task
+from selfmoe.pipeline.records import read_examples
+from selfmoe.registry.registry import Registry
+from selfmoe.store.files import write_json
+
+START = "composition"
+"""Role of the composition that experts are added to."""
+
+
+def plan(plan: Plan) -> None:
+    """Add one task a system, and one for each step to a system that is extended.
+
+    Systems see their experts and the union of the data of these.
+    """
+    for label, entry in (plan.config.compose or {}).items():
+        composer = _configured(plan.config.registry, entry)
+        steps = list(_steps(entry.experts or plan.config.experts, entry.extend))
+        if problem := composer.check(len(steps[-1])):
+            raise ConfigError(f"compose.{label}: {problem}")
+        if steps[1:] and type(composer).extend is Composer.extend:
+            raise ConfigError(
+                f"compose.{label}.extend: {composer.kind} '{composer.name}' cannot be extended; "
+                "leave extend out to compose anew"
+            )
+        made: Task | None = None
+        for step in steps:
+            made = _add(plan, label, entry, step, made, last=step is steps[-1])
+
+
+def _steps(experts: Sequence[str], extend: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yield the experts of every step: what is composed anew, then one more each."""
+    start = max(place for place, name in enumerate(experts, start=1) if name not in extend)
+    for end in range(start, len(experts) + 1):
+        yield experts[:end]
+
+
+def _add(
+    plan: Plan,
+    label: str,
+    entry: ComposeConfig,
+    experts: Sequence[str],
+    start: Task | None,
+    *,
+    last: bool,
+) -> Task:
+    trainer = plan.config.specialise
+    made, data = plan.of("specialise"), plan.of("curate")
+    inputs = {f"expert {name}": made[name] for name in experts}
+    inputs |= {f"data {name}": data[name] for name in experts if name in data}
+    drawn = f", composer seed {plan.composer_seed}" if plan.composer_seed else ""
+    return plan.add(
+        "compose",
+        "compositions",
+        label,
+        partial(compose, label),
+        # which experts, and which of them were added, the inputs say
+        settings={
+            **entry.model_dump(exclude={"experts", "extend"}),
+            "trainer": trainer.model_dump(),
+        },
+        components=[entry.component, ("trainer", str(trainer.trainer))],
+        inputs=inputs | ({START: start} if start else {}),
+        size=counted(len(experts), "expert") + drawn,
+        draw=plan.composer_seed,
+        version=2,
+        name=label if last else f"{label} of {', '.join(experts)}",
+    )
+
+
+def _configured(names: Registry, entry: ComposeConfig) -> Composer:
+    kind, name = entry.component
+    composer: Composer = names.configure(kind, name, entry.options)
+    return composer
+
+
+def compose(label: str, job: Job) -> None:
+    """Write ``composition.json``, ``tensors.safetensors`` and any adapters it brings itself.
+
+    ``training.json`` holds the losses of whatever was fitted on the way.
+    """
+    from selfmoe.mixture import storage
+
+    session = job.session
+    composer = _configured(session.config.registry, (session.config.compose or {})[label])
+    experts, data = {}, []
+    for role in job.task.inputs:
+        what, _, name = role.partition(" ")
+        if what == "expert":
+            experts[name] = Expert(name, job.input(role))
+        elif what == "data":
+            data += read_examples(job.input(role))
+    with session.fitting(job.task.name) as fit:
+        context = ComposeContext(
+            session.base, experts, data, session.trainer(), fit, job.seed("compose"), job.work
+        )
+        if START in job.task.inputs:
+            start = storage.load(job.input(START), base_hash=session.base.hash)
+            composition = composer.extend(start, context)
+        else:
+            composition = composer.compose(context)
+    storage.save(composition, job.out, base_hash=session.base.hash)
+    fits = [{"label": label, **asdict(report)} for label, report in fit.history]
+    write_json(job.out / "training.json", {"fits": fits})

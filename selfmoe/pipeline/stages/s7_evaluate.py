@@ -1,0 +1,143 @@
+"""Stage 7: every system answers every benchmark; one cell a pair."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import asdict
+from functools import partial
+from math import isnan
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from selfmoe.contracts.benchmark import Benchmark
+from selfmoe.contracts.domain import Domain
+from selfmoe.contracts.records import Score, System
+from selfmoe.evaluation.benchmarks import check_items
+from selfmoe.mixture.systems import attached
+from selfmoe.pipeline.plan import Job, Plan, Task
+from selfmoe.pipeline.systems import systems_of
+from selfmoe.store.files import write_json, write_jsonl
+
+if TYPE_CHECKING:
+    from selfmoe.mixture.runtime import Mixture
+
+
+def plan(plan: Plan) -> None:
+    """Add one task for each pair of a system and a benchmark."""
+    for system, made_by in systems_of(plan):
+        for domain in plan.domains:
+            for benchmark in plan.choices[domain.name].asked:
+                _add(plan, system, made_by, domain, benchmark)
+
+
+def _add(
+    plan: Plan, system: System, made_by: Task | None, domain: Domain, benchmark: Benchmark
+) -> None:
+    config = plan.config.evaluate
+    settings = config.model_dump(exclude={"base_shots", "benchmarks"})
+    plan.add(
+        "evaluate",
+        "evaluations",
+        f"{system.name}/{domain.name}/{benchmark.name}",
+        partial(evaluate, system, domain, benchmark),
+        settings={
+            **settings,
+            "shots": system.shots,
+            "source": plan.sources(benchmark.files()),
+            "conditions": dict(benchmark.conditions()),
+        },
+        components=[("domain", domain.name)],
+        inputs={"system": made_by} if made_by else {},
+        size=f"up to {config.limit} items" if config.limit else "all items",
+        version=3 if system.kind == "router" else 2,
+        cell_label=system.name,
+        seeded=False,
+        outdated=outdated,
+    )
+
+
+def evaluate(system: System, domain: Domain, benchmark: Benchmark, job: Job) -> None:
+    """Write ``<domain>.<benchmark>.json`` and ``.samples.jsonl``.
+
+    Where tokens are routed, ``.traces.jsonl`` follows a few samples token by token.
+    """
+    session = job.session
+    check_items(domain.name, benchmark)
+    if system.shots is not None and not _can_show(benchmark, system.shots, job):
+        return
+    path = job.input("system") if "system" in job.task.inputs else None
+    with attached(session.base, system, path, session.config.registry) as placed:
+        # for those that route by it; all others are blind to it
+        told = nullcontext() if placed is None else placed.annotate(domain=[domain.name])
+        with told:
+            _one(system, domain, benchmark, job, placed)
+
+
+def _can_show(benchmark: Benchmark, shots: int, job: Job) -> bool:
+    """Return whether a row with solved examples makes sense beside the benchmark's own."""
+    if benchmark.shots == 0 and len(benchmark.pool) < shots:
+        job.session.display.warn(
+            f"{job.task.name}: no row with {shots} examples, {benchmark.name} has only "
+            f"{len(benchmark.pool)} to show; lower evaluate.base_shots"
+        )
+    return benchmark.shots == 0 and len(benchmark.pool) >= shots
+
+
+def outdated(folder: Path) -> str | None:
+    """Return why finished scores should be made again: there was no sandbox, now there is one."""
+    for path in sorted(folder.glob("*.json")):
+        if json.loads(path.read_text("utf-8")).get("not_run"):
+            from selfmoe.evaluation.sandbox import best_tier
+
+            if best_tier() is not None:
+                return f"{path.name} was not run for want of a sandbox, and now there is one"
+    return None
+
+
+def _one(
+    system: System, domain: Domain, benchmark: Benchmark, job: Job, placed: Mixture | None
+) -> None:
+    from selfmoe.evaluation.bridge import evaluate as ask
+    from selfmoe.evaluation.routing import measure_routing
+    from selfmoe.evaluation.traces import trace_samples
+
+    session, config = job.session, job.session.config.evaluate
+    name = f"{domain.name}.{benchmark.name}"
+    examples = system.shots is not None
+    with session.display.work(f"evaluate {system.name} on {domain.name}/{benchmark.name}") as tell:
+        score, rows = ask(
+            session.base.model,
+            session.base.tokenizer,
+            benchmark,
+            benchmark_id=f"{domain.name}/{benchmark.name}",
+            context=session.base.context,
+            work=job.work / name,
+            limit=config.limit,
+            batch_size=config.batch_size,
+            template="examples" if examples else config.template,
+            shots=system.shots,
+            fewshot_seed=config.fewshot_seed,
+            overflow=config.overflow,
+            unsafe_code=config.unsafe_code,
+            progress=tell,
+        )
+    labelled = placed is not None and "labels_at_inference" in placed.needs
+    facts = {
+        "benchmark": f"{domain.name}/{benchmark.name}",
+        "role": benchmark.role,
+        "labelled": labelled,
+    }
+    routing = None
+    if placed is not None and placed.gate is not None and rows:
+        routing = measure_routing(placed, session.base, rows, config.batch_size)
+        write_jsonl(job.out / f"{name}.traces.jsonl", trace_samples(placed, session.base, rows))
+    write_json(job.out / f"{name}.json", {**facts, **_plain(score), "routing": routing})
+    write_jsonl(job.out / f"{name}.samples.jsonl", rows)
+
+
+def _plain(score: Score) -> Mapping[str, Any]:
+    """Return a score as JSON-ready values; a missing number is null, never nan."""
+    values = asdict(score)
+    return {k: None if isinstance(v, float) and isnan(v) else v for k, v in values.items()}

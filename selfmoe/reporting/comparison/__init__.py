@@ -1,0 +1,1 @@
+"""A comparison of systems as numbers, tables and a page."""

@@ -1,0 +1,1 @@
+"""A run on disk: cells that are either done or not there, and the record of them."""

@@ -1,0 +1,151 @@
+"""What is there of a run: its manifest, and the finished cells that it names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+from selfmoe.contracts.errors import DataError, RunError
+from selfmoe.contracts.records import System
+from selfmoe.store.directory import RunDirectory
+from selfmoe.store.files import SEAL, damage
+
+Json = dict[str, Any]
+
+READ = (".json", ".samples.jsonl", ".traces.jsonl")
+"""How the names of the files end that a report is made of."""
+
+
+TOKENS = 256
+"""Length of the prompt whose forward is counted; a shorter context is filled."""
+
+FILE = "cost.json"
+
+
+class Cells:
+    """The finished cells of a run; nothing is loaded but what is asked for.
+
+    Args:
+        root: The run's folder.
+        manifest: What to look at instead of what the run last did.
+
+    Attributes:
+        root: The run's folder.
+        manifest: The manifest.
+        seeds: Its seeds, as the manifest writes them.
+        RECORD: Which of the folder's manifests is read.
+        SEED: What its seeds are.
+        MOVED: Kinds of systems that change with the seed.
+
+    Raises:
+        RunError: If the folder holds no run.
+    """
+
+    RECORD: ClassVar[type[RunDirectory]] = RunDirectory
+    SEED: ClassVar[str] = "root seed"
+    MOVED: ClassVar[tuple[str, ...]] = ("expert", "router", "merge")
+
+    def __init__(self, root: Path, manifest: Json | None = None) -> None:
+        self.root = root
+        self._directory = self.RECORD(root)
+        self.manifest = self._directory.manifest() if manifest is None else manifest
+        self.seeds: list[str] = list(self.manifest["cells"])
+
+    @property
+    def config(self) -> Json:
+        """Return the run's complete settings."""
+        config: Json = self.manifest["config"]
+        return config
+
+    @property
+    def systems(self) -> list[System]:
+        """Return what answered the benchmarks, the base first."""
+        return [System(name, kind) for name, kind in self.manifest["systems"].items()]
+
+    @property
+    def missing(self) -> dict[str, dict[str, str]]:
+        """Return ``root seed -> cell -> why`` of what could not be done when it ran last."""
+        missing: dict[str, dict[str, str]] = self.manifest.get("missing", {})
+        return missing
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """Return the benchmarks that were not asked, each with why."""
+        left_out: dict[str, str] = self.manifest.get("left_out", {})
+        return left_out
+
+    def check(self) -> None:
+        """Stop unless all that a report is made of is as it was written.
+
+        Raises:
+            RunError: If it is not; says how it is made again.
+        """
+        again = self._directory.again
+        found = {**self.manifest, **self.config}
+        report = found.get("report")
+        level = report.get("confidence") if isinstance(report, dict) else None
+        if not {"versions", "track", "preset", "seed"} <= set(found) or not isinstance(
+            level, float
+        ):
+            path = self.root / self._directory.MANIFEST
+            raise RunError(f"{path} is damaged: its settings are not whole; make it again: {again}")
+        folders = [self.root / path for path in self._stages()]
+        problems = [problem for folder in folders if (problem := _damage(folder))]
+        if problems:
+            more = f" (and {len(problems) - 1} more cells are damaged)" if problems[1:] else ""
+            raise RunError(f"cell damaged: {problems[0]}{more}\n  This makes it again: {again}")
+
+    def _stages(self) -> dict[str, str]:
+        """Return the stage of every cell by its path; several root seeds may share one."""
+        return {
+            facts["path"]: name.partition("/")[0]
+            for cells in self.manifest["cells"].values()
+            for name, facts in cells.items()
+        }
+
+    def of(self, seed: str, stage: str) -> Iterator[tuple[str, Path]]:
+        """Yield label and folder of every finished cell of a stage."""
+        for name, facts in self.manifest["cells"][seed].items():
+            made_by, _, label = name.partition("/")
+            folder = self.root / facts["path"]
+            if made_by == stage and folder.exists():
+                yield label, folder
+
+    def seals(self) -> Iterator[tuple[str, Json]]:
+        """Yield stage and seal of every cell, those that several root seeds share once."""
+        for path, stage in self._stages().items():
+            if (self.root / path).exists():
+                yield stage, read_json(self.root / path / SEAL)
+
+    @property
+    def keys(self) -> list[str]:
+        """Return the keys of all cells, in order."""
+        cells = self.manifest["cells"].values()
+        return [facts["key"] for named in cells for facts in named.values()]
+
+
+def _damage(folder: Path) -> str | None:
+    """Return what is wrong with the files of a cell that a report reads, or with its seal."""
+    problem = damage(folder, hashes=READ)
+    if problem is None:
+        seal = read_json(folder / SEAL)
+        seconds, finished = seal.get("seconds", 0.0), seal.get("finished", "")
+        if not isinstance(seconds, int | float) or not isinstance(finished, str):
+            problem = f"{folder / SEAL} is not what was written"
+    return problem
+
+
+def read_json(path: Path) -> Any:
+    """Return what a JSON file of a run holds.
+
+    Raises:
+        DataError: If it cannot be read.
+    """
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"cannot read {path}: {error}\n  `selfmoe run` on the run's config.yaml makes it again."
+        ) from None

@@ -1,0 +1,235 @@
+"""The run directory: cells that are either done or not there, a manifest, one writer."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shlex
+import shutil
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from selfmoe.contracts.errors import RunError
+from selfmoe.store.cell import Cell
+from selfmoe.store.files import write_json
+from selfmoe.store.manifest import FORMAT, read_manifest
+
+FOLDERS = (
+    "work", "seeds", "brainstorm", "respond", "data", "experts", "compositions", "evaluations",
+    "costs", "report", "comparison",
+)  # fmt: skip
+"""Folders of a run directory; whatever else lies there is left alone."""
+
+CONFIG = "config.yaml"
+"""The complete settings of the last command."""
+
+LOCK = "run.lock"
+"""Held by whoever writes; there from the first command on."""
+
+
+class RunDirectory:
+    """A folder that holds one run.
+
+    Attributes:
+        root: The folder.
+        MANIFEST: What there is, below the root.
+        PLAN: The cells of the last command, done or not, below the root.
+    """
+
+    MANIFEST: ClassVar[str] = "manifest.json"
+    PLAN: ClassVar[str] = "work/plan.json"
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @property
+    def again(self) -> str:
+        """Return the command that makes again what is damaged or missing."""
+        return command_for(self.root / CONFIG)
+
+    def cell(self, folder: str, label: str, key: str) -> Cell:
+        """Return the cell ``<folder>/<label>@<key>``, done or not."""
+        name = f"{label}@{key}"
+        return Cell(self.root / folder / name, self.root / "work" / folder / name, key)
+
+    def check(self) -> None:
+        """Refuse a root that is a file, or lies below one.
+
+        Raises:
+            RunError: If it is.
+        """
+        for path in (self.root, *self.root.parents):
+            if path.is_file():
+                raise RunError(f"{path} is a file; --out must name a folder")
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the run's lock; what a killed writer left half-done is removed.
+
+        Raises:
+            RunError: If another process is writing, or the folder cannot be written to.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            handle = (self.root / LOCK).open("a+", encoding="utf-8")
+        except OSError as error:
+            raise RunError(
+                f"cannot write to {self.root}: {error.strerror or error}; choose another --out"
+            ) from None
+        with handle:
+            self._lock(handle)
+            self._sweep()
+            yield
+
+    def _sweep(self) -> None:
+        """Remove what a killed writer left half-done, and nothing that is not a run's own."""
+        found = [p for name in FOLDERS for p in (self.root / name).rglob(".*.tmp-*")]
+        for name in ("manifest.json", CONFIG):
+            found += self.root.glob(f".{name}.tmp-*")
+        for leftover in found:
+            _remove(leftover)
+
+    def holder(self) -> str | None:
+        """Return who holds the lock, as ``process 7 on host``; ``None`` if nobody does."""
+        try:
+            handle = (self.root / LOCK).open(encoding="utf-8")
+        except OSError:
+            return None
+        with handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                return handle.read().strip() or "another process"
+        return None
+
+    def _lock(self, handle: Any) -> None:
+        for _ in range(3):
+            with contextlib.suppress(OSError):
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            time.sleep(0.05)  # someone may only be asking who holds it
+        else:
+            handle.seek(0)
+            holder = handle.read().strip() or "another process"
+            raise RunError(
+                f"{self.root} is being written by {holder}; wait for it or choose another --out"
+            )
+        handle.seek(0)
+        handle.truncate()
+        handle.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        handle.flush()
+
+    def manifest(self) -> dict[str, Any]:
+        """Return the manifest.
+
+        Raises:
+            RunError: If there is none (not a run, or one that never finished), or it is damaged.
+        """
+        path = self.root / self.MANIFEST
+        if not path.exists():
+            raise RunError(self._why_no_run())
+        return read_manifest(path, self.again)
+
+    def manifest_problem(self) -> str | None:
+        """Return what is wrong with the manifest; ``None`` if it is intact, or not written yet."""
+        if not (self.root / self.MANIFEST).exists():
+            return None
+        try:
+            self.manifest()
+        except RunError as error:
+            return str(error).partition("\n")[0]
+        return None
+
+    def _why_no_run(self) -> str:
+        if not self.root.exists():
+            return f"{self.root} does not exist; give the folder of a run"
+        if not self.root.is_dir():
+            return f"{self.root} is a file; give the folder of a run"
+        config = self.root / CONFIG
+        if config.exists():
+            return f"{self.root} is no finished run; go on with: {command_for(config)}"
+        out = shlex.quote(str(self.root))
+        return (
+            f"{self.root} is no finished run: it has no manifest.json\n"
+            f"  Give the folder of a run, or make one: selfmoe run --out {out}"
+        )
+
+    def plan(self) -> list[dict[str, Any]]:
+        """Return the cells of the last command, in order; empty if no readable plan is on record.
+
+        Each has ``seed``, ``stage``, ``label``, ``key``, ``path`` and ``size``.
+        """
+        with contextlib.suppress(RunError):
+            return self.intact_plan()
+        return []
+
+    def intact_plan(self) -> list[dict[str, Any]]:
+        """Return the same; empty if no plan is on record.
+
+        Raises:
+            RunError: If there is one that cannot be read.
+        """
+        path = self.root / self.PLAN
+        try:
+            cells: list[dict[str, Any]] = json.loads(path.read_text("utf-8"))
+            _ = [(cell["stage"], cell["path"], cell["size"]) for cell in cells]
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(
+                f"{path} cannot be read: {type(error).__name__}: {error}\n"
+                "  It says which cells the last command needs. Run that command again, which "
+                "writes it anew."
+            ) from None
+        return cells
+
+    def write_plan(self, cells: list[dict[str, Any]]) -> None:
+        """Write what a command is going to do, if that is new; done first, before any cell."""
+        if self.plan() != cells:
+            write_json(self.root / self.PLAN, cells)
+
+    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
+        """Write the manifest; done last, when all its cells are."""
+        write_json(self.root / self.MANIFEST, {"format": FORMAT, **manifest})
+
+
+COMPARISON = "comparison"
+
+
+class ComparisonDirectory(RunDirectory):
+    """A run directory as its comparison sees it: the same cells, a manifest and plan of its own."""
+
+    MANIFEST: ClassVar[str] = f"{COMPARISON}/manifest.json"
+    PLAN: ClassVar[str] = f"{COMPARISON}/plan.json"
+
+    @property
+    def again(self) -> str:
+        """Return the command that makes again what is damaged or missing."""
+        return f"selfmoe compare {shlex.quote(str(self.root))}"
+
+    @property
+    def results(self) -> Path:
+        """Return where the numbers of the comparison lie."""
+        return self.root / COMPARISON / "results.json"
+
+    @property
+    def page(self) -> Path:
+        """Return where the same numbers lie as a page."""
+        return self.root / COMPARISON / "index.html"
+
+
+def command_for(config: Path) -> str:
+    """Return the command that does what a run file says, as a shell takes it."""
+    return f"selfmoe run {shlex.quote(str(config))}"
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
