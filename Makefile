@@ -25,7 +25,8 @@ test: install $(VENV)/biomed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/lint-imports
+	$(BIN)/pytest -n logical --maxprocesses 4 --dist loadfile
 
 # Installed as a user does it: a copy, and whatever release pip takes or, at the other end, is told
 # to take. Where no wheel of the oldest is to be had for PYTHON, name an older Python.
