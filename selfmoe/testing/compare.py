@@ -21,22 +21,36 @@ def assert_same(a: Composition, b: Composition) -> None:
     """Fail unless two compositions are equal bit for bit, wherever their files lie."""
     assert (a.composer, a.options, a.report) == (b.composer, b.options, b.report)
     assert [(r.name, r.hash) for r in a.experts] == [(r.name, r.hash) for r in b.experts]
-    assert set(a.tensors) == set(b.tensors)
-    for name, tensor in a.tensors.items():
-        assert tensor.dtype == b.tensors[name].dtype
-        assert torch.equal(tensor, b.tensors[name]), name
+    _assert_equal(dict(a.tensors), dict(b.tensors))
     assert set(a.owned) == set(b.owned)
     for name, path in a.owned.items():
         mine, other = factors_of(Expert(name, path)), factors_of(Expert(name, b.owned[name]))
-        for site, factors in mine.items():
-            assert torch.equal(factors.a, other[site].a)
-            assert torch.equal(factors.b, other[site].b)
+        for kind in ("a", "b"):
+            _assert_equal(
+                {f"{name}, {site}.{kind}": getattr(one, kind) for site, one in mine.items()},
+                {f"{name}, {site}.{kind}": getattr(one, kind) for site, one in other.items()},
+            )
+
+
+def _assert_equal(a: dict[str, Tensor], b: dict[str, Tensor]) -> None:
+    """Fail unless tensors of the same names are equal bit for bit; names the one that is not."""
+    assert set(a) == set(b)
+    torch.testing.assert_close(a, b, rtol=0, atol=0, equal_nan=True)
 
 
 def assert_close(a: Tensor, b: Tensor, tolerance: float = 1e-5) -> None:
-    """Fail unless ``max|a - b| / max|b|`` is below the tolerance."""
-    error = float((a - b).abs().max() / b.abs().max())
-    assert error < tolerance, f"relative error {error:.2e}"
+    """Fail unless ``max|a - b| / max|b|`` is at most the tolerance.
+
+    Args:
+        a: Tensor of any shape.
+        b: What it should be, of the same shape.
+        tolerance: Largest relative error.
+
+    Raises:
+        AssertionError: Naming the place that differs most, for instance a token.
+    """
+    largest = tolerance * float(b.abs().max())
+    torch.testing.assert_close(a, b, rtol=0, atol=largest, check_dtype=False)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
