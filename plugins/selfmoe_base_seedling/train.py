@@ -139,7 +139,7 @@ def optimizers(model: nn.Module) -> list[torch.optim.Optimizer]:
 
 
 def loss_of(model: LlamaForCausalLM, data: Batch) -> Tensor:
-    """Return the weighted mean next-token loss in nats; matrix products run in bfloat16."""
+    """Return the weighted mean next-token loss in nats, a scalar; products run in bfloat16."""
     ids, weights = data.ids.to(model.device), data.weights.to(model.device)[:, 1:].flatten()
     with torch.autocast(ids.device.type, torch.bfloat16):
         logits = model(input_ids=ids[:, :-1], use_cache=False).logits

@@ -106,7 +106,10 @@ class HarnessModel(HFLM):  # type: ignore[misc]
         left_truncate_len: int | None = None,
         truncation: bool = False,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the tokens of several prompts, padded on the left, and their attention mask."""
+        """Return the tokens of several prompts and their mask, both of shape ``(batch, time)``.
+
+        Prompts are padded on the left; the mask is 1 on their tokens.
+        """
         rows = [self.tok_encode(s, left_truncate_len=left_truncate_len) for s in strings]
         return side_by_side(rows, padding(self.tokenizer))
 

@@ -122,6 +122,6 @@ class ToyMerge(Merge):
         return Composition(self.name, {}, references(ctx.experts), tensors, report=report)
 
     def merge(self, site: str, deltas: Mapping[str, Tensor]) -> Tensor:
-        """Return the mean of the experts' deltas of one layer."""
+        """Return the mean of the experts' deltas of one layer, shape ``(out, in)`` like each."""
         total: Tensor = sum(deltas.values())  # type: ignore[assignment]
         return total / len(deltas)

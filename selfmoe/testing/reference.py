@@ -20,7 +20,12 @@ Alpha = Callable[[int, Tensor], Tensor]
 
 
 def topk_alpha(theta: Tensor, k: int) -> Alpha:
-    """Return the gate of the paper: ``top-k(softmax(theta x / rms(x)))``, not renormalised."""
+    """Return the gate of the paper: ``top-k(softmax(theta x / rms(x)))``, not renormalised.
+
+    Args:
+        theta: Shape ``(n_experts, width)``.
+        k: Experts a token uses.
+    """
 
     def alpha(block: int, x: Tensor) -> Tensor:
         p = torch.softmax(
@@ -49,7 +54,7 @@ def naive_mixture(
         path: Name of the list of blocks.
 
     Yields:
-        The weights of every block call so far, in order.
+        The weights of every block call so far, in order; shape ``(batch, time, n_experts)``.
     """
     weights: list[Tensor] = []
     handles = []

@@ -35,7 +35,11 @@ class Given(Composer):
         self._gate = gate
 
     def compose(self, ctx: ComposeContext) -> Composition:
-        """Refuse: there is nothing to learn."""
+        """Refuse: there is nothing to learn.
+
+        Raises:
+            NotSupportedError: Always.
+        """
         raise NotSupportedError("a gate that is handed in composes nothing")
 
     def gate(self, composition: Composition) -> Gate | None:
@@ -59,7 +63,7 @@ class Imposed(nn.Module):
         self._weights = list(weights)
 
     def forward(self, x: Tensor, where: Site, info: TokenInfo) -> Tensor:
-        """Return the next weights."""
+        """Return the next weights, shape ``(batch, time, n_experts)``."""
         return self._weights.pop(0)
 
 
@@ -79,7 +83,7 @@ class Constant(nn.Module):
         self.register_buffer("weights", weights.detach().clone())
 
     def forward(self, x: Tensor, where: Site, info: TokenInfo) -> Tensor:
-        """Return the weights for each token of ``x``."""
+        """Return the weights of each token, shape ``(batch, time, n_experts)``."""
         weights: Tensor = self.get_buffer("weights")
         return weights.expand(*x.shape[:2], -1)
 
@@ -133,7 +137,10 @@ def random_weights(kind: str, batch: int, time: int, n: int = 3, blocks: int = 3
 
 
 def random_thetas(experts: Mapping[str, Expert], inputs: str) -> dict[str, Tensor]:
-    """Return random tensors of the router ``topk`` for what it reads: of each width, or the one."""
+    """Return random tensors of the router ``topk``: one for each width that it reads, or the one.
+
+    Each has shape ``(n_experts, width)``.
+    """
     if inputs != "per_width":
         return {"theta": random_theta(len(experts))}
     wide = {f.a.shape[1] for expert in experts.values() for f in factors_of(expert).values()}
@@ -154,7 +161,14 @@ def refer(names: Iterable[str], **parts: Any) -> Composition:
 def naive_topk(
     model: nn.Module, experts: Mapping[str, Expert], theta: Tensor, k: int
 ) -> AbstractContextManager[list[Tensor]]:
-    """Return the naive mixture of the experts on a model, routed by the paper's gate."""
+    """Return the naive mixture of the experts on a model, routed by the paper's gate.
+
+    Args:
+        model: The base.
+        experts: The experts, in gate order.
+        theta: Parameters of the gate, shape ``(n_experts, width)``.
+        k: Experts a token uses.
+    """
     decoder = find_decoder(model)
     factors = [factors_of(expert) for expert in experts.values()]
     return naive_mixture(
