@@ -17,10 +17,10 @@ from selfmoe.contracts.fitting import FitConfig
 from selfmoe.contracts.lines import plain_record
 from selfmoe.contracts.paths import expand
 from selfmoe.contracts.records import Example, Expert, LoadedBase
-from selfmoe.mixture.fits import check_expert
 from selfmoe.mixture.forward.kernels import AUTO, check_kernel
 from selfmoe.mixture.portable import Room, copied, put_to_use
 from selfmoe.mixture.runtime import HANDLE, attach
+from selfmoe.mixture.sites.compatibility import check_expert
 from selfmoe.mixture.trainable import Trainable, check_trainable
 from selfmoe.models.structure import text_config
 from selfmoe.registry.registry import registry

@@ -21,11 +21,11 @@ from selfmoe.mixture.doors import guard
 from selfmoe.mixture.forward.blocks import Block
 from selfmoe.mixture.forward.caches import cache_of
 from selfmoe.mixture.forward.companions import known_length
-from selfmoe.mixture.forward.coverage import refuse_unweighable
 from selfmoe.mixture.forward.kernels import AUTO, check_kernel
 from selfmoe.mixture.forward.memory import Memory, memory_of
 from selfmoe.mixture.forward.running import Running
 from selfmoe.mixture.forward.scope import Annotation, Record, Scope, describe
+from selfmoe.mixture.sites.coverage import refuse_unweighable
 from selfmoe.mixture.surgery import Surgery
 from selfmoe.models.structure import Decoder, find_decoder
 

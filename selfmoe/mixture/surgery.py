@@ -13,9 +13,9 @@ from torch.nn.functional import linear
 
 from selfmoe.contracts.errors import CompositionError, did_you_mean
 from selfmoe.mixture.adapters import Factors
-from selfmoe.mixture.fits import check_site, check_widths
 from selfmoe.mixture.forward.blocks import STATE, Block, routed_class
 from selfmoe.mixture.forward.layers import RoutedDelta
+from selfmoe.mixture.sites.compatibility import check_site, check_widths
 from selfmoe.models.structure import linears, stores_transposed, text_config, widths
 
 _DELTA = "selfmoe_delta"

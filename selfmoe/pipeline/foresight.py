@@ -10,7 +10,7 @@ from selfmoe.contracts.errors import CompositionError, StageError
 
 if TYPE_CHECKING:
     from selfmoe.contracts.records import LoadedBase
-    from selfmoe.mixture.forward.coverage import Coverage
+    from selfmoe.mixture.sites.coverage import Coverage
     from selfmoe.pipeline.session import Session
 
 
@@ -20,7 +20,7 @@ def foresee_training(session: Session) -> None:
     Raises:
         StageError: If it can adapt nothing, or what a router of the run could not weigh.
     """
-    from selfmoe.mixture.forward.coverage import described
+    from selfmoe.mixture.sites.coverage import described
 
     names = session.trainer().linears(session.base)
     coverage = _coverage(session.base)
@@ -44,7 +44,7 @@ def adapted(base: LoadedBase, names: Collection[str]) -> dict[str, Any]:
 
 def _coverage(base: LoadedBase) -> Coverage | None:
     """Return what can be adapted, or ``None`` where only merges are asked for, of any base."""
-    from selfmoe.mixture.forward.coverage import coverage_of
+    from selfmoe.mixture.sites.coverage import coverage_of
 
     try:
         return coverage_of(base)
@@ -53,7 +53,7 @@ def _coverage(base: LoadedBase) -> Coverage | None:
 
 
 def _refuse_unweighable(coverage: Coverage, names: Collection[str], config: RunConfig) -> None:
-    from selfmoe.mixture.forward.tokenwise import HARMLESS
+    from selfmoe.mixture.sites.tokenwise import HARMLESS
 
     routers = [label for label, entry in (config.compose or {}).items() if entry.router]
     wrong = {n: why for n in names if (why := coverage.reasons.get(n)) and why not in HARMLESS}

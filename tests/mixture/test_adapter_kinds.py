@@ -22,7 +22,7 @@ from selfmoe.mixture.adapters import (
     read_factors,
     take_over,
 )
-from selfmoe.mixture.fits import check_expert, skeleton
+from selfmoe.mixture.sites.compatibility import check_expert, skeleton
 from selfmoe.models.base import BaseFiles, is_base
 from selfmoe.models.checkpoints import identity
 from selfmoe.models.structure import linears

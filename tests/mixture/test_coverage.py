@@ -12,8 +12,9 @@ from selfmoe.contracts.composer import ComposeContext
 from selfmoe.contracts.errors import CompositionError
 from selfmoe.contracts.records import Expert, LoadedBase
 from selfmoe.mixture.adapters import Factors, write_factors
-from selfmoe.mixture.forward.coverage import CHOOSES, coverage_of, described
-from selfmoe.mixture.forward.tokenwise import (
+from selfmoe.mixture.runtime import attach
+from selfmoe.mixture.sites.coverage import CHOOSES, coverage_of, described
+from selfmoe.mixture.sites.tokenwise import (
     ASIDE,
     ELSEWHERE,
     IDLE,
@@ -25,7 +26,6 @@ from selfmoe.mixture.forward.tokenwise import (
     STREAMS,
     examine,
 )
-from selfmoe.mixture.runtime import attach
 from selfmoe.models.fitting.loop import Fit
 from selfmoe.models.structure import Decoder, find_decoder, linears, widths
 from selfmoe.registry.registry import registry

@@ -8,8 +8,8 @@ import torch
 from selfmoe.contracts.composer import ComposeContext
 from selfmoe.contracts.records import Expert, LoadedBase
 from selfmoe.mixture.adapters import factors_of
-from selfmoe.mixture.forward.coverage import coverage_of
 from selfmoe.mixture.runtime import attach
+from selfmoe.mixture.sites.coverage import coverage_of
 from selfmoe.models.fitting.loop import Fit
 from selfmoe.registry.registry import registry
 from selfmoe.testing.compare import assert_close, logits, with_deltas

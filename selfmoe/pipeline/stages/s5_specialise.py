@@ -56,7 +56,7 @@ def _adopted(plan: Plan, name: str, adapter: Path) -> None:
 
 def _check_fits(plan: Plan, name: str, adapter: Path) -> None:
     """Refuse an adapter that does not fit the base, or that a router of the run cannot weigh."""
-    from selfmoe.mixture.fits import check_expert, skeleton
+    from selfmoe.mixture.sites.compatibility import check_expert, skeleton
 
     entries = (plan.config.compose or {}).values()
     routed = any(e.router and (e.experts is None or name in e.experts) for e in entries)

@@ -13,7 +13,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from selfmoe.contracts.errors import CompositionError
 from selfmoe.contracts.records import LoadedBase
-from selfmoe.mixture.forward.tokenwise import ASIDE, HARMLESS, OUTSIDE, examine
+from selfmoe.mixture.sites.tokenwise import ASIDE, HARMLESS, OUTSIDE, examine
 from selfmoe.models.structure import Decoder, find_decoder, linears, widths
 
 CHOOSES = "chooses among the base's own experts"
