@@ -7,7 +7,7 @@ from .contracts.errors import SelfmoeError as SelfmoeError
 from .contracts.hookspecs import hookimpl as hookimpl
 from .evaluation.sandbox import run_sandboxed as run_sandboxed
 from .mixture.compose import compose as compose
-from .mixture.portable import load_mixture as load_mixture
-from .mixture.portable import save_mixture as save_mixture
+from .mixture.loading import load_mixture as load_mixture
+from .mixture.saving import save_mixture as save_mixture
 
 __version__: str

@@ -20,7 +20,7 @@ from selfmoe.contracts.records import Source, System
 from selfmoe.evaluation import harness
 from selfmoe.evaluation.bridge import evaluate
 from selfmoe.mixture.adapters import adapter_hash
-from selfmoe.mixture.systems import attach
+from selfmoe.mixture.systems import attach_system
 from selfmoe.pipeline.make import make_plans
 from selfmoe.pipeline.plan import Plan
 from selfmoe.registry.registry import registry
@@ -143,7 +143,7 @@ def test_compositions_of_another_base_are_refused(place: Path, label: str, kind:
     (cell,) = (place / "run").glob(f"compositions/{label}@*")
     base = tiny_base()
     with pytest.raises(CompositionError, match="was composed on base"):
-        attach(base, System(label, kind), cell, registry())
+        attach_system(base, System(label, kind), cell, registry())
     assert not hasattr(base.model, "mixture")
 
 

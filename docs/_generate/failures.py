@@ -77,8 +77,8 @@ def _composition() -> None:
     from selfmoe.contracts.records import Composition
     from selfmoe.mixture import storage
 
-    storage.save(Composition("ties", {}, ()), Path("ties"), base_hash="0b1d9a7c52")
-    storage.load(Path("ties"), base_hash="f3a86e90d4")
+    storage.write_composition(Composition("ties", {}, ()), Path("ties"), base_hash="0b1d9a7c52")
+    storage.read_composition(Path("ties"), base_hash="f3a86e90d4")
 
 
 def _operation() -> None:

@@ -10,7 +10,7 @@ from selfmoe.config.resolve import resolve
 from selfmoe.contracts.errors import RunError, SelfmoeError, unknown_name
 from selfmoe.contracts.paths import expand
 from selfmoe.contracts.records import EXPERT, System
-from selfmoe.mixture.systems import attach
+from selfmoe.mixture.systems import attach_system
 from selfmoe.store.directory import RunDirectory, command_for
 from selfmoe.store.files import damage
 
@@ -55,7 +55,8 @@ def load(
     """
     base = load_system(expand(run), system, seed, device=device, dtype=dtype, check=check)
     if trainable:
-        from selfmoe.mixture.portable import mixture_of, put_to_use
+        from selfmoe.mixture.handle import mixture_of
+        from selfmoe.mixture.loading import put_to_use
 
         put_to_use(mixture_of(base.model), trainable)
     return base.model, base.tokenizer
@@ -96,7 +97,7 @@ def load_system(
         raise RunError(f"cell damaged: {problem}\n  This makes it again: {again}")
     base = load_base(files, config)
     named = System(system, manifest["systems"][system])
-    attach(base, named, cell, config.registry, check=check)
+    attach_system(base, named, cell, config.registry, check=check)
     return base
 
 

@@ -18,7 +18,7 @@ from lm_eval.api.task import ConfigurableTask
 from lm_eval.evaluator import evaluate
 from lm_eval.models.huggingface import HFLM
 
-from selfmoe.mixture.runtime import HANDLE
+from selfmoe.mixture.names import HANDLE
 from selfmoe.models.tokens import check_known, padding, prompt_ids, side_by_side, text_ids
 
 

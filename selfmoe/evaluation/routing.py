@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from selfmoe.contracts.records import LoadedBase
-from selfmoe.mixture.runtime import Mixture
+from selfmoe.mixture.handle import Mixture
 from selfmoe.models.structure import find_decoder
 from selfmoe.models.tokens import prompt_ids, rows_of, text_ids
 

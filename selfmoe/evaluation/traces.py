@@ -9,7 +9,7 @@ import torch
 
 from selfmoe.contracts.records import LoadedBase
 from selfmoe.evaluation.routing import encode, read
-from selfmoe.mixture.runtime import Mixture
+from selfmoe.mixture.handle import Mixture
 from selfmoe.models.tokens import unfinished
 
 SAMPLES = 2

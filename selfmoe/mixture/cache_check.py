@@ -10,18 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from selfmoe.contracts.composer import Gate, Site, TokenInfo
 from selfmoe.contracts.errors import CompositionError, SelfmoeError
+from selfmoe.mixture.forward.blocks import Block
 from selfmoe.mixture.forward.caches import cache_in, cache_name, cannot_follow, unknown_in
-
-if TYPE_CHECKING:
-    from selfmoe.mixture.forward.blocks import Block
-    from selfmoe.mixture.runtime import Mixture
+from selfmoe.mixture.handle import Mixture
 
 _PAIRS = ((1, 2), (5, 3), (4, 7))
 """Tokens to try: a sparse base may route one pair the other way for a difference of rounding."""
@@ -29,7 +27,7 @@ _TOLERANCE = 1e-3
 _COARSE = 0.1  # of numbers with fewer bits than float32
 
 
-class Told(NamedTuple):
+class GateInput(NamedTuple):
     """What a gate is told in one call.
 
     Attributes:
@@ -42,9 +40,9 @@ class Told(NamedTuple):
     positions: Tensor | None
     prompt: Tensor | None
 
-    def at(self, place: int) -> Told:
+    def at(self, place: int) -> GateInput:
         """Return what was told of one token."""
-        return Told(*(None if part is None else part[:, [place]] for part in self))  # type: ignore[arg-type]
+        return GateInput(*(None if part is None else part[:, [place]] for part in self))  # type: ignore[arg-type]
 
 
 class Witness(nn.Module):
@@ -59,11 +57,17 @@ class Witness(nn.Module):
         super().__init__()
         self.site, self.reads, self.causal = gate.site, gate.reads, gate.causal
         self.experts = experts
-        self.heard: list[Told] = []
+        self.heard: list[GateInput] = []
 
     def forward(self, x: Tensor, where: Site, info: TokenInfo) -> Tensor:
-        """Return 1 / n for each of n experts, shape ``(batch, time, n)``."""
-        self.heard.append(Told(x, info.position_ids, info.prompt_mask))
+        """Return 1 / n for each of n experts, shape ``(batch, time, n)``.
+
+        Args:
+            x: What the gate reads, shape ``(batch, time, width)``.
+            where: Which block asks.
+            info: The tokens.
+        """
+        self.heard.append(GateInput(x, info.position_ids, info.prompt_mask))
         return x.new_full((*x.shape[:2], self.experts), 1 / self.experts, dtype=torch.float32)
 
 
@@ -131,7 +135,7 @@ def _difference(
             first, one = reader.read(ids[:, :1], ids[:, :1], {"use_cache": True})
             cache = cache_in(first)
             if cache is None:
-                if reader.keeps and (names := unknown_in(first)):
+                if mixture.memory.keeps and (names := unknown_in(first)):
                     raise cannot_follow(", ".join(names))
                 return None  # a model without a cache
             how = {cache_name(stack) or "past_key_values": cache, "use_cache": True}
@@ -156,9 +160,10 @@ class _Reader:
         self._stack, self._states, self._gate = stack, states, gate
         self._experts = len(mixture.experts)
         self.once = gate.site == "sequence"
-        self.keeps = self.once or gate.reads == "base_final_hidden"
 
-    def read(self, ids: Tensor, so_far: Tensor, how: Mapping[str, Any]) -> tuple[Any, list[Told]]:
+    def read(
+        self, ids: Tensor, so_far: Tensor, how: Mapping[str, Any]
+    ) -> tuple[Any, list[GateInput]]:
         """Return the stack's output and what the gate is told on the way."""
         witness = Witness(self._gate, self._experts)
         for state in self._states:
@@ -167,7 +172,7 @@ class _Reader:
         return self._stack(input_ids=ids, attention_mask=mask, **how), witness.heard
 
 
-def _told(whole: Sequence[Told], part: Sequence[Told], place: int) -> str:
+def _told(whole: Sequence[GateInput], part: Sequence[GateInput], place: int) -> str:
     """Return what a gate is told otherwise of a token that is read alone."""
     if len(whole) != len(part):
         return f"the router is asked {len(part)} times, not {len(whole)}"

@@ -18,8 +18,9 @@ from selfmoe.contracts.lines import plain_record
 from selfmoe.contracts.paths import expand
 from selfmoe.contracts.records import Example, Expert, LoadedBase
 from selfmoe.mixture.forward.kernels import AUTO, check_kernel
-from selfmoe.mixture.portable import Room, copied, put_to_use
-from selfmoe.mixture.runtime import HANDLE, attach
+from selfmoe.mixture.loading import Room, copied, put_to_use
+from selfmoe.mixture.names import check_free
+from selfmoe.mixture.runtime import attach
 from selfmoe.mixture.sites.compatibility import check_expert
 from selfmoe.mixture.trainable import Trainable, check_trainable
 from selfmoe.models.structure import text_config
@@ -85,16 +86,22 @@ def compose(
     composer = _composer(router, merge, options or {})
     examples = [_example(row, place) for place, row in enumerate(data or ())]
     _check(base_model, experts, composer, examples, tokenizer)
-    known = {name: Expert(name, expand(path)) for name, path in experts.items()}
-    for name, expert in known.items():
-        check_expert(name, expert.path, base_model, routed=composer.kind == "router", blocks=blocks)
+    known = _fitting(base_model, experts, composer, blocks)
     model = base_model if in_place else copied(base_model)
     work = Room()
     with _frozen(model):
         context = _context(model, known, examples, tokenizer, seed, work.path, blocks)
         composition = composer.compose(context)
-    mixture = attach(model, composer, composition, known, blocks=blocks, kernel=kernel, check=check)
-    mixture.keep_alive = work
+    mixture = attach(
+        model,
+        composer,
+        composition,
+        known,
+        blocks=blocks,
+        kernel=kernel,
+        check=check,
+        keep_alive=work,
+    )
     put_to_use(mixture, trainable)
     return model
 
@@ -137,8 +144,7 @@ def _check(
         )
     if not experts:
         raise CompositionError("give at least one expert: experts={'name': 'adapter folder'}")
-    if hasattr(model, HANDLE):
-        raise CompositionError("the model carries a mixture already; detach it first")
+    check_free(model)
     if data and tokenizer is None:
         raise CompositionError("data can only be used with a tokenizer: give tokenizer=…")
     if not data and "data" in composer.needs:
@@ -147,6 +153,16 @@ def _check(
         warnings.warn(
             f"{what} was given no data: it is returned as initialised, untrained", stacklevel=3
         )
+
+
+def _fitting(
+    model: nn.Module, paths: Mapping[str, str | Path], composer: Composer, blocks: str | None
+) -> dict[str, Expert]:
+    """Return experts by name, once all of them have been checked against the model."""
+    experts = {name: Expert(name, expand(path)) for name, path in paths.items()}
+    for name, expert in experts.items():
+        check_expert(name, expert.path, model, routed=composer.kind == "router", blocks=blocks)
+    return experts
 
 
 @contextmanager

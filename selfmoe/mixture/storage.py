@@ -33,13 +33,13 @@ def references(experts: Mapping[str, Expert]) -> tuple[ExpertRef, ...]:
     )
 
 
-def save(composition: Composition, folder: Path, *, base_hash: str) -> None:
+def write_composition(composition: Composition, folder: Path, *, base_hash: str) -> None:
     """Write a composition to a folder; paths of experts nearby are kept relative to it.
 
     Args:
         composition: What to write.
         folder: Where to; may exist.
-        base_hash: Hash of the base it was made on; ``load`` asks for it again.
+        base_hash: Hash of the base it was made on; ``read_composition`` asks for it again.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {n: t.detach().cpu().contiguous() for n, t in composition.tensors.items()}
@@ -65,10 +65,10 @@ def save(composition: Composition, folder: Path, *, base_hash: str) -> None:
     write_json(folder / FACTS, facts)
 
 
-def load(
+def read_composition(
     folder: Path, *, base_hash: str, experts: Mapping[str, Expert] | None = None
 ) -> Composition:
-    """Return the composition that ``save`` wrote.
+    """Return the composition that ``write_composition`` wrote.
 
     Args:
         folder: Where it is.

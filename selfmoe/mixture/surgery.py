@@ -15,10 +15,9 @@ from selfmoe.contracts.errors import CompositionError, did_you_mean
 from selfmoe.mixture.adapters import Factors
 from selfmoe.mixture.forward.blocks import STATE, Block, routed_class
 from selfmoe.mixture.forward.layers import RoutedDelta
+from selfmoe.mixture.names import DELTA
 from selfmoe.mixture.sites.compatibility import check_site, check_widths
 from selfmoe.models.structure import linears, stores_transposed, text_config, widths
-
-_DELTA = "selfmoe_delta"
 
 
 class Surgery:
@@ -49,7 +48,11 @@ class Surgery:
         self.on_undo(partial(delattr, module, name))
 
     def block(self, block: nn.Module, state: Block) -> None:
-        """Make a decoder block route."""
+        """Make a decoder block route.
+
+        Raises:
+            CompositionError: If its forward has been replaced by another library.
+        """
         if "forward" in vars(block):
             raise CompositionError(
                 "the forward of the decoder blocks has been replaced, as accelerate does for "
@@ -79,7 +82,7 @@ class Surgery:
         parts: Mapping[int, Factors],
         names: Sequence[str],
         block: Block | None = None,
-    ) -> None:
+    ) -> RoutedDelta:
         """Add what several experts contribute to a linear layer, weighed by its block's gate.
 
         Args:
@@ -87,19 +90,29 @@ class Surgery:
             parts: What each adds, by index in gate order.
             names: Of all experts, in gate order.
             block: The routed block it lies in; ``None``: each expert counts fully.
+
+        Returns:
+            What is added; it has no group yet.
+
+        Raises:
+            CompositionError: If there is no such layer, or it has other widths.
         """
         for i, part in parts.items():
             check_site(site, self._widths, part, names[i])
         layer = self._linears[site]
         like = _like(next(layer.parameters()), self._model)
         delta = RoutedDelta(parts, like, _forward(layer), site, block)
-        self.attribute(layer, _DELTA, delta)
+        self.attribute(layer, DELTA, delta)
         self.forward(layer, delta.routed)
+        return delta
 
     def weight(self, site: str, delta: Tensor) -> None:
         """Put ``W0 + delta`` in the place of a weight; ``delta`` has shape ``(out, in)``.
 
         Added in float32 and rounded to the weight's dtype once.
+
+        Raises:
+            CompositionError: If there is no such layer, it has other widths, or is quantised.
         """
         layer = self._linear(site)
         old = layer._parameters["weight"]

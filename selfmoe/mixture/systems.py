@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from selfmoe.contracts.records import EXPERT, Composition, Expert, LoadedBase, System
+from selfmoe.contracts.records import EXPERT, Expert, LoadedBase, System
 
 if TYPE_CHECKING:
-    from selfmoe.mixture.runtime import Mixture
+    from selfmoe.mixture.handle import Mixture
     from selfmoe.registry.registry import Registry
 
 
@@ -29,7 +29,7 @@ def attached(
     Yields:
         The mixture, or ``None`` for the base.
     """
-    mixture = attach(base, system, path, names)
+    mixture = attach_system(base, system, path, names)
     try:
         yield mixture
     finally:
@@ -37,7 +37,7 @@ def attached(
             mixture.detach()
 
 
-def attach(
+def attach_system(
     base: LoadedBase, system: System, path: Path | None, names: Registry, *, check: bool = True
 ) -> Mixture | None:
     """Put a system to work on the base for good; see ``attached``.
@@ -53,25 +53,13 @@ def attach(
         CompositionError: If the stored system does not fit the base.
     """
     from selfmoe.mixture import runtime, storage
-    from selfmoe.mixture.adapters import factors_of
-    from selfmoe.mixture.doors import guard
 
     if path is None:
         return None
     if system.kind == "expert":
-        name = system.name.removeprefix(EXPERT)
-        expert = Expert(name, path)
-        mixture = runtime.Mixture(
-            base.model, Composition("expert", {}, (), owned={name: path}), [name]
-        )
-        try:
-            mixture.add_adapters([factors_of(expert)])
-            guard(mixture)
-        except BaseException:
-            mixture.detach()
-            raise
-        return mixture
-    composition = storage.load(path, base_hash=base.hash)
+        expert = Expert(system.name.removeprefix(EXPERT), path)
+        return runtime.attach_expert(base.model, expert)
+    composition = storage.read_composition(path, base_hash=base.hash)
     kind: Literal["router", "merge"] = "router" if system.kind == "router" else "merge"
     composer = names.configure(kind, composition.composer, composition.options)
     experts = {

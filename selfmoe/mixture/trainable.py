@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,16 +18,13 @@ from torch import Tensor, nn
 from selfmoe.contracts.errors import NotSupportedError, unknown_name
 from selfmoe.mixture.adapters import Factors
 from selfmoe.mixture.forward.layers import RoutedDelta
-from selfmoe.mixture.forward.packing import Packed, Views
-
-if TYPE_CHECKING:
-    from selfmoe.mixture.runtime import Mixture
+from selfmoe.mixture.forward.packing import Packed
+from selfmoe.mixture.forward.parts import Views
+from selfmoe.mixture.handle import Mixture
 
 Part = Literal["router", "experts"]
 Trainable = Part | Collection[Part] | None
 PARTS: tuple[Part, ...] = ("router", "experts")
-OURS = ("selfmoe_gate.", "selfmoe_delta.")
-"""What the names of a mixture's own tensors in a state dict contain."""
 
 
 def check_trainable(trainable: Trainable) -> tuple[Part, ...]:

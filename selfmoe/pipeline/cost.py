@@ -17,7 +17,7 @@ from selfmoe.store.files import write_json
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from selfmoe.mixture.runtime import Mixture
+    from selfmoe.mixture.handle import Mixture
 
 
 def plan(plan: Plan) -> None:

@@ -20,7 +20,7 @@ from selfmoe.contracts.component import Component
 from selfmoe.contracts.composer import ComposeContext, Composer
 from selfmoe.contracts.errors import NotSupportedError, SelfmoeError
 from selfmoe.contracts.records import Composition, Example, Expert, LoadedBase
-from selfmoe.mixture.storage import load, save
+from selfmoe.mixture.storage import read_composition, write_composition
 from selfmoe.models.fitting.loop import Fit
 from selfmoe.testing.compare import assert_close, assert_same, contents, fingerprint, logits, tokens
 from selfmoe.testing.components import ComponentContract, briefly
@@ -106,8 +106,10 @@ class ComposerContract(GateChecks, ComponentContract):
         self, composition: Composition, context: ComposeContext, tmp_path: Path
     ) -> None:
         """Saving and loading changes no bit."""
-        save(composition, tmp_path / "saved", base_hash=context.base.hash)
-        loaded = load(tmp_path / "saved", base_hash=context.base.hash, experts=context.experts)
+        write_composition(composition, tmp_path / "saved", base_hash=context.base.hash)
+        loaded = read_composition(
+            tmp_path / "saved", base_hash=context.base.hash, experts=context.experts
+        )
         assert_same(composition, loaded)
 
     def test_report_counts_parameters(self, composition: Composition) -> None:

@@ -14,7 +14,8 @@ from torch import Tensor
 from selfmoe.contracts.composer import ComposeContext, Composer
 from selfmoe.contracts.errors import SelfmoeError
 from selfmoe.contracts.records import Composition
-from selfmoe.mixture.runtime import Mixture, attach
+from selfmoe.mixture.handle import Mixture
+from selfmoe.mixture.runtime import attach
 from selfmoe.testing.compare import assert_close, fingerprint, logits, tokens
 
 PROMPT = 5

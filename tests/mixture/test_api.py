@@ -7,7 +7,7 @@ import torch
 
 import selfmoe
 from selfmoe.contracts.errors import CompositionError, DataError, SelfmoeError, UnknownNameError
-from selfmoe.mixture.storage import model_hash, save
+from selfmoe.mixture.storage import model_hash, write_composition
 from selfmoe.testing.models import random_adapter, tiny_examples, tiny_llama, tiny_tokenizer
 
 
@@ -72,7 +72,7 @@ def test_instance_can_be_kept(model, adapters, tmp_path):
     mixed = selfmoe.compose(
         model, adapters, merge="instance", data=tiny_examples(2), tokenizer=tiny_tokenizer()
     )
-    save(mixed.mixture.composition, tmp_path / "kept", base_hash="x")
+    write_composition(mixed.mixture.composition, tmp_path / "kept", base_hash="x")
     assert (tmp_path / "kept" / "adapters" / "instance").is_dir()
 
 

@@ -17,7 +17,7 @@ from transformers.cache_utils import StaticCache
 
 from selfmoe.contracts.errors import CompositionError, NotSupportedError
 from selfmoe.contracts.records import Expert
-from selfmoe.mixture import runtime
+from selfmoe.mixture import handle, runtime
 from selfmoe.mixture.compose import compose
 from selfmoe.mixture.forward import memory, scope
 from selfmoe.mixture.forward.caches import NAMES, cache_in, cache_name, cache_of, past_length
@@ -267,7 +267,7 @@ def lose(arguments):
 def test_a_past_that_is_lost_is_noticed_when_a_mixture_is_attached(
     llama, llama_experts, name, monkeypatch
 ):
-    for module in (memory, runtime, scope):
+    for module in (memory, handle, scope):
         monkeypatch.setattr(module, "cache_of", lose)
     monkeypatch.setattr(memory, "followed_cache", lose)
     before = set(vars(llama))
@@ -281,7 +281,7 @@ def test_positions_that_begin_anew_are_noticed(llama, llama_experts, monkeypatch
     monkeypatch.setattr(scope, "known_length", lambda cache, owner: 0)
     mask = {"attention_mask": None}
     monkeypatch.setattr(
-        runtime, "describe", lambda given, *rest: scope.describe({**given, **mask}, *rest)
+        handle, "describe", lambda given, *rest: scope.describe({**given, **mask}, *rest)
     )
     with pytest.raises(CompositionError, match="the position that the router is told"):
         routed(llama, llama_experts, "random")
@@ -311,7 +311,7 @@ def test_the_check_leaves_no_trace(model, mixed):
     model.train()
     with routed(model, mixed, "topk") as mixture:
         assert all(module.training for module in model.modules() if module is not mixture.gate)
-        assert mixture._running.said is mixture._running.record is None
+        assert mixture.running.said is mixture.running.record is None
     model.eval()
     assert training == [m.training for m in model.modules()]
     assert torch.equal(torch.random.get_rng_state(), state)

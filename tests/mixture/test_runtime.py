@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM
 from selfmoe.contracts.records import Composition, Expert
 from selfmoe.mixture.adapters import factors_of
 from selfmoe.mixture.runtime import attach
-from selfmoe.mixture.storage import load, model_hash, references, save
+from selfmoe.mixture.storage import model_hash, read_composition, references, write_composition
 from selfmoe.models.generation import generate
 from selfmoe.models.structure import find_decoder, linears
 from selfmoe.testing.composers import assert_close
@@ -259,10 +259,10 @@ def test_saved_and_loaded_it_answers_the_same_bits(model, experts, tmp_path):
     chosen = composer.options.model_dump(mode="json")
     made = refer(experts, tensors={"theta": random_theta(3)}, options=chosen)
     made = replace(made, experts=references(experts))
-    save(made, tmp_path / "saved", base_hash="x")
+    write_composition(made, tmp_path / "saved", base_hash="x")
     model.save_pretrained(tmp_path / "model")
     again = AutoModelForCausalLM.from_pretrained(tmp_path / "model").eval()
-    loaded = load(tmp_path / "saved", base_hash="x", experts=experts)
+    loaded = read_composition(tmp_path / "saved", base_hash="x", experts=experts)
     answers = []
     for on, composition in ((model, made), (again, loaded)):
         with attach(on, composer, composition, experts):

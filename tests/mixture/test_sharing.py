@@ -95,7 +95,7 @@ def test_nothing_is_held_after_a_forward(llama, llama_experts, site, monkeypatch
         logits(llama, tokens())
         assert made
         assert [weights.held for weights in made if weights.held] == []
-        running = mixture._running
+        running = mixture.running
         assert (running.scope, running.block, running.block_scope, running.weights) == (None,) * 4
 
 
@@ -145,7 +145,7 @@ def test_nothing_is_held_after_a_failure(llama, llama_experts, routed, monkeypat
             logits(llama, tokens())
         assert len(made) == 2, "the second block had begun, and its layers that share an input"
         assert [weights.held for weights in made if weights.held] == []
-        running = mixture._running
+        running = mixture.running
         assert (running.scope, running.block, running.block_scope, running.weights) == (None,) * 4
 
 

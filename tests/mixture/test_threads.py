@@ -170,7 +170,7 @@ def test_annotations_that_take_turns_are_refused(llama, llama_experts, routed):
             second.enter_context(begin())
             second.close()
             first.close()
-        mixture._running.said = mixture._running.record = None
+        mixture.running.said = mixture.running.record = None
 
 
 def test_copies_begin_with_nothing_running():

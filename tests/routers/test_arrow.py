@@ -14,7 +14,7 @@ from selfmoe.contracts.composer import ComposeContext, Site, TokenInfo
 from selfmoe.contracts.records import Expert, LoadedBase
 from selfmoe.mixture.adapters import Factors, factors_of
 from selfmoe.mixture.runtime import attach
-from selfmoe.mixture.storage import load, save
+from selfmoe.mixture.storage import read_composition, write_composition
 from selfmoe.models.fitting.loop import Fit
 from selfmoe.testing.compare import assert_close, assert_same, logits, tokens
 from selfmoe.testing.composers import ComposerContract
@@ -222,8 +222,8 @@ def test_saved_and_loaded_it_routes_as_before_unlike_in_peft(tmp_path):
         warnings.simplefilter("ignore")
         PeftModel.from_pretrained(copy.deepcopy(ctx.base.model), tmp_path / "peft" / "arrow_router")
     made = Arrow().compose(ctx)
-    save(made, tmp_path / "saved", base_hash="hash")
-    loaded = load(tmp_path / "saved", base_hash="hash", experts=ctx.experts)
+    write_composition(made, tmp_path / "saved", base_hash="hash")
+    loaded = read_composition(tmp_path / "saved", base_hash="hash", experts=ctx.experts)
     assert_same(made, loaded)
     found = []
     for composition in (made, loaded):

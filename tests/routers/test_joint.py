@@ -17,7 +17,7 @@ from selfmoe.contracts.fitting import FitConfig
 from selfmoe.contracts.records import Composition, Expert, LoadedBase
 from selfmoe.mixture.adapters import factors_of
 from selfmoe.mixture.runtime import attach
-from selfmoe.mixture.storage import load, references, save
+from selfmoe.mixture.storage import read_composition, references, write_composition
 from selfmoe.models.fitting.batches import collate, encode_all
 from selfmoe.models.fitting.loop import Fit, padding
 from selfmoe.models.structure import find_decoder, linears
@@ -226,8 +226,8 @@ class Static(Given):
 def test_routes_its_own_experts(llama, tmp_path):
     with torch.enable_grad():
         made = compose(llama, k=2)
-    save(made, tmp_path / "saved", base_hash="tiny")
-    stored = load(tmp_path / "saved", base_hash="tiny", experts=llama.experts)
+    write_composition(made, tmp_path / "saved", base_hash="tiny")
+    stored = read_composition(tmp_path / "saved", base_hash="tiny", experts=llama.experts)
     model, ids = llama.base.model, tokens()
     decoder = find_decoder(model)
     own = [factors_of(Expert(n, p)) for n, p in made.owned.items()]

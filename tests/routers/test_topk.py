@@ -12,7 +12,7 @@ from selfmoe.contracts.composer import Site, TokenInfo
 from selfmoe.contracts.errors import CompositionError, StageError
 from selfmoe.kits.routers.learning import learn
 from selfmoe.mixture.runtime import attach
-from selfmoe.mixture.storage import load, save
+from selfmoe.mixture.storage import read_composition, write_composition
 from selfmoe.models.fitting.loop import Fit
 from selfmoe.testing.compare import assert_close, assert_same
 from selfmoe.testing.composers import ComposerContract
@@ -186,8 +186,10 @@ class TestExtend:
         for ctx in (two, three):
             old, made = made, router.extend(made, ctx)
             assert torch.equal(made.tensors["theta"][: len(old.experts)], old.tensors["theta"])
-        save(made, tmp_path / "saved", base_hash=three.base.hash)
-        loaded = load(tmp_path / "saved", base_hash=three.base.hash, experts=three.experts)
+        write_composition(made, tmp_path / "saved", base_hash=three.base.hash)
+        loaded = read_composition(
+            tmp_path / "saved", base_hash=three.base.hash, experts=three.experts
+        )
         assert_same(made, loaded)
         with attach(three.base.model, router, loaded, three.experts) as mixture:
             assert torch.equal(mixture.gate.theta, made.tensors["theta"])

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from selfmoe.contracts.composer import ComposeContext
 from selfmoe.contracts.errors import CompositionError
-from selfmoe.mixture.adapters import factors_of
-from selfmoe.mixture.runtime import by_site
+from selfmoe.mixture.adapters import by_site, factors_of
 from selfmoe.models.structure import linears
 
 MergeSite = Callable[[str, Mapping[str, Tensor]], Tensor]

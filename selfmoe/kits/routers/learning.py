@@ -21,7 +21,8 @@ from selfmoe.contracts.composer import ComposeContext, Composer
 from selfmoe.contracts.errors import StageError
 from selfmoe.contracts.records import Composition, Example
 from selfmoe.kits.routers.penalties import RoutingPenalty
-from selfmoe.mixture.runtime import Mixture, attach
+from selfmoe.mixture.handle import Mixture
+from selfmoe.mixture.runtime import attach
 from selfmoe.models.fitting.checkpointing import checkpointing
 
 if TYPE_CHECKING:

@@ -1,8 +1,8 @@
 """What routers read of a model, of experts and of data."""
 
-from selfmoe.mixture.adapters import Factors, factors_of, write_factors
+from selfmoe.mixture.adapters import Factors, by_site, factors_of, write_factors
 from selfmoe.mixture.forward.layers import RoutedDelta
-from selfmoe.mixture.runtime import attach, by_site
+from selfmoe.mixture.runtime import attach
 from selfmoe.mixture.storage import references
 from selfmoe.models.fitting.batches import collate, encode_all
 from selfmoe.models.fitting.checkpointing import checkpointing

@@ -22,7 +22,7 @@ from selfmoe.mixture.adapters.config import (
     read_json,
     scale_of,
 )
-from selfmoe.mixture.adapters.factors import MAX_RANK, Factors, adds_nothing, check_pair
+from selfmoe.mixture.adapters.factors import MAX_RANK, Factors, adds_nothing, by_site, check_pair
 from selfmoe.mixture.adapters.files import (
     WEIGHTS,
     Pair,
@@ -41,6 +41,8 @@ __all__ = [
     "WEIGHTS",
     "Factors",
     "adapter_hash",
+    "by_site",
+    "factors_of",
     "made_for",
     "read_config",
     "read_factors",

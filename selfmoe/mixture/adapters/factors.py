@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -38,8 +39,26 @@ class Factors(NamedTuple):
         return self.scale * (self.b.float() @ self.a.float())
 
 
+def by_site(factors: Sequence[Mapping[str, Factors]]) -> dict[str, dict[int, Factors]]:
+    """Return, for every layer that any expert changes, what those experts add, by their index.
+
+    Args:
+        factors: What each expert adds to each layer.
+    """
+    sites: dict[str, dict[int, Factors]] = {}
+    for index, expert in enumerate(factors):
+        for site, part in expert.items():
+            sites.setdefault(site, {})[index] = part
+    return dict(sorted(sites.items()))
+
+
 def adds_nothing(a: Tensor, b: Tensor) -> bool:
-    """Return whether two factors have rank 0: they fit, and add nothing."""
+    """Return whether two factors have rank 0: they fit, and add nothing.
+
+    Args:
+        a: Shape ``(rank, in)``, if it is a LoRA's.
+        b: Shape ``(out, rank)``, if it is a LoRA's.
+    """
     return a.dim() == b.dim() == 2 and a.shape[0] == b.shape[1] == 0
 
 

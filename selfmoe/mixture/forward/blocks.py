@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,14 +20,10 @@ from selfmoe.contracts.composer import Gate, Site, TokenInfo
 from selfmoe.contracts.errors import CompositionError
 from selfmoe.mixture.forward.kernels import AUTO
 from selfmoe.mixture.forward.kernels.weights import Weights
-from selfmoe.mixture.forward.packing import pack
 from selfmoe.mixture.forward.running import Running
 from selfmoe.mixture.forward.scope import Scope
-from selfmoe.mixture.forward.sharing import Group, narrowness, share
+from selfmoe.mixture.forward.sharing import Member
 from selfmoe.models.structure import own_states
-
-if TYPE_CHECKING:
-    from selfmoe.mixture.forward.layers import RoutedDelta
 
 STATE = "selfmoe_state"
 
@@ -45,18 +41,26 @@ class Block:
     def __init__(self, index: int, gate: Gate, running: Running, kernel: str = AUTO) -> None:
         self.index, self.gate, self.running, self.kernel = index, gate, running, kernel
         self._site = Site(index)
-        self._groups: tuple[Group, ...] = ()
-        self._seen: list[tuple[RoutedDelta, Tensor]] | None = None
+        self._seen: list[tuple[Member, Tensor]] | None = None
 
     def enter(self, hidden: Tensor) -> Scope:
-        """Return the scope of the forward this block is called in."""
+        """Return the scope of the forward this block is called in.
+
+        Args:
+            hidden: What enters the block, shape ``(batch, time, width)``.
+        """
         scope = self.running.scope or Scope(TokenInfo())
         if self.index == 0 or scope.entry is None:
             scope.entry = hidden
         return scope
 
     def begin(self, hidden: Tensor, scope: Scope) -> None:
-        """Compute what the linears of this block need, unless they ask for themselves."""
+        """Compute what the linears of this block need, unless they ask for themselves.
+
+        Args:
+            hidden: What enters the block, shape ``(batch, time, width)``.
+            scope: Of the forward.
+        """
         running = self.running
         running.block, running.block_scope, running.rows = self, scope, hidden.shape[:-1]
         if scope.plain or self._seen is not None:
@@ -75,26 +79,27 @@ class Block:
             weights.held.clear()
 
     @contextmanager
-    def watched(self) -> Iterator[None]:
-        """Let linears that read the same input in the forward within share work from then on.
+    def watched(self) -> Iterator[list[tuple[Member, Tensor]]]:
+        """Let forwards within be those of the base alone, and note what linears are given.
 
-        That forward is one of the base alone.
+        Yields:
+            The linears that have run and the input of each, shape ``(..., in)``, in their order.
         """
-        self._seen = []
+        seen: list[tuple[Member, Tensor]] = []
+        self._seen = seen
         try:
-            yield
-            self._groups = share(self._seen)
-            pack([group.packed for group in self._groups])
-            parts = [part for group in self._groups for part in group.parts]
-            for group in self._groups:
-                group.narrowness = narrowness(parts)
+            yield seen
         finally:
             self._seen = None
 
-    def weigh(self, x: Tensor, part: RoutedDelta) -> Weights | None:
+    def weigh(self, x: Tensor, part: Member) -> Weights | None:
         """Return the weights for the input of one of this block's linears; ``None``: no expert.
 
         To be called where there are none for all of them.
+
+        Args:
+            x: Shape ``(..., in)``.
+            part: What experts add to that linear.
 
         Raises:
             CompositionError: If another block is running, or none.

@@ -7,19 +7,16 @@ and one more every ``B_i (...)``. How it is done in the end is the kernels' busi
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from selfmoe.mixture.adapters import Factors
+from selfmoe.mixture.forward.blocks import Block
 from selfmoe.mixture.forward.kernels import AUTO, stacked
-from selfmoe.mixture.forward.kernels.weights import Layout
+from selfmoe.mixture.forward.parts import Layout
 from selfmoe.mixture.forward.sharing import Group
-
-if TYPE_CHECKING:
-    from selfmoe.mixture.forward.blocks import Block
 
 
 class RoutedDelta(nn.Module):
@@ -38,8 +35,10 @@ class RoutedDelta(nn.Module):
     Attributes:
         a: All A below each other, shape ``(R, in)``, R the sum of all ranks.
         b: All ``s_i B_i`` side by side, shape ``(out, R)``; an expert's columns lie in one piece.
-        owner: The expert of each of the R ranks.
+        owner: The expert of each of the R ranks, shape ``(R,)``.
         spans: The ranks of every expert there is.
+        group: The layers that read the same input, once ``group_layers`` has told.
+        place: Its place among them.
     """
 
     a: Tensor
@@ -66,13 +65,19 @@ class RoutedDelta(nn.Module):
         self.register_buffer("owner", owner.to(like.device), persistent=False)
         self.layout: Layout = tuple((i, f.rank) for i, f in factors.items())
         self.rank, self.widths = a.shape[0], (a.shape[1], b.shape[0])
-        self.spans = _spans(self.layout)
+        self.spans: Mapping[int, slice] = _spans(self.layout)
         self.kernel = AUTO if block is None else block.kernel
         self.name, self.plain, self._block = name, plain, block
-        Group([self])
 
     def routed(self, x: Tensor) -> Tensor:
-        """Return the layer's output with the experts' part added; takes its forward's place."""
+        """Return the layer's output with the experts' part added; takes its forward's place.
+
+        Args:
+            x: Shape ``(..., in)``.
+
+        Returns:
+            Shape ``(..., out)``.
+        """
         block = self._block
         if block is None:
             z = linear(x.reshape(-1, x.shape[-1]), self.a.to(x.dtype))

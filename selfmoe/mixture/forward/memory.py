@@ -44,10 +44,11 @@ class Memory:
 
     Attributes:
         owner: Marks the companions that are its own.
-        keeps: Whether it keeps more than a count, so that the past has to be one it can follow.
+        keeps: What it keeps with the KV cache, in words, so that the past has to be one it can
+            follow; ``None`` if that is no more than a count.
     """
 
-    keeps = False
+    keeps: str | None = None
 
     def __init__(self) -> None:
         self.owner = uuid.uuid4().hex
@@ -77,7 +78,7 @@ class BasePass(Memory):
         stack: The module whose forward runs all blocks once.
     """
 
-    keeps = True
+    keeps = "a cache of the base alone"
 
     def __init__(self, stack: nn.Module) -> None:
         super().__init__()
@@ -119,7 +120,7 @@ class Decisions(Memory):
         base: Runs the base before that forward, for gates that read it.
     """
 
-    keeps = True
+    keeps = "its decision on each prompt"
 
     def __init__(self, base: BasePass | None) -> None:
         super().__init__()

@@ -5,33 +5,12 @@ What is read in order is read faster, and one product serves the A of a whole gr
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from selfmoe.mixture.forward.layers import RoutedDelta
-
-Cut = Mapping[int, tuple[Tensor, Tensor]]
-"""Every expert's A, shape ``(r, in)``, and its ``s B``, shape ``(out, r)``."""
-
-
-class Views(NamedTuple):
-    """The factors of a group of layers as kernels read them.
-
-    Attributes:
-        a: All A below each other, shape ``(sum of ranks, in)``.
-        b_t: For each layer B transposed, shape ``(R, out)``.
-        cut: For each layer the factors of every expert.
-        of: The tensors of the layers that these are views of.
-    """
-
-    a: Tensor
-    b_t: tuple[Tensor, ...]
-    cut: tuple[Cut, ...]
-    of: tuple[tuple[Tensor, Tensor], ...]
+from selfmoe.mixture.forward.parts import RoutedLayer, Views
 
 
 class Packed:
@@ -44,7 +23,7 @@ class Packed:
         parts: The same.
     """
 
-    def __init__(self, parts: Sequence[RoutedDelta]) -> None:
+    def __init__(self, parts: Sequence[RoutedLayer]) -> None:
         self.parts = parts
         self._ranks = [part.rank for part in parts]
         self._views: Views | None = None
@@ -65,7 +44,11 @@ class Packed:
             return self._joined(torch.cat([part.a for part in self.parts]))
 
     def move(self, memory: Tensor) -> Tensor:
-        """Move all factors to the beginning of a piece of memory, and return the rest of it."""
+        """Move all factors to the beginning of a piece of memory, and return the rest of it.
+
+        Args:
+            memory: Shape ``(numbers,)``, at least as many as the factors have.
+        """
         whole, rest = _copied(torch.cat([part.a for part in self.parts]), memory)
         for part in self.parts:
             b_t, rest = _copied(part.b.t(), rest)
@@ -91,6 +74,9 @@ def pack(packed: Sequence[Packed]) -> None:
     """Move the factors of several groups into one piece of memory, in the order of their use.
 
     Where they differ in dtype or device they stay.
+
+    Args:
+        packed: The factors of each group.
     """
     tensors = [t for one in packed for part in one.parts for t in (part.a, part.b)]
     if len({(tensor.dtype, tensor.device) for tensor in tensors}) == 1:

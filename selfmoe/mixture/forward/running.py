@@ -10,16 +10,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from selfmoe.contracts.errors import CompositionError
-
-if TYPE_CHECKING:
-    from selfmoe.mixture.forward.blocks import Block
-    from selfmoe.mixture.forward.kernels.weights import Weights
-    from selfmoe.mixture.forward.scope import Annotation, Record, Scope
+from selfmoe.mixture.forward.kernels.weights import Weights
+from selfmoe.mixture.forward.record import Record
+from selfmoe.mixture.forward.scope import Annotation, Scope
 
 
 class Running(threading.local):
@@ -27,7 +25,7 @@ class Running(threading.local):
 
     Attributes:
         scope: Of the forward of the model, while it runs.
-        block: The decoder block that is running.
+        block: What stands for the decoder block that is running.
         block_scope: What it was handed: in a recomputation, the scope of a forward that is over.
         rows: Batch and time of its hidden states.
         weights: Those for all linears of that block, unless they ask for themselves.
@@ -36,7 +34,7 @@ class Running(threading.local):
     """
 
     scope: Scope | None = None
-    block: Block | None = None
+    block: object | None = None
     block_scope: Scope | None = None
     rows: torch.Size = torch.Size()
     weights: Weights | None = None

@@ -1,4 +1,4 @@
-"""What is known during one forward: the tokens, their labels, and what has been routed where.
+"""What is known during one forward: the tokens, their labels, and what the gate has said.
 
 A scope belongs to one forward of the model. It is handed to every block as an argument, so that
 gradient checkpointing, which runs blocks again during backward, sees the scope of *its* forward
@@ -7,7 +7,6 @@ however many others have run since.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -20,6 +19,7 @@ from selfmoe.contracts.errors import NotSupportedError
 from selfmoe.mixture.forward.caches import cache_of
 from selfmoe.mixture.forward.companions import Companion, known_length
 from selfmoe.mixture.forward.kernels.weights import Weights
+from selfmoe.mixture.forward.record import Record
 
 
 @dataclass
@@ -52,7 +52,12 @@ class Scope:
 
 
 class Annotation(NamedTuple):
-    """What a caller says about the rows of a batch; see ``Mixture.annotate``."""
+    """What a caller says about the rows of a batch; see ``Mixture.annotate``.
+
+    Attributes:
+        prompt_mask: True on prompt tokens, shape ``(batch, time)``.
+        domain: Label of each row.
+    """
 
     prompt_mask: Tensor | None = None
     domain: Sequence[str] | None = None
@@ -62,7 +67,8 @@ def describe(arguments: Mapping[str, Any], said: Annotation, owner: str = "") ->
     """Return what is known of the tokens of a forward with these arguments.
 
     Args:
-        arguments: Of the forward, by name.
+        arguments: Of the forward, by name: ``input_ids`` of shape ``(batch, time)`` or
+            ``inputs_embeds`` of shape ``(batch, time, width)``, and more.
         said: What the caller says of the rows.
         owner: The mixture whose companions count where a cache does not.
 
@@ -146,93 +152,3 @@ def _domains(domain: Sequence[str] | None, batch: int) -> Sequence[str] | None:
         return None
     copies = batch // len(domain)
     return tuple(label for label in domain for _ in range(copies))
-
-
-class Trace(NamedTuple):
-    """Tokens of one forward and the weights their experts got, averaged over the blocks.
-
-    Attributes:
-        input_ids: Shape ``(batch, time)``, or ``None`` if the model was given embeddings.
-        weights: Shape ``(batch, time, n_experts)``, float32, on the CPU.
-    """
-
-    input_ids: Tensor | None
-    weights: Tensor
-
-
-class Record:
-    """How tokens were routed: final weights α by block and expert, padding left out.
-
-    ``part`` is ``all``, ``prompt`` or ``response``; the latter two are known where the caller
-    annotated the forward with a ``prompt_mask``.
-    """
-
-    def __init__(self, blocks: int, experts: Sequence[str], trace: bool = False) -> None:
-        self.experts = tuple(experts)
-        self.traces: list[Trace] = []
-        self._trace = trace
-        self._open: Tensor | None = None
-        self._asked = 0
-        shape = (blocks, len(self.experts))
-        self._sums = {part: torch.zeros(shape, dtype=torch.float64) for part in PARTS}
-        self._tokens = {part: torch.zeros(blocks, dtype=torch.float64) for part in PARTS}
-        self._bits = {part: torch.zeros(blocks, dtype=torch.float64) for part in PARTS}
-
-    def tokens(self, part: str = "all") -> int:
-        """Return how many tokens the first block has routed (times its linears, if per linear)."""
-        return int(self._tokens[part][0])
-
-    def mean(self, part: str = "all") -> Tensor:
-        """Return the mean weight α, shape ``(blocks, experts)``; zero where nothing was routed."""
-        return self._sums[part] / self._tokens[part].clamp(min=1)[:, None]
-
-    def shares(self, part: str = "all") -> dict[str, float]:
-        """Return each expert's share of all weight, averaged over the blocks; they sum to 1."""
-        mean = self.mean(part).mean(0)
-        shares = mean / mean.sum().clamp(min=1e-12)
-        return dict(zip(self.experts, shares.tolist(), strict=True))
-
-    def entropy(self, part: str = "all") -> float:
-        """Return how undecided the gate was: the mean entropy of a token's weights, in bits.
-
-        Weights are normalised to sum to 1 token by token; a token without any counts as 0. Averaged
-        over the blocks; at most log2 of the number of experts.
-        """
-        return float((self._bits[part] / self._tokens[part].clamp(min=1)).mean())
-
-    def add(self, block: int, alpha: Tensor, info: TokenInfo) -> None:
-        """Count the weights of one gate call, shape ``(batch, time, n_experts)``."""
-        alpha = alpha.detach().float()
-        mask, prompt = info.attention_mask, info.prompt_mask
-        real = torch.ones_like(alpha[..., 0], dtype=torch.bool)
-        if mask is not None:
-            real = mask[:, -alpha.shape[1] :].bool()
-        self._count("all", block, alpha, real)
-        if prompt is not None:
-            self._count("prompt", block, alpha, real & prompt)
-            self._count("response", block, alpha, real & ~prompt)
-        if self._trace:
-            self._open = alpha if self._open is None else self._open + alpha
-            self._asked += 1
-
-    def _count(self, part: str, block: int, alpha: Tensor, chosen: Tensor) -> None:
-        self._sums[part][block] += alpha[chosen].sum(0, dtype=torch.float64).cpu()
-        self._tokens[part][block] += chosen.sum().cpu()
-        self._bits[part][block] += _bits(alpha[chosen].double()).sum().cpu()
-
-    def close(self, info: TokenInfo) -> None:
-        """Finish the trace of one forward."""
-        if self._open is not None:
-            ids = None if info.input_ids is None else info.input_ids.cpu()
-            self.traces.append(Trace(ids, (self._open / self._asked).cpu()))
-        self._open, self._asked = None, 0
-
-
-PARTS = ("all", "prompt", "response")
-
-
-def _bits(weights: Tensor) -> Tensor:
-    """Return the entropy of each row of weights, once they sum to 1; 0 where all are 0."""
-    shares = weights / weights.sum(-1, keepdim=True).clamp(min=1e-12)
-    nats: Tensor = torch.special.entr(shares).sum(-1)
-    return nats / math.log(2)

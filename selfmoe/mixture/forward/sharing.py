@@ -10,40 +10,74 @@ is computed anew.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from selfmoe.contracts.errors import CompositionError
 from selfmoe.mixture.forward.kernels import choose
-from selfmoe.mixture.forward.kernels.weights import Layout, Weights
-from selfmoe.mixture.forward.packing import Cut, Packed
-
-if TYPE_CHECKING:
-    from selfmoe.mixture.forward.layers import RoutedDelta
+from selfmoe.mixture.forward.kernels.weights import Weights
+from selfmoe.mixture.forward.packing import Packed, pack
+from selfmoe.mixture.forward.parts import Cut, Layout, RoutedLayer
 
 
-def share(seen: Iterable[tuple[RoutedDelta, Tensor]]) -> tuple[Group, ...]:
-    """Return the groups of layers that were given the same input.
+class Member(RoutedLayer, Protocol):
+    """A layer that belongs to a group.
+
+    Attributes:
+        group: The group.
+        place: Its place there.
+    """
+
+    group: Group
+    place: int
+
+
+def group_layers(
+    layers: Sequence[Member], seen: Sequence[tuple[Member, Tensor]] = ()
+) -> tuple[Group, ...]:
+    """Tell every layer its group, those that read the same input or itself alone.
+
+    The factors of layers that were seen are moved into one piece of memory.
 
     Args:
-        seen: Layers and their inputs, in the order in which they ran.
+        layers: All there are in a block.
+        seen: Those that ran in a forward and the input of each, shape ``(..., in)``, in the order
+            in which they ran.
+
+    Returns:
+        The groups.
     """
-    groups: dict[int, tuple[Tensor, list[RoutedDelta]]] = {}
+    shared = _same_input(seen)
+    cost = narrowness([part for parts in shared for part in parts])
+    groups = [Group(parts, number, cost) for number, parts in enumerate(shared)]
+    pack([group.packed for group in groups])
+    placed = {id(part) for group in groups for part in group.parts}
+    alone = [part for part in layers if id(part) not in placed]
+    groups += [Group([part], n, narrowness([part])) for n, part in enumerate(alone, len(groups))]
+    for group in groups:
+        for place, part in enumerate(group.parts):
+            part.group, part.place = group, place
+    return tuple(groups)
+
+
+def _same_input(seen: Sequence[tuple[Member, Tensor]]) -> list[list[Member]]:
+    """Return the layers that were given the very same tensor together."""
+    found: dict[int, list[Member]] = {}
     placed: set[int] = set()
     for part, x in seen:
-        if id(part) not in placed:  # the tensors are held here: their ids are theirs alone
+        if id(part) not in placed:  # the tensors are held by ``seen``: their ids are theirs alone
             placed.add(id(part))
-            groups.setdefault(id(x), (x, []))[1].append(part)
-    return tuple(Group(parts, number) for number, (_, parts) in enumerate(groups.values()))
+            found.setdefault(id(x), []).append(part)
+    return list(found.values())
 
 
-def narrowness(parts: Sequence[RoutedDelta]) -> float:
-    """Return what all experts cost relative to the layers that they change."""
+def narrowness(parts: Sequence[RoutedLayer]) -> float:
+    """Return what all experts cost relative to the layers that they change; 0 without layers."""
     costs = [(part.rank * sum(part.widths), math.prod(part.widths)) for part in parts]
-    return sum(extra for extra, _ in costs) / sum(own for _, own in costs)
+    return sum(extra for extra, _ in costs) / max(1, sum(own for _, own in costs))
 
 
 class Group:
@@ -55,18 +89,19 @@ class Group:
     Args:
         parts: The layers, in the order in which they run.
         number: Tells it from the other groups of its block.
+        narrowness: Cost of all experts relative to that of the layers, or of the whole block.
 
     Attributes:
         parts: The same.
         ranks: Sum of all experts' ranks, for each layer.
         layout: Whose the ranks of a layer are, or of all layers if they differ.
         even: Whether ``layout`` has the same rank for every expert from the first on, in order.
-        narrowness: Cost of all experts relative to that of the layers, or of the whole block.
+        narrowness: The same.
         packed: The layers' factors.
     """
 
-    def __init__(self, parts: Sequence[RoutedDelta], number: int = 0) -> None:
-        self.parts, self.number = tuple(parts), number
+    def __init__(self, parts: Sequence[Member], number: int, narrowness: float) -> None:
+        self.parts, self.number, self.narrowness = tuple(parts), number, narrowness
         self.ranks = [part.rank for part in self.parts]
         alike = len({part.layout for part in self.parts}) == 1
         laid = self.parts[:1] if alike else self.parts
@@ -74,18 +109,18 @@ class Group:
         self._laid = laid
         ranks = {rank for _, rank in self.layout}
         self.even = len(ranks) == 1 and [i for i, _ in self.layout] == list(range(len(self.layout)))
-        self.narrowness = narrowness(self.parts)
         self.packed = Packed(self.parts)
-        for place, part in enumerate(self.parts):
-            part.group, part.place = self, place
 
-    def run(self, part: RoutedDelta, x: Tensor, weights: Weights) -> Tensor:
+    def run(self, part: Member, x: Tensor, weights: Weights) -> Tensor:
         """Return the output of one of the layers with the experts' part added.
 
         Args:
             part: The layer.
             x: Its input, shape ``(..., in)``.
             weights: The weights of the experts.
+
+        Returns:
+            Shape ``(..., out)``.
 
         Raises:
             CompositionError: If the weights are for other tokens than those of ``x``.
@@ -104,7 +139,7 @@ class Group:
         weights.held[self.number] = x, outputs
         return self._take(part, weights)  # type: ignore[return-value]
 
-    def _take(self, part: RoutedDelta, weights: Weights) -> Tensor | None:
+    def _take(self, part: Member, weights: Weights) -> Tensor | None:
         """Return the output of a layer that is held, once; the last layer's ends the holding."""
         outputs = weights.held[self.number][1]
         output = outputs[part.place]
@@ -132,7 +167,7 @@ class Group:
         return [{i: (a.to(dtype), b.to(dtype)) for i, (a, b) in cut.items()} for cut in views.cut]
 
     def owner(self) -> Tensor:
-        """Return the expert of every rank in ``layout``."""
+        """Return the expert of every rank in ``layout``, shape ``(ranks,)``."""
         owners = [part.owner for part in self._laid]
         return owners[0] if len(owners) == 1 else torch.cat(owners)
 

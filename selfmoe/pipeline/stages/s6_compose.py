@@ -110,10 +110,10 @@ def compose(label: str, job: Job) -> None:
             session.base, experts, data, session.trainer(), fit, job.seed("compose"), job.work
         )
         if START in job.task.inputs:
-            start = storage.load(job.input(START), base_hash=session.base.hash)
+            start = storage.read_composition(job.input(START), base_hash=session.base.hash)
             composition = composer.extend(start, context)
         else:
             composition = composer.compose(context)
-    storage.save(composition, job.out, base_hash=session.base.hash)
+    storage.write_composition(composition, job.out, base_hash=session.base.hash)
     fits = [{"label": label, **asdict(report)} for label, report in fit.history]
     write_json(job.out / "training.json", {"fits": fits})

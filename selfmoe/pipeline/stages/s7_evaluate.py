@@ -21,7 +21,7 @@ from selfmoe.pipeline.systems import systems_of
 from selfmoe.store.files import write_json, write_jsonl
 
 if TYPE_CHECKING:
-    from selfmoe.mixture.runtime import Mixture
+    from selfmoe.mixture.handle import Mixture
 
 
 def plan(plan: Plan) -> None:

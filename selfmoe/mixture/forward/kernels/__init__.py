@@ -27,39 +27,15 @@ input.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
 
 import torch
-from torch import Tensor
 
 from selfmoe.contracts.errors import unknown_name
 from selfmoe.mixture.forward.kernels import grouped, single, stacked
-from selfmoe.mixture.forward.kernels.weights import Weights
+from selfmoe.mixture.forward.kernels.weights import AUTO, Kernel, Weights
+from selfmoe.mixture.forward.parts import LayerGroup
 
-if TYPE_CHECKING:
-    from selfmoe.mixture.forward.sharing import Group
-
-AUTO = "auto"
-
-
-class Kernel(Protocol):
-    """What the modules of kernels offer."""
-
-    def fits(self, group: Group, weights: Weights) -> bool:
-        """Return whether it can do this; there are no gradients."""
-
-    def pays(self, group: Group, weights: Weights) -> bool:
-        """Return whether it is the one to choose for this, provided it fits."""
-
-    def run(self, group: Group, x: Tensor, weights: Weights) -> list[Tensor]:
-        """Return the outputs of a group's layers with the experts' part added, in a new list.
-
-        Args:
-            group: Layers that read ``x``.
-            x: Their input, shape ``(..., in)``.
-            weights: The weights of the experts.
-        """
-
+__all__ = ["AUTO", "KERNELS", "Kernel", "check_kernel", "choose"]
 
 KERNELS: Mapping[str, Kernel] = {"single": single, "grouped": grouped, "stacked": stacked}
 """The kernels by name, in the order in which they are considered."""
@@ -76,7 +52,7 @@ def check_kernel(name: str) -> str:
     return name
 
 
-def choose(name: str, group: Group, weights: Weights) -> Kernel:
+def choose(name: str, group: LayerGroup, weights: Weights) -> Kernel:
     """Return the kernel for a group of layers; all that the same weights belong to get the same.
 
     Args:
@@ -96,7 +72,7 @@ def _autocasts(weights: Weights) -> bool:
     return torch.is_autocast_enabled(weights.given.device.type)
 
 
-def _chosen(name: str, group: Group, weights: Weights) -> Kernel:
+def _chosen(name: str, group: LayerGroup, weights: Weights) -> Kernel:
     if name != AUTO:
         return KERNELS[name] if KERNELS[name].fits(group, weights) else stacked
     for kernel in KERNELS.values():

@@ -27,7 +27,7 @@ def down(
         a: Shape ``(sum of ranks, in)``.
         rows: ``alpha`` spread over the ranks, of all layers, or of one if they are alike; shape
             ``(tokens, 1, ranks)``.
-        owner: The expert of each of these ranks.
+        owner: The expert of each of these ranks, shape ``(ranks,)``.
         ranks: R of each layer.
     """
     pieces: tuple[Tensor, ...] = Down.apply(x, alpha, a, rows, owner, list(ranks))  # type: ignore[no-untyped-call]
@@ -42,6 +42,9 @@ def up(base: Tensor, z: Tensor, b: Tensor) -> Tensor:
             be copied.
         z: Shape ``(tokens, R)``.
         b: Shape ``(out, R)``.
+
+    Returns:
+        The sum, of the shape of ``base``.
     """
     out: Tensor = Up.apply(base, z, b)  # type: ignore[no-untyped-call]
     return out
@@ -60,7 +63,7 @@ class Down(Function):
         owner: Tensor,
         ranks: list[int],
     ) -> tuple[Tensor, ...]:
-        """Return one tensor a layer."""
+        """Return one tensor ``(tokens, R)`` a layer; the shapes given are those of ``down``."""
         z = linear(x, a)
         ctx.save_for_backward(z, rows, a, owner)
         ctx.experts, ctx.alpha_dtype = alpha.shape[1], alpha.dtype
@@ -70,7 +73,7 @@ class Down(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradients of x and α."""
+        """Return the gradients of x and α, of their shapes, from one ``(tokens, R)`` a layer."""
         z, rows, a, owner = ctx.saved_tensors
         grad = grads[0] if len(grads) == 1 else torch.cat(grads, 1)
         parts = grad.view(len(z), -1, rows.shape[2])
@@ -89,7 +92,7 @@ class Up(Function):
 
     @staticmethod
     def forward(ctx: Any, base: Tensor, z: Tensor, b: Tensor) -> Tensor:
-        """Return the sum."""
+        """Return the sum, shape ``(..., out)``; the shapes given are those of ``up``."""
         ctx.save_for_backward(b)
         flat = base.view(-1, base.shape[-1])
         if base._is_view():
@@ -101,7 +104,7 @@ class Up(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradients of base and z."""
+        """Return the gradients of base and z, of their shapes, from one ``(..., out)``."""
         (b,) = ctx.saved_tensors
         dz = grad.reshape(-1, grad.shape[-1]) @ b if ctx.needs_input_grad[1] else None
         return grad if ctx.needs_input_grad[0] else None, dz, None

@@ -9,17 +9,12 @@ row.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from selfmoe.mixture.forward.kernels.weights import Order, Weights
-
-if TYPE_CHECKING:
-    from selfmoe.mixture.forward.layers import RoutedDelta
-    from selfmoe.mixture.forward.packing import Cut
-    from selfmoe.mixture.forward.sharing import Group
+from selfmoe.mixture.forward.parts import Cut, LayerGroup, RoutedLayer
 
 NARROW = 0.04
 """Cost of all experts relative to the layer itself from which on sorting can pay."""
@@ -29,12 +24,12 @@ CROWD = 16
 """Tokens there are at least for each expert."""
 
 
-def fits(group: Group, weights: Weights) -> bool:
+def fits(group: LayerGroup, weights: Weights) -> bool:
     """Return True: it can do everything."""
     return True
 
 
-def pays(group: Group, weights: Weights) -> bool:
+def pays(group: LayerGroup, weights: Weights) -> bool:
     """Return whether the layers are narrow for so many experts, and tokens use few of these."""
     enough = weights.tokens >= CROWD * weights.experts
     if not (enough and weights.on_cpu and group.narrowness > NARROW):
@@ -44,8 +39,17 @@ def pays(group: Group, weights: Weights) -> bool:
     return weights.uses() <= SPARSE * weights.experts * weights.tokens
 
 
-def run(group: Group, x: Tensor, weights: Weights) -> list[Tensor]:
-    """Return the layers' outputs with every expert's part added to the tokens that use it."""
+def run(group: LayerGroup, x: Tensor, weights: Weights) -> list[Tensor]:
+    """Return the layers' outputs with every expert's part added to the tokens that use it.
+
+    Args:
+        group: Layers that read ``x``.
+        x: Their input, shape ``(..., in)``.
+        weights: The weights of the experts, of as many tokens as ``x`` has rows.
+
+    Returns:
+        One tensor a layer, shape ``(..., out)``.
+    """
     order = weights.order()
     gathered = x.reshape(-1, x.shape[-1]).index_select(0, order.tokens)
     parts = torch.split(gathered, order.counts)
@@ -63,7 +67,7 @@ def _added(base: Tensor, cut: Cut, parts: Sequence[Tensor], order: Order) -> Ten
 
 
 def _sorted(
-    part: RoutedDelta,
+    part: RoutedLayer,
     cut: Cut,
     x: Tensor,
     gathered: Tensor,

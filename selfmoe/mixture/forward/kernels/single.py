@@ -6,31 +6,36 @@ accelerator; there it is chosen only when asked for.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
 from selfmoe.mixture.forward.kernels.weights import Weights
-
-if TYPE_CHECKING:
-    from selfmoe.mixture.forward.sharing import Group
+from selfmoe.mixture.forward.parts import LayerGroup
 
 
-def fits(group: Group, weights: Weights) -> bool:
+def fits(group: LayerGroup, weights: Weights) -> bool:
     """Return whether there is one token."""
     return weights.tokens == 1
 
 
-def pays(group: Group, weights: Weights) -> bool:
+def pays(group: LayerGroup, weights: Weights) -> bool:
     """Return whether it is one token that uses few of the experts, on the CPU."""
     if weights.tokens != 1 or not weights.on_cpu:
         return False
     return len(weights.active()) <= max(1, weights.experts // 4)
 
 
-def run(group: Group, x: Tensor, weights: Weights) -> list[Tensor]:
-    """Return the layers' outputs with the part of every expert in use added."""
+def run(group: LayerGroup, x: Tensor, weights: Weights) -> list[Tensor]:
+    """Return the layers' outputs with the part of every expert in use added.
+
+    Args:
+        group: Layers that read ``x``.
+        x: Their input, one token: shape ``(..., in)`` with nothing but ones before ``in``.
+        weights: The weights of the experts for that token.
+
+    Returns:
+        One tensor a layer, shape ``(..., out)``.
+    """
     token, active, outputs = x.reshape(-1), weights.active(), []
     for part, factors in zip(group.parts, group.factors(x.dtype), strict=True):
         output = part.plain(x)

@@ -7,7 +7,6 @@ frozen, as while a gate learns, ``frozen`` keeps less.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -15,27 +14,33 @@ from torch.nn.functional import linear
 
 from selfmoe.mixture.forward.kernels import frozen
 from selfmoe.mixture.forward.kernels.weights import Weights
-
-if TYPE_CHECKING:
-    from selfmoe.mixture.forward.layers import RoutedDelta
-    from selfmoe.mixture.forward.sharing import Group
+from selfmoe.mixture.forward.parts import LayerGroup, RoutedLayer
 
 FEW = 16
 """Tokens up to which weights are spread over the ranks by multiplying, not before it."""
 
 
-def fits(group: Group, weights: Weights) -> bool:
+def fits(group: LayerGroup, weights: Weights) -> bool:
     """Return True: it can do everything."""
     return True
 
 
-def pays(group: Group, weights: Weights) -> bool:
+def pays(group: LayerGroup, weights: Weights) -> bool:
     """Return True: it is the one where no other is."""
     return True
 
 
-def run(group: Group, x: Tensor, weights: Weights) -> list[Tensor]:
-    """Return the layers' outputs with the B side added."""
+def run(group: LayerGroup, x: Tensor, weights: Weights) -> list[Tensor]:
+    """Return the layers' outputs with the B side added.
+
+    Args:
+        group: Layers that read ``x``.
+        x: Their input, shape ``(..., in)``.
+        weights: The weights of the experts, of as many tokens as ``x`` has rows.
+
+    Returns:
+        One tensor a layer, shape ``(..., out)``.
+    """
     if torch.is_grad_enabled() or torch.compiler.is_compiling():
         pieces = _weighted(group, x.reshape(-1, x.shape[-1]), weights)
         return [added(part.plain(x), z, part) for part, z in zip(group.parts, pieces, strict=True)]
@@ -47,13 +52,16 @@ def run(group: Group, x: Tensor, weights: Weights) -> list[Tensor]:
     return [_add(part.plain(x), z, b) for part, z, b in zip(group.parts, pieces, b_t, strict=True)]
 
 
-def added(base: Tensor, z: Tensor, part: RoutedDelta) -> Tensor:
+def added(base: Tensor, z: Tensor, part: RoutedLayer) -> Tensor:
     """Return ``base + z B^T``, in place where nobody asks for gradients of what is overwritten.
 
     Args:
         base: ``W0 x``, shape ``(..., out)``.
-        z: Shape ``(tokens, R)``.
+        z: ``w A x``, shape ``(tokens, R)``.
         part: The layer's factors.
+
+    Returns:
+        The sum, of the shape of ``base``.
     """
     if not (torch.is_grad_enabled() or torch.compiler.is_compiling()):
         return _add(base, z, part.b.t())
@@ -70,7 +78,7 @@ def _add(base: Tensor, z: Tensor, b_t: Tensor) -> Tensor:
     return base
 
 
-def _weighted(group: Group, x: Tensor, weights: Weights) -> Sequence[Tensor]:
+def _weighted(group: LayerGroup, x: Tensor, weights: Weights) -> Sequence[Tensor]:
     """Return the weighted ``A_i x`` of all experts for each layer, shape ``(tokens, R)``."""
     a = group.a().to(x.dtype)
     if torch.compiler.is_compiling() or group.learns():
@@ -85,7 +93,7 @@ def _weighted(group: Group, x: Tensor, weights: Weights) -> Sequence[Tensor]:
 # --- A x, shape (tokens, sum of ranks), and α, so that they can be multiplied -------------------
 
 
-def _matched(z: Tensor, group: Group, weights: Weights) -> tuple[Tensor, Tensor]:
+def _matched(z: Tensor, group: LayerGroup, weights: Weights) -> tuple[Tensor, Tensor]:
     tokens, experts = weights.tokens, weights.experts
     if tokens <= FEW and group.even and len(group.layout) == experts:
         layers = len(group.parts)

@@ -1,18 +1,42 @@
-"""The weights α of one gate call, in the forms in which kernels need them, each made once."""
+"""The weights α of one gate call, in the forms in which kernels need them, each made once.
+
+Beside them what a kernel is: weights remember the one that was chosen for them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from selfmoe.mixture.forward.kernels import Kernel
+from selfmoe.mixture.forward.parts import LayerGroup, Layout
 
-Layout = tuple[tuple[int, int], ...]
-"""Whose the rows of stacked factors are: expert and rank, one after the other."""
+AUTO = "auto"
+"""The name that lets the shapes choose a kernel."""
+
+
+class Kernel(Protocol):
+    """What the modules of kernels offer."""
+
+    def fits(self, group: LayerGroup, weights: Weights) -> bool:
+        """Return whether it can do this; there are no gradients."""
+
+    def pays(self, group: LayerGroup, weights: Weights) -> bool:
+        """Return whether it is the one to choose for this, provided it fits."""
+
+    def run(self, group: LayerGroup, x: Tensor, weights: Weights) -> list[Tensor]:
+        """Return the outputs of a group's layers with the experts' part added, in a new list.
+
+        Args:
+            group: Layers that read ``x``.
+            x: Their input, shape ``(..., in)``.
+            weights: The weights of the experts, of as many tokens as ``x`` has rows.
+
+        Returns:
+            One tensor a layer, shape ``(..., out)``.
+        """
 
 
 class Use(NamedTuple):
@@ -83,7 +107,7 @@ class Weights:
 
         Args:
             layout: Identifies what ``owner`` returns.
-            owner: Returns the expert of each of R parts.
+            owner: Returns the expert of each of R parts, shape ``(R,)``.
             dtype: Of the result.
         """
         rows = self._rows.get((layout, dtype))
