@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from selfmoe.contracts.records import Example, Expert, LoadedBase
-from selfmoe.testing.families import GPT2_TARGETS, LLAMA_TARGETS, VOCABULARY, tiny_model
+from selfmoe.testing.families import tiny_model
+from selfmoe.testing.family import GPT2_TARGETS, LLAMA_TARGETS, VOCABULARY
 
 __all__ = [
     "GPT2_TARGETS",

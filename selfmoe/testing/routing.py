@@ -15,7 +15,7 @@ from selfmoe.contracts.errors import NotSupportedError
 from selfmoe.contracts.records import Composition, Expert, ExpertRef
 from selfmoe.mixture.adapters import factors_of
 from selfmoe.models.structure import find_decoder, linears
-from selfmoe.testing.families import LLAMA_TARGETS
+from selfmoe.testing.family import LLAMA_TARGETS
 from selfmoe.testing.models import random_adapter
 from selfmoe.testing.reference import naive_mixture, topk_alpha
 

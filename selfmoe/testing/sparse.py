@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from selfmoe.testing.families import LLAMA_TARGETS, VOCABULARY, Family
+from selfmoe.testing.family import LLAMA_TARGETS, VOCABULARY, Family
 
 ATTENTION = LLAMA_TARGETS[:4]
 MLP = LLAMA_TARGETS[4:]

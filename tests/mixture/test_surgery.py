@@ -16,7 +16,7 @@ from selfmoe.mixture.runtime import attach
 from selfmoe.mixture.storage import model_hash
 from selfmoe.mixture.surgery import Surgery
 from selfmoe.models.structure import find_decoder, linears, stores_transposed, widths
-from selfmoe.testing.families import GPT2_TARGETS
+from selfmoe.testing.family import GPT2_TARGETS
 from selfmoe.testing.models import random_adapter, tiny_gpt2, tiny_llama
 from selfmoe.testing.routing import Given, logits, random_theta, refer, tokens
 from selfmoe_router_topk import TopK
