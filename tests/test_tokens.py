@@ -22,12 +22,19 @@ from selfmoe.contracts.prompts import alpaca
 from selfmoe.contracts.records import Example, Instruction, LoadedBase
 from selfmoe.evaluation.bridge import _count
 from selfmoe.evaluation.harness import HarnessModel
-from selfmoe.evaluation.routing import encode as encode_sample
 from selfmoe.evaluation.traces import pieces
 from selfmoe.models import base as bases
 from selfmoe.models.fitting.batches import encode, encode_all
 from selfmoe.models.generation import generate
-from selfmoe.models.tokens import leave_open, prompt_ids, side_by_side, text_ids, unfinished
+from selfmoe.models.tokens import (
+    answered_ids,
+    first_tokens,
+    leave_open,
+    prompt_ids,
+    side_by_side,
+    text_ids,
+    unfinished,
+)
 from selfmoe.testing.models import random_adapter, save_toy_base, tiny_llama
 
 LETTERS = sorted(pre.ByteLevel.alphabet())
@@ -156,7 +163,7 @@ class TestPrompts:
         assert row.ids[row.prompt :] == [*text_ids(tokenizer, "It is 5."), tokenizer.eos_token_id]
         assert seen(tokenizer, [PROMPT, "a", PROMPT])[0] == prompt
         assert _count(tokenizer, PROMPT) == len(prompt)
-        sample, length = encode_sample(tokenizer, {"prompt": PROMPT, "completion": "It is 5."})
+        sample, length = answered_ids(tokenizer, PROMPT, "It is 5.")
         assert (sample, length) == (row.ids[:-1], row.prompt)
 
     def test_of_lm_eval_are_those_of_training(self, make: Make) -> None:
@@ -216,6 +223,13 @@ class TestOpening:
     def test_what_a_whole_text_keeps(self) -> None:
         assert unfinished(byte_level("<bos>", True), [258, 258, 1, 2, 256]) == slice(1, 4)
         assert unfinished(byte_level("<bos>", True), [258, 256]) == slice(0, 1)
+
+
+def test_rows_that_end_are_padded_on_the_right() -> None:
+    ids, mask = side_by_side([[1, 2, 3], [4]], 9, "right")
+    assert ids.tolist() == [[1, 2, 3], [4, 9, 9]]
+    assert mask.tolist() == [[1, 1, 1], [1, 0, 0]]
+    assert first_tokens([2, 0], 3).tolist() == [[True, True, False], [False] * 3]
 
 
 def test_rows_side_by_side_are_padded_on_the_left() -> None:

@@ -173,10 +173,10 @@ def trace_tokens(base: LoadedBase, prompt: str, answer: str) -> tuple[list[int],
 
     Read again, an answer can have more tokens than it was written with: it is cut at the context.
     """
-    from selfmoe.evaluation.routing import encode
     from selfmoe.evaluation.traces import weights_of
+    from selfmoe.models.tokens import answered_ids
 
     model: Any = base.model
-    ids, start = encode(base.tokenizer, {"prompt": prompt, "completion": answer})
+    ids, start = answered_ids(base.tokenizer, prompt, answer)
     weights = weights_of(model.mixture, base, ids, start)
     return ids[start : len(weights)], weights[start:]

@@ -15,7 +15,7 @@ import torch
 from selfmoe.contracts.records import LoadedBase
 from selfmoe.mixture.handle import Mixture
 from selfmoe.models.structure import find_decoder
-from selfmoe.models.tokens import prompt_ids, rows_of, text_ids
+from selfmoe.models.tokens import answered_ids, first_tokens, rows_of, side_by_side
 
 
 def measure_routing(
@@ -35,7 +35,8 @@ def measure_routing(
         1; ``mean`` holds the weights α themselves, which sum to less.
     """
     # Sorted by length, so that little is padding; sums do not depend on the order.
-    encoded = [encode(base.tokenizer, row) for row in rows if row["fits"]]
+    texts = [(row["prompt"], row["completion"]) for row in rows if row["fits"]]
+    encoded = [answered_ids(base.tokenizer, *text) for text in texts]
     pairs = sorted(encoded, key=lambda pair: len(pair[0]))
     with torch.inference_mode(), mixture.record() as record:
         for first in range(0, len(pairs), batch_size):
@@ -49,24 +50,12 @@ def measure_routing(
     }
 
 
-def encode(tokenizer: Any, row: Mapping[str, Any]) -> tuple[list[int], int]:
-    """Return the tokens of a sample, prompt and answer, and how many of them are the prompt's."""
-    prompt = prompt_ids(tokenizer, row["prompt"])
-    answer = text_ids(tokenizer, row["completion"])
-    return [*prompt, *answer], len(prompt)
-
-
 def read(mixture: Mixture, base: LoadedBase, pairs: Sequence[tuple[list[int], int]]) -> None:
     """Let the mixture read samples side by side, padded on the right, cut at the context."""
     longest = min(base.context, max(len(ids) for ids, _ in pairs))
-    ids = torch.full((len(pairs), longest), base.tokenizer.pad_token_id)
-    mask = torch.zeros_like(ids)
-    prompt = torch.zeros(ids.shape, dtype=torch.bool)
-    for index, (row, start) in enumerate(pairs):
-        row = row[:longest]
-        ids[index, : len(row)] = torch.tensor(row)
-        mask[index, : len(row)] = 1
-        prompt[index, :start] = True
+    rows = [row[:longest] for row, _ in pairs]
+    ids, mask = side_by_side(rows, base.tokenizer.pad_token_id, "right")
+    prompt = first_tokens([start for _, start in pairs], ids.shape[1])
     known = rows_of(base.model) or ids.max() + 1  # an answer may spell out a token it lacks
     ids[ids >= known] = base.tokenizer.pad_token_id
     # The stack alone: logits of every position would cost far more memory than the routing.

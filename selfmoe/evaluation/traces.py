@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from selfmoe.contracts.records import LoadedBase
-from selfmoe.evaluation.routing import encode, read
+from selfmoe.evaluation.routing import read
 from selfmoe.mixture.handle import Mixture
-from selfmoe.models.tokens import unfinished
+from selfmoe.models.tokens import answered_ids, unfinished
 
 SAMPLES = 2
 """Samples a benchmark that are traced."""
@@ -39,7 +39,7 @@ def trace(mixture: Mixture, base: LoadedBase, row: Mapping[str, Any]) -> dict[st
         ``weights`` (``[token][expert]``, averaged over the blocks). The first ``cut`` tokens of a
         long sample are left out; of those that are kept, the first ``prompt`` are the prompt's.
     """
-    ids, start = encode(base.tokenizer, row)
+    ids, start = answered_ids(base.tokenizer, row["prompt"], row["completion"])
     weights = weights_of(mixture, base, ids, start)
     texts = pieces(base.tokenizer, row["prompt"])
     texts += pieces(base.tokenizer, row["completion"], add_special_tokens=False)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from selfmoe.contracts.errors import DataError
 
@@ -48,18 +48,54 @@ def unfinished(tokenizer: Any, ids: Sequence[int]) -> slice:
     return slice(start, end)
 
 
-def side_by_side(rows: Sequence[Sequence[int]], pad: int) -> tuple[Tensor, Tensor]:
-    """Return token ids and attention mask of several prompts, padded on the left."""
+def answered_ids(tokenizer: Any, prompt: str, answer: str) -> tuple[list[int], int]:
+    """Return the tokens of a prompt and its answer, and how many of them are the prompt's.
+
+    They are encoded apart, so that training, inference and measuring see the same prompt.
+    """
+    ids = prompt_ids(tokenizer, prompt)
+    return [*ids, *text_ids(tokenizer, answer)], len(ids)
+
+
+def side_by_side(
+    rows: Sequence[Sequence[int]], pad: int, side: Literal["left", "right"] = "left"
+) -> tuple[Tensor, Tensor]:
+    """Return several texts in one tensor.
+
+    Args:
+        rows: The tokens of each.
+        pad: The token that pads.
+        side: Where to pad: on the left, so that all of them can go on, or on the right.
+
+    Returns:
+        Token ids, and an attention mask that is 0 on padding; both of shape ``(batch, time)`` and
+        type ``long``, on the CPU.
+    """
     import torch
 
     longest = max(map(len, rows))
     ids = torch.full((len(rows), longest), pad)
     mask = torch.zeros(len(rows), longest, dtype=torch.long)
     for index, row in enumerate(rows):
-        start = longest - len(row)
-        ids[index, start:] = torch.tensor(row, dtype=torch.long)
-        mask[index, start:] = 1
+        start = longest - len(row) if side == "left" else 0
+        ids[index, start : start + len(row)] = torch.tensor(row, dtype=torch.long)
+        mask[index, start : start + len(row)] = 1
     return ids, mask
+
+
+def first_tokens(numbers: Sequence[int], time: int) -> Tensor:
+    """Return True on the first tokens of each row, such as a prompt's.
+
+    Args:
+        numbers: How many tokens of each row.
+        time: Tokens a row.
+
+    Returns:
+        Shape ``(len(numbers), time)``, on the CPU.
+    """
+    import torch
+
+    return torch.arange(time) < torch.tensor(numbers)[:, None]
 
 
 def padding(tokenizer: Any) -> int:

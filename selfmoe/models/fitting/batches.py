@@ -12,12 +12,18 @@ from selfmoe.contracts.errors import StageError
 from selfmoe.contracts.fitting import IGNORE, Batch
 from selfmoe.contracts.prompts import alpaca
 from selfmoe.contracts.records import Example, Instruction, LoadedBase
-from selfmoe.models.tokens import check_known, prompt_ids, text_ids
+from selfmoe.models.tokens import answered_ids, check_known, first_tokens, side_by_side
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """One example as token ids; the first ``prompt`` of them are the prompt."""
+    """One example as token ids.
+
+    Attributes:
+        ids: Prompt, response and end-of-text.
+        prompt: How many of them, from the first on, are the prompt.
+        domain: Of the example.
+    """
 
     ids: list[int]
     prompt: int
@@ -25,13 +31,10 @@ class Encoded:
 
 
 def encode(example: Example, tokenizer: Any) -> Encoded:
-    """Return an example as the tokens of its Alpaca prompt, its response and end-of-text.
-
-    Prompt and response are encoded apart, so that training and inference see the same prompt.
-    """
-    prompt = prompt_ids(tokenizer, alpaca(Instruction(example.instruction, example.input)))
-    response = text_ids(tokenizer, example.response)
-    return Encoded([*prompt, *response, tokenizer.eos_token_id], len(prompt), example.domain)
+    """Return an example as the tokens of its Alpaca prompt, its response and end-of-text."""
+    prompt = alpaca(Instruction(example.instruction, example.input))
+    ids, start = answered_ids(tokenizer, prompt, example.response)
+    return Encoded([*ids, tokenizer.eos_token_id], start, example.domain)
 
 
 def encode_all(examples: Sequence[Example], base: LoadedBase, label: str) -> list[Encoded]:
@@ -53,15 +56,19 @@ def encode_all(examples: Sequence[Example], base: LoadedBase, label: str) -> lis
 
 
 def collate(rows: Sequence[Encoded], pad: int, device: torch.device) -> Batch:
-    """Return the rows as one batch, padded on the right with token ``pad``."""
-    longest = max(len(row.ids) for row in rows)
-    ids = torch.full((len(rows), longest), pad)
-    mask = torch.zeros(len(rows), longest, dtype=torch.long)
-    prompt = torch.zeros(len(rows), longest, dtype=torch.bool)
-    for index, row in enumerate(rows):
-        ids[index, : len(row.ids)] = torch.tensor(row.ids)
-        mask[index, : len(row.ids)] = 1
-        prompt[index, : row.prompt] = True
+    """Return the rows as one batch, padded on the right.
+
+    Args:
+        rows: The examples.
+        pad: The token that pads.
+        device: Where the tensors go.
+
+    Returns:
+        Tensors of shape ``(batch, time)``, ``time`` that of the longest row; prompt and padding
+        carry no label.
+    """
+    ids, mask = side_by_side([row.ids for row in rows], pad, "right")
+    prompt = first_tokens([row.prompt for row in rows], ids.shape[1])
     labels = ids.masked_fill(prompt | (mask == 0), IGNORE)
     domains = tuple(row.domain for row in rows)
     return Batch(ids.to(device), mask.to(device), labels.to(device), prompt.to(device), domains)
