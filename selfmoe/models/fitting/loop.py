@@ -7,15 +7,14 @@ number stops it before anything is saved.
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -24,8 +23,8 @@ from selfmoe.contracts.fitting import IGNORE, Batch, FitConfig, FitReport, Penal
 from selfmoe.contracts.randomness import derive, permutation
 from selfmoe.contracts.records import Example, LoadedBase
 from selfmoe.models.fitting.batches import Encoded, collate, encode_all
+from selfmoe.models.fitting.checkpoints import Checkpoints
 from selfmoe.models.tokens import padding
-from selfmoe.store.files import commit_folder, is_intact
 
 
 class Fit:
@@ -76,39 +75,52 @@ class Fit:
             penalty: Is added to the loss and then returns the logits in the place of ``forward``.
                 What is reported is the loss without it.
 
+        Returns:
+            The loss of every step, also of those before a kill.
+
         Raises:
-            StageError: If there are no examples or a loss is not finite.
+            StageError: If there are no examples, one is longer than the context, or a loss is not
+                finite.
+            DataError: If an example holds a token that the base has no row for.
         """
-        job = _Job(model, parameters, examples, base, config, seed, work, label, rates or {})
-        job.penalty = penalty
         if penalty is not None:
             forward = penalty.forward
-        if forward is not None:
-            job.forward = forward
-        report = job.run(self.progress, self._save_seconds)
+        job = _Job(
+            forward or partial(_logits, model),
+            penalty,
+            parameters,
+            examples,
+            base,
+            config,
+            seed,
+            label,
+            rates or {},
+        )
+        report = job.run(work, self.progress, self._save_seconds)
         self.history.append((label, report))
         return report
 
 
 class _Job:
-    """One fit: its schedule, its state, its checkpoints."""
+    """One fit: its schedule and its state."""
 
     def __init__(
         self,
-        model: nn.Module,
+        forward: Callable[[Batch], Tensor],
+        penalty: Penalty | None,
         parameters: Mapping[str, nn.Parameter],
         examples: Sequence[Example],
         base: LoadedBase,
         config: FitConfig,
         seed: int,
-        work: Path,
         label: str,
         rates: Mapping[str, float],
     ) -> None:
         if not examples:
             raise StageError(f"{label}: there are no examples to train on")
-        self.model, self.parameters, self.config = model, dict(parameters), config
-        self.seed, self.work, self.label = seed, work, label
+        self.forward, self.penalty = forward, penalty
+        self.parameters, self.config = dict(parameters), config
+        self.seed, self.label = seed, label
         self.rows = encode_all(examples, base, label)
         self.pad = padding(base.tokenizer)
         self.device = next(iter(self.parameters.values())).device
@@ -117,32 +129,34 @@ class _Job:
         self.optimizer = torch.optim.AdamW(
             _groups(self.parameters, config.lr, rates), weight_decay=config.weight_decay
         )
-        self.forward: Callable[[Batch], Tensor] = self._forward
-        self.penalty: Penalty | None = None
         self.losses: list[float] = []
         self.tokens = 0
 
-    def _forward(self, batch: Batch) -> Tensor:
-        output: Any = self.model(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
-        return output.logits  # type: ignore[no-any-return]
-
-    def run(self, progress: Progress, save_seconds: float) -> FitReport:
+    def run(self, work: Path, progress: Progress, save_seconds: float) -> FitReport:
         saved = time.monotonic()
-        self._resume()
+        checkpoints = Checkpoints(work, self.parameters, self.optimizer)
+        self.losses, self.tokens = checkpoints.resume()
         for step in range(len(self.losses), self.steps):
             loss = self._step(step)
             progress(step + 1, self.steps, f"loss {loss:.3f}")
             if time.monotonic() - saved > save_seconds:
-                self._save()
+                checkpoints.save(self.losses, self.tokens)
                 saved = time.monotonic()
         return FitReport(self.losses, self.steps, self.tokens)
 
     def _step(self, step: int) -> float:
         rows = self._rows_of(step)
-        total = sum(len(row.ids) - row.prompt for row in rows)
         size = self.config.micro_batch_size or len(rows)
         parts = [rows[first : first + size] for first in range(0, len(rows), size)]
         batches = [collate(part, self.pad, self.device) for part in parts]
+        loss = self._accumulate(step, batches, sum(len(row.ids) - row.prompt for row in rows))
+        self._update(step, loss)
+        self.tokens += sum(len(row.ids) for row in rows)
+        self.losses.append(loss)
+        return loss
+
+    def _accumulate(self, step: int, batches: Sequence[Batch], total: int) -> float:
+        """Return the loss of the parts of a step, whose gradients add up; ``total`` labels."""
         loss = 0.0
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(self.seed, "step", step))
@@ -154,9 +168,6 @@ class _Job:
                 if self.penalty is not None:
                     part = part + self.penalty(batch) / total
                 part.backward()  # type: ignore[no-untyped-call]
-        self._update(step, loss)
-        self.tokens += sum(len(row.ids) for row in rows)
-        self.losses.append(loss)
         return loss
 
     def _rows_of(self, step: int) -> list[Encoded]:
@@ -173,7 +184,7 @@ class _Job:
 
     def _update(self, step: int, loss: float) -> None:
         for group in self.optimizer.param_groups:
-            group["lr"] = group["peak"] * self._rate(step)
+            group["lr"] = group["peak"] * _rate(self.config, step, self.steps)
         norm = nn.utils.clip_grad_norm_(list(self.parameters.values()), self.config.clip)
         if not (math.isfinite(loss) and math.isfinite(norm.item())):
             raise StageError(
@@ -183,52 +194,21 @@ class _Job:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
 
-    def _rate(self, step: int) -> float:
-        """Return the learning rate of a step as a share of the peak, in 0..1."""
-        warm = math.ceil(self.config.warmup * self.steps)
-        if step < warm:
-            return (step + 1) / (warm + 1)
-        if self.config.schedule == "constant":
-            return 1.0
-        left = (self.steps - step) / max(1, self.steps - warm)
-        return left if self.config.schedule == "linear" else 0.5 - 0.5 * math.cos(math.pi * left)
 
-    # --- checkpoints: parameters and AdamW's moments in safetensors, the rest in state.json -----
+def _logits(model: nn.Module, batch: Batch) -> Tensor:
+    output: Any = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
+    return output.logits  # type: ignore[no-any-return]
 
-    def _save(self) -> None:
-        state = self.optimizer.state
-        tensors = {}
-        for name, parameter in self.parameters.items():
-            tensors[f"{name}/value"] = parameter.detach()
-            for key, value in state[parameter].items():
-                tensors[f"{name}/{key}"] = value
-        facts = {"losses": self.losses, "tokens": self.tokens}
 
-        def write(folder: Path) -> None:
-            save_file({k: v.contiguous() for k, v in tensors.items()}, folder / "state.safetensors")
-            (folder / "state.json").write_text(json.dumps(facts))
-
-        commit_folder(self.work / f"step-{len(self.losses):07d}", write)
-        for older in sorted(self.work.glob("step-*"))[:-2]:
-            for file in older.iterdir():
-                file.unlink()
-            older.rmdir()
-
-    def _resume(self) -> None:
-        for folder in sorted(self.work.glob("step-*"), reverse=True):
-            if not is_intact(folder):
-                continue
-            tensors = load_file(folder / "state.safetensors")
-            facts = json.loads((folder / "state.json").read_text())
-            self.losses, self.tokens = facts["losses"], facts["tokens"]
-            for name, parameter in self.parameters.items():
-                parameter.data.copy_(tensors[f"{name}/value"])
-                self.optimizer.state[parameter] = {
-                    "step": tensors[f"{name}/step"],  # AdamW keeps its count on the CPU
-                    "exp_avg": tensors[f"{name}/exp_avg"].to(self.device),
-                    "exp_avg_sq": tensors[f"{name}/exp_avg_sq"].to(self.device),
-                }
-            return
+def _rate(config: FitConfig, step: int, steps: int) -> float:
+    """Return the learning rate of a step as a share of the peak, in 0..1."""
+    warm = math.ceil(config.warmup * steps)
+    if step < warm:
+        return (step + 1) / (warm + 1)
+    if config.schedule == "constant":
+        return 1.0
+    left = (steps - step) / max(1, steps - warm)
+    return left if config.schedule == "linear" else 0.5 - 0.5 * math.cos(math.pi * left)
 
 
 def _groups(
