@@ -93,7 +93,7 @@ PLUGIN = '''
 """Domains that take whatever a random model writes."""
 
 from selfmoe import hookimpl
-from selfmoe.kits.domains.mini import MiniDomain
+from selfmoe.kits.domains.mini_track import MiniDomain
 from selfmoe.contracts.prompts import Prompts
 from selfmoe.contracts.records import Instruction, Rejected
 from selfmoe_domain_math.mini import FAMILIES

@@ -11,7 +11,7 @@ import pytest
 from selfmoe.contracts.errors import DataError, StageError
 from selfmoe.contracts.records import Seed, Source
 from selfmoe.evaluation.benchmarks import benchmarks_of, check_items
-from selfmoe.kits.domains.mini import MiniBenchmark
+from selfmoe.kits.domains.mini_track import MiniBenchmark
 from selfmoe.pipeline.stages.s1_seeds import check_seeds
 from selfmoe.testing import ToyDomain
 

@@ -17,15 +17,15 @@ from typing import Any
 from selfmoe.contracts import DataError, Instruction, MissingDataError, ScoredSplit, normalise
 from selfmoe.kits.domains import (
     UpstreamBenchmark,
+    algebra_version,
     any_math,
     boxed,
+    equivalent_math,
     final_math,
     hub_rows,
     json_file,
     locate,
-    mathverify,
     rational,
-    same_math,
     stock_file,
     tidy,
 )
@@ -92,7 +92,7 @@ class MathProblems(UpstreamBenchmark):
 
     def conditions(self) -> Mapping[str, Any]:
         """Return how answers are compared."""
-        version = mathverify.installed()
+        version = algebra_version()
         return {"equivalence": f"math-verify {version}" if version else "plain form only"}
 
     def ask(self, doc: Doc) -> Instruction:
@@ -150,7 +150,7 @@ class MathProblems(UpstreamBenchmark):
 def _same(right: str, answer: str | None) -> bool:
     if answer is None:
         return False
-    return mathverify.same(right, answer) if mathverify.installed() else same_math(right, answer)
+    return equivalent_math(right, answer)
 
 
 def _numbered(folder: Path) -> list[Path]:

@@ -45,7 +45,7 @@ class Dare(Merge):
 
     def compose(self, ctx: ComposeContext) -> Composition:
         """Return the merged delta of every layer."""
-        from selfmoe.kits.merges import merge_deltas, references
+        from selfmoe.kits.merges import merge_deltas
         from selfmoe_merge_dare.merge import dare
 
         options, n = self.options, len(ctx.experts)
@@ -57,8 +57,7 @@ class Dare(Merge):
             return dare(deltas, options.density, ctx.seed, site) * weight
 
         tensors, report = merge_deltas(ctx, merge, rank=options.rank, factorwise=options.factorwise)
-        told = options.model_dump(mode="json")
-        return Composition(self.name, told, references(ctx.experts), tensors, report=report)
+        return self.composition(ctx, tensors, report=report)
 
 
 @hookimpl

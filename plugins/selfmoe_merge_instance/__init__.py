@@ -29,8 +29,6 @@ class Instance(Merge):
 
     def compose(self, ctx: ComposeContext) -> Composition:
         """Return a composition that owns the adapter it trains."""
-        from selfmoe.kits.merges import references
-
         if not ctx.data:
             raise CompositionError("merge 'instance' needs examples to train on; there are none")
         if ctx.trainer is None:
@@ -47,8 +45,7 @@ class Instance(Merge):
             "trained_parameters": trained,
             "added_parameters": trained,
         }
-        owned = {self.name: out}
-        return Composition(self.name, {}, references(ctx.experts), owned=owned, report=report)
+        return self.composition(ctx, owned={self.name: out}, report=report)
 
 
 @hookimpl

@@ -37,7 +37,7 @@ class Mean(Merge):
         """Return the mean delta of every layer; an expert without the layer counts as zero."""
         import torch
 
-        from selfmoe.kits.merges import merge_deltas, references
+        from selfmoe.kits.merges import merge_deltas
 
         factor: float = self.options.scale / len(ctx.experts)
 
@@ -47,8 +47,7 @@ class Mean(Merge):
             return torch.stack(ordered).sum(0) * factor
 
         tensors, report = merge_deltas(ctx, merge, rank=self.options.rank)
-        told = self.options.model_dump(mode="json")
-        return Composition(self.name, told, references(ctx.experts), tensors, report=report)
+        return self.composition(ctx, tensors, report=report)
 
 
 @hookimpl

@@ -44,7 +44,7 @@ class Ties(Merge):
 
     def compose(self, ctx: ComposeContext) -> Composition:
         """Return the merged delta of every layer."""
-        from selfmoe.kits.merges import merge_deltas, references
+        from selfmoe.kits.merges import merge_deltas
         from selfmoe_merge_ties.merge import ties
 
         options, scale = self.options, float(self.options.scale)
@@ -55,8 +55,7 @@ class Ties(Merge):
             return ties(list(deltas.values()), options.density) * scale
 
         tensors, report = merge_deltas(ctx, merge, rank=options.rank, factorwise=options.factorwise)
-        told = options.model_dump(mode="json")
-        return Composition(self.name, told, references(ctx.experts), tensors, report=report)
+        return self.composition(ctx, tensors, report=report)
 
 
 @hookimpl

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,17 +55,16 @@ def _unwrap(model: Any, base: Any) -> None:
 def _fit(model: Any, options: Lora.Config, ctx: TrainContext) -> Mapping[str, Any]:
     parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
     model.train()
-    with _checkpointing(ctx.base.model) if options.gradient_checkpointing else nullcontext():
-        fitted = ctx.fit(
-            model,
-            parameters,
-            ctx.data,
-            ctx.base,
-            options,
-            seed=derive(ctx.seed, "fit"),
-            work=ctx.work,
-            label=f"training on {len(ctx.data)} examples",
-        )
+    fitted = ctx.fit(
+        model,
+        parameters,
+        ctx.data,
+        ctx.base,
+        options,
+        seed=derive(ctx.seed, "fit"),
+        work=ctx.work,
+        label=f"training on {len(ctx.data)} examples",
+    )
     model.save_pretrained(ctx.out, save_embedding_layers=False)
     _make_reproducible(ctx.out, ctx.base.name)
     trained = sum(parameter.numel() for parameter in parameters.values())
@@ -76,23 +74,6 @@ def _fit(model: Any, options: Lora.Config, ctx: TrainContext) -> Mapping[str, An
         "tokens": fitted.tokens,
         "trained_parameters": trained,
     }
-
-
-@contextmanager
-def _checkpointing(base: Any) -> Iterator[None]:
-    """Recompute the base's activations in the backward pass while the context lasts.
-
-    PEFT's wrapper would put its hook on the embeddings twice, of which only one can be removed.
-    """
-    with warnings.catch_warnings():
-        # Renamed within transformers 5; the new name is not in all of the releases we allow.
-        warnings.filterwarnings("ignore", "`gradient_checkpointing_", FutureWarning)
-        base.gradient_checkpointing_enable({"use_reentrant": False})
-        try:
-            yield
-        finally:
-            base.gradient_checkpointing_disable()
-            base.disable_input_require_grads()
 
 
 def _make_reproducible(folder: Path, base: str) -> None:

@@ -6,14 +6,21 @@ Ostapenko et al., Towards Modular LLMs by Building and Reusing a Library of LoRA
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 from pydantic import Field
 
 from selfmoe.contracts import ComponentConfig, ComposeContext, Composition, Gate, Router, hookimpl
+from selfmoe.kits.routers import UntrainedRouter
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SELFMOE_API = 1
 
 
-class Arrow(Router):
+class Arrow(UntrainedRouter):
     """Training-free: experts are chosen by the main direction of what they add to each layer.
 
     An expert's prototype v in a layer is the first right singular vector of its delta ``s B A``:
@@ -37,26 +44,11 @@ class Arrow(Router):
             "not, over all of them.",
         )
 
-    def compose(self, ctx: ComposeContext) -> Composition:
-        """Return the prototypes of the experts of ``ctx``; nothing is trained."""
-        from selfmoe.kits.routers import factors_of, references
+    def tensors(self, ctx: ComposeContext) -> Mapping[str, Tensor]:
+        """Return the prototypes of the experts of ``ctx``; none depends on other experts."""
         from selfmoe_router_arrow.prototypes import prototypes
 
-        tensors = prototypes({name: factors_of(expert) for name, expert in ctx.experts.items()})
-        size = float(sum(tensor.numel() for tensor in tensors.values()))
-        report = {"added_parameters": size, "trained_parameters": 0.0}
-        told = self.options.model_dump(mode="json")
-        return Composition(self.name, told, references(ctx.experts), tensors, report=report)
-
-    def extend(self, composition: Composition, ctx: ComposeContext) -> Composition:
-        """Return the composition with the experts of ``ctx`` that it lacks added to it.
-
-        Equals composing all of them anew, for the prototypes of experts do not depend on others.
-        """
-        from selfmoe.kits.routers import check_extends
-
-        check_extends(composition, ctx, self)
-        return self.compose(ctx)
+        return prototypes(ctx.experts)
 
     def gate(self, composition: Composition) -> Gate:
         """Return the gate of a composition."""

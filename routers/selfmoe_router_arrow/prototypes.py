@@ -7,20 +7,21 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from selfmoe.kits.routers import Factors, by_site
+from selfmoe.contracts import Expert
+from selfmoe.kits.routers import Factors, by_site, factors_of
 
 
-def prototypes(experts: Mapping[str, Mapping[str, Factors]]) -> dict[str, Tensor]:
+def prototypes(experts: Mapping[str, Expert]) -> dict[str, Tensor]:
     """Return, for every layer that an expert changes, the experts' prototypes below each other.
 
     Args:
-        experts: What each expert adds to each layer, in gate order.
+        experts: The experts, in gate order.
 
     Returns:
         By layer, float32, shape ``(n_experts, in)``; zeros for an expert that adds nothing there.
     """
     tensors = {}
-    for site, parts in by_site(list(experts.values())).items():
+    for site, parts in by_site([factors_of(expert) for expert in experts.values()]).items():
         width = next(iter(parts.values())).a.shape[1]
         tensors[site] = torch.zeros(len(experts), width)
         for index, factors in parts.items():

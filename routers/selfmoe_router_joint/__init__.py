@@ -17,9 +17,9 @@ from selfmoe.contracts import (
     FitConfig,
     Gate,
     Router,
-    check_k,
     hookimpl,
 )
+from selfmoe.kits.routers import TopKConfig
 
 SELFMOE_API = 1
 
@@ -34,6 +34,7 @@ class Joint(Router):
 
     name = "joint"
     label = "joint"
+    takes_k = True
     needs = frozenset({"data"})
     reference_url = "https://arxiv.org/abs/2406.12034"
 
@@ -61,10 +62,6 @@ class Joint(Router):
             None, ge=1, description="Optimizer steps at the most. Default: the trainer's."
         )
 
-    def check(self, n_experts: int) -> str | None:
-        """Return that k is too large, if it is."""
-        return check_k(self.options.k, n_experts)
-
     def compose(self, ctx: ComposeContext) -> Composition:
         """Return a composition that owns its experts, which go by the names of the run's.
 
@@ -73,18 +70,17 @@ class Joint(Router):
         """
         from selfmoe_router_joint.training import train
 
-        if problem := self.check(len(ctx.experts)):
-            raise CompositionError(problem)
+        start = self.composition(ctx)
         if not ctx.data:
             raise CompositionError("router 'joint' needs examples to train on; there are none")
-        return train(ctx, self, self._fit_options(ctx))
+        return train(ctx, self, start, self._fit_options(ctx))
 
     def gate(self, composition: Composition) -> Gate:
         """Return the gate of a composition."""
-        from selfmoe.kits.routers import LinearGate
+        from selfmoe.kits.routers import TopKGate
 
         options = self.Config.model_validate(composition.options)
-        return LinearGate(composition.tensors["theta"], options.k)
+        return TopKGate(TopKConfig(k=options.k), composition.tensors)
 
     def _fit_options(self, ctx: ComposeContext) -> FitConfig:
         """Return how the run's experts are fitted, with what the options say differently."""

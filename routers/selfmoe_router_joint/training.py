@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -14,11 +15,8 @@ from selfmoe.kits.routers import (
     Factors,
     RoutedDelta,
     attach,
-    checkpointing,
     factors_of,
-    references,
     text_config,
-    told,
     write_factors,
 )
 
@@ -26,25 +24,22 @@ Adapters = Mapping[str, Mapping[str, Factors]]
 """What each expert adds to each layer, by the names of both."""
 
 
-def train(ctx: ComposeContext, router: Router, options: FitConfig) -> Composition:
-    """Return the composition with experts and θ trained on ``ctx.data``.
+def train(
+    ctx: ComposeContext, router: Router, start: Composition, options: FitConfig
+) -> Composition:
+    """Return a composition with experts of its own and θ, trained on ``ctx.data``.
 
     Raises:
         StageError: If a loss is not finite.
     """
     adapters = initial_adapters(ctx)
-    start = Composition(
-        composer=router.name,
-        options=router.options.model_dump(mode="json"),
-        experts=references(ctx.experts),
+    start = replace(
+        start,
         tensors={"theta": _theta(ctx, router.options.init_std)},
         owned=_write(ctx, adapters, "start"),
     )
     model = ctx.base.model
-    with (
-        attach(model, router, start, ctx.experts, blocks=ctx.base.blocks) as mixture,
-        checkpointing(model, options.gradient_checkpointing),
-    ):
+    with attach(model, router, start, ctx.experts, blocks=ctx.base.blocks) as mixture:
         gate = mixture.gate.requires_grad_(True)
         if router.options.train_k == "all":
             gate.k = gate.n_experts
@@ -64,13 +59,11 @@ def train(ctx: ComposeContext, router: Router, options: FitConfig) -> Compositio
         )
         theta = gate.theta.detach().cpu().clone()
     size = float(sum(parameter.numel() for parameter in parameters.values()))
-    return Composition(
-        composer=start.composer,
-        options=start.options,
-        experts=start.experts,
+    return replace(
+        start,
         tensors={"theta": theta},
         owned=_write(ctx, together.trained(), "adapters"),
-        report={"added_parameters": size, "trained_parameters": size, **told(fitted)},
+        report={"added_parameters": size, "trained_parameters": size, **fitted.summary()},
     )
 
 

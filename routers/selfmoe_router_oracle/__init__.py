@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from selfmoe.contracts import ComponentConfig, ComposeContext, Composition, Gate, Router, hookimpl
+from selfmoe.contracts import ComponentConfig, Composition, Gate, Router, hookimpl
+from selfmoe.kits.routers import UntrainedRouter
 
 SELFMOE_API = 1
 
 
-class Oracle(Router):
+class Oracle(UntrainedRouter):
     """Control: every text goes to the expert named like its domain, with a weight of 1.
 
     It is told the domain, which no other system knows: an evaluation tells it the domain of the
@@ -21,21 +22,6 @@ class Oracle(Router):
 
     class Config(ComponentConfig):
         """Oracle routing has no options."""
-
-    def compose(self, ctx: ComposeContext) -> Composition:
-        """Return the composition; there is nothing to learn."""
-        from selfmoe.kits.routers import references
-
-        told = self.options.model_dump(mode="json")
-        report = {"added_parameters": 0.0, "trained_parameters": 0.0}
-        return Composition(self.name, told, references(ctx.experts), report=report)
-
-    def extend(self, composition: Composition, ctx: ComposeContext) -> Composition:
-        """Return the composition with the experts of ``ctx`` that it lacks added to it."""
-        from selfmoe.kits.routers import check_extends
-
-        check_extends(composition, ctx, self)
-        return self.compose(ctx)
 
     def gate(self, composition: Composition) -> Gate:
         """Return the gate of a composition."""

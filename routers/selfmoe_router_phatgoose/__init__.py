@@ -5,20 +5,12 @@ Post-Hoc Adaptive Tokenwise Gating Over an Ocean of Specialized Experts (arXiv 2
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from pydantic import Field
 
-from selfmoe.contracts import (
-    ComposeContext,
-    Composition,
-    CompositionError,
-    FitConfig,
-    Gate,
-    Router,
-    check_k,
-    hookimpl,
-)
+from selfmoe.contracts import ComposeContext, Composition, FitConfig, Gate, Router, hookimpl
 
 SELFMOE_API = 1
 
@@ -35,6 +27,7 @@ class Phatgoose(Router):
 
     name = "phatgoose"
     label = "phatgoose"
+    takes_k = True
     needs = frozenset({"data"})
     reference_url = "https://arxiv.org/abs/2402.05859"
 
@@ -59,10 +52,6 @@ class Phatgoose(Router):
             "constant", description="How the learning rate falls after the warm-up."
         )
 
-    def check(self, n_experts: int) -> str | None:
-        """Return that k is too large, if it is."""
-        return check_k(self.options.k, n_experts)
-
     def compose(self, ctx: ComposeContext) -> Composition:
         """Return the vectors of all experts, each trained on the examples of its domain.
 
@@ -71,10 +60,8 @@ class Phatgoose(Router):
         """
         from selfmoe_router_phatgoose.training import train
 
-        if problem := self.check(len(ctx.experts)):
-            raise CompositionError(problem)
-        chosen = self.options.model_dump(mode="json")
-        return train(ctx, self, Composition(self.name, chosen, ()), ctx.experts)
+        empty = replace(self.composition(ctx), experts=())
+        return train(ctx, self, empty, ctx.experts)
 
     def extend(self, composition: Composition, ctx: ComposeContext) -> Composition:
         """Return the composition with the vectors of further experts; the others stay as they are.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from selfmoe.contracts import ComposeContext, Composition, Expert, Gate, Router, derive
-from selfmoe.kits.routers import factors_of, ignored, learn, own_examples, references
+from selfmoe.kits.routers import factors_of, ignored, learn, own_examples
 from selfmoe_router_phatgoose.gate import SigmoidGate, tensor_name
 
 
@@ -26,7 +26,7 @@ class Alone(Router):
             tensor_name(layer): torch.zeros(factors.a.shape[1])
             for layer, factors in factors_of(expert).items()
         }
-        start = Composition(self.name, {}, references(ctx.experts), vectors)
+        start = self.composition(ctx, vectors)
         return learn(ctx, self, start, label=f"router {self.name}, gate of {name}")
 
     def gate(self, composition: Composition) -> Gate:
@@ -57,7 +57,7 @@ def train(
         tensors = _below(tensors, one.tensors, place)
     return replace(
         before,
-        experts=before.experts + references(new),
+        experts=(*before.experts, *map(ctx.refer, new.values())),
         tensors=tensors,
         report={
             **_report(before.report, made),

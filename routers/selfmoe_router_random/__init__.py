@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -10,17 +12,20 @@ from selfmoe.contracts import (
     ComponentConfig,
     ComposeContext,
     Composition,
-    CompositionError,
     Gate,
     Router,
-    check_k,
+    derive,
     hookimpl,
 )
+from selfmoe.kits.routers import UntrainedRouter
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SELFMOE_API = 1
 
 
-class Random(Router):
+class Random(UntrainedRouter):
     """Control: every token takes k experts drawn at random in every block, with equal weights.
 
     The draw is a hash of seed, block, position and token, so it does not depend on batches,
@@ -29,6 +34,7 @@ class Random(Router):
 
     name = "random"
     label = "random"
+    takes_k = True
     control = True
 
     class Config(ComponentConfig):
@@ -39,30 +45,11 @@ class Random(Router):
             None, gt=0, description="Weight of each of the k experts. Default: 1 / k."
         )
 
-    def check(self, n_experts: int) -> str | None:
-        """Return that k is too large, if it is."""
-        return check_k(self.options.k, n_experts)
-
-    def compose(self, ctx: ComposeContext) -> Composition:
-        """Return the seed of the draw; nothing is trained.
-
-        Raises:
-            CompositionError: If k is larger than the number of experts.
-        """
+    def tensors(self, ctx: ComposeContext) -> Mapping[str, Tensor]:
+        """Return the seed of the draw."""
         import torch
 
-        from selfmoe.contracts import derive
-        from selfmoe.kits.routers import references
-
-        if problem := self.check(len(ctx.experts)):
-            raise CompositionError(problem)
-        return Composition(
-            composer=self.name,
-            options=self.options.model_dump(mode="json"),
-            experts=references(ctx.experts),
-            tensors={"seed": torch.tensor([derive(ctx.seed, "random")], dtype=torch.int64)},
-            report={"added_parameters": 0.0, "trained_parameters": 0.0},
-        )
+        return {"seed": torch.tensor([derive(ctx.seed, "random")], dtype=torch.int64)}
 
     def extend(self, composition: Composition, ctx: ComposeContext) -> Composition:
         """Return the composition with the experts of ``ctx`` that it lacks added to it.
@@ -70,10 +57,7 @@ class Random(Router):
         The draw stays what it was, with more lots in it: an expert added takes tokens from others,
         and none change hands between these.
         """
-        from selfmoe.kits.routers import check_extends
-
-        check_extends(composition, ctx, self)
-        return replace(self.compose(ctx), tensors=composition.tensors)
+        return replace(super().extend(composition, ctx), tensors=composition.tensors)
 
     def gate(self, composition: Composition) -> Gate:
         """Return the gate of a composition."""

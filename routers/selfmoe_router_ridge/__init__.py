@@ -6,20 +6,13 @@ data of each expert says which hidden states are its own, so a gate needs no tra
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from pydantic import Field
 
-from selfmoe.contracts import (
-    ComponentConfig,
-    ComposeContext,
-    Composition,
-    CompositionError,
-    Gate,
-    Router,
-    check_k,
-    hookimpl,
-)
+from selfmoe.contracts import ComponentConfig, ComposeContext, Composition, Gate, Router, hookimpl
+from selfmoe.kits.routers import TopKConfig, newcomers
 
 SELFMOE_API = 1
 
@@ -35,6 +28,7 @@ class Ridge(Router):
 
     name = "ridge"
     label = "ridge"
+    takes_k = True
     needs = frozenset({"data"})
     reference_url = "https://github.com/gensyn-ai/dume"
 
@@ -57,10 +51,6 @@ class Ridge(Router):
         )
         batch_size: int = Field(32, ge=1, description="Examples a forward pass.")
 
-    def check(self, n_experts: int) -> str | None:
-        """Return that k is too large, if it is."""
-        return check_k(self.options.k, n_experts)
-
     def compose(self, ctx: ComposeContext) -> Composition:
         """Return the sums over the data of all experts, and the gate solved from them.
 
@@ -69,10 +59,8 @@ class Ridge(Router):
         """
         from selfmoe_router_ridge.statistics import gather
 
-        if problem := self.check(len(ctx.experts)):
-            raise CompositionError(problem)
-        chosen = self.options.model_dump(mode="json")
-        return gather(ctx, self, Composition(self.name, chosen, ()), ctx.experts)
+        empty = replace(self.composition(ctx), experts=())
+        return gather(ctx, self, empty, ctx.experts)
 
     def extend(self, composition: Composition, ctx: ComposeContext) -> Composition:
         """Return the composition with further experts; only their own examples are read.
@@ -80,7 +68,6 @@ class Ridge(Router):
         It has the bits of one composed of all experts at once, as long as the examples of each
         domain come in the same order.
         """
-        from selfmoe.kits.routers import newcomers
         from selfmoe_router_ridge.statistics import gather
 
         new = newcomers(composition, ctx, self)
@@ -88,15 +75,13 @@ class Ridge(Router):
 
     def gate(self, composition: Composition) -> Gate:
         """Return the gate of a composition."""
-        from selfmoe.kits.routers import LinearGate
+        from selfmoe.kits.routers import TopKGate
 
         options = self.Config.model_validate(composition.options)
-        return LinearGate(
-            composition.tensors["theta"],
-            options.k,
-            temperature=options.temperature,
-            renormalise=options.renormalise,
+        softmax = TopKConfig(
+            k=options.k, temperature=options.temperature, renormalise=options.renormalise
         )
+        return TopKGate(softmax, {"theta": composition.tensors["theta"]})
 
 
 @hookimpl

@@ -21,7 +21,6 @@ from selfmoe.kits.routers import (
     own_examples,
     own_states,
     padding,
-    references,
     text_config,
 )
 
@@ -98,7 +97,7 @@ def gather(
     size = float(theta.numel())
     return replace(
         before,
-        experts=before.experts + references(new),
+        experts=(*before.experts, *map(ctx.refer, new.values())),
         tensors={"theta": theta[0].clone() if options.shared else theta, **sums.tensors()},
         report={
             "added_parameters": size,

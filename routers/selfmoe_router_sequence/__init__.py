@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from selfmoe.contracts import ComposeContext, FitConfig, Need, Router, check_k, hookimpl
+from selfmoe.contracts import ComposeContext, FitConfig, Need, Router, hookimpl
 from selfmoe.kits.routers import LearnedRouter
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class Sequence(LearnedRouter):
 
     name = "sequence"
     label = "sequence"
+    takes_k = True
     fixed = ("inputs",)
     needs: ClassVar[frozenset[Need]] = frozenset({"prompt_mask"})
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"train_k": "k"}}
@@ -55,10 +56,6 @@ class Sequence(LearnedRouter):
             0.02, gt=0, description="Standard deviation of the router's initial weights."
         )
         lr: float = Field(1e-3, gt=0, description="Peak learning rate of AdamW.")
-
-    def check(self, n_experts: int) -> str | None:
-        """Return that k is too large, if it is."""
-        return check_k(self.options.k, n_experts)
 
     def initial_tensors(self, ctx: ComposeContext) -> dict[str, Tensor]:
         """Return θ as initialised."""

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from selfmoe.contracts import Router, check_k, hookimpl
-from selfmoe.kits.routers import SoftmaxConfig, SoftmaxRouter
+from selfmoe.contracts import Router, hookimpl
+from selfmoe.kits.routers import SoftmaxRouter, TopKConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from selfmoe_router_topk.gate import TopKGate
+    from selfmoe.kits.routers import TopKGate
 
 SELFMOE_API = 1
 
@@ -34,14 +34,14 @@ class TopK(SoftmaxRouter):
 
     name = "topk"
     label = "mixse"
+    takes_k = True
     default = True
     reference_url = "https://arxiv.org/abs/2406.12034"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"train_k": "k"}}
 
-    class Config(SoftmaxConfig):
+    class Config(TopKConfig):
         """Options of the MiXSE router."""
 
-        k: int = Field(1, ge=1, description="Experts a token uses.")
         train_k: Literal["all", "k"] = Field(
             "all", description="Experts a token uses while the router learns: all, or k."
         )
@@ -55,13 +55,9 @@ class TopK(SoftmaxRouter):
                 )
             return self
 
-    def check(self, n_experts: int) -> str | None:
-        """Return that k is too large, if it is."""
-        return check_k(self.options.k, n_experts)
-
     def softmax_gate(self, options: Any, tensors: Mapping[str, Tensor]) -> TopKGate:
         """Return the gate with these options and these θ by name."""
-        from selfmoe_router_topk.gate import TopKGate
+        from selfmoe.kits.routers import TopKGate
 
         return TopKGate(options, tensors)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from selfmoe.contracts import ComponentConfig, ComposeContext, Composition, Gate, Router, hookimpl
+from selfmoe.contracts import ComponentConfig, Composition, Gate, Router, hookimpl
+from selfmoe.kits.routers import UntrainedRouter
 
 SELFMOE_API = 1
 
 
-class Uniform(Router):
+class Uniform(UntrainedRouter):
     """Control: every token takes all experts with equal weights.
 
     At the default weight, 1 / n, it equals the merge ``mean``, which costs no more than the base.
@@ -25,21 +26,6 @@ class Uniform(Router):
         weight: float | None = Field(
             None, gt=0, description="Weight of each of the n experts. Default: 1 / n."
         )
-
-    def compose(self, ctx: ComposeContext) -> Composition:
-        """Return the composition; there is nothing to learn."""
-        from selfmoe.kits.routers import references
-
-        told = self.options.model_dump(mode="json")
-        report = {"added_parameters": 0.0, "trained_parameters": 0.0}
-        return Composition(self.name, told, references(ctx.experts), report=report)
-
-    def extend(self, composition: Composition, ctx: ComposeContext) -> Composition:
-        """Return the composition with the experts of ``ctx`` that it lacks added to it."""
-        from selfmoe.kits.routers import check_extends
-
-        check_extends(composition, ctx, self)
-        return self.compose(ctx)
 
     def gate(self, composition: Composition) -> Gate:
         """Return the gate of a composition."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from selfmoe.contracts import ComposeContext, FitConfig, Router, check_k, hookimpl
+from selfmoe.contracts import ComposeContext, FitConfig, Router, hookimpl
 from selfmoe.kits.routers import LearnedRouter
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class XLora(LearnedRouter):
 
     name = "xlora"
     label = "xlora"
+    takes_k = True
     reference_url = "https://arxiv.org/abs/2402.07148"
     fixed = ("layerwise", "depth", "size", "bias")
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -62,10 +63,6 @@ class XLora(LearnedRouter):
             0.02, gt=0, description="Standard deviation of the last layer's initial weights."
         )
         lr: float = Field(1e-3, gt=0, description="Peak learning rate of AdamW.")
-
-    def check(self, n_experts: int) -> str | None:
-        """Return that k is too large, if it is."""
-        return check_k(self.options.k, n_experts)
 
     def initial_tensors(self, ctx: ComposeContext) -> dict[str, Tensor]:
         """Return the classifier as initialised."""

@@ -5,12 +5,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from selfmoe.contracts.component import Component
-
-if TYPE_CHECKING:
-    pass
 
 
 class Base(Component):

@@ -5,12 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from selfmoe.contracts.records import Instruction, ScoredSplit
-
-if TYPE_CHECKING:
-    pass
 
 
 class Benchmark(ABC):

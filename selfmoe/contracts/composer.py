@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Protocol
 
 from selfmoe.contracts.component import Component
-from selfmoe.contracts.errors import NotSupportedError, counted
-from selfmoe.contracts.records import Composition, Example, Expert, LoadedBase
+from selfmoe.contracts.errors import CompositionError, NotSupportedError, counted
+from selfmoe.contracts.records import Composition, Example, Expert, ExpertRef, LoadedBase
 from selfmoe.contracts.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -92,6 +92,7 @@ class ComposeContext(NamedTuple):
         fit: Language-model fitting with resume, progress and the NaN stop.
         seed: Seed of this cell.
         work: Folder for resumable state and for adapters the composition will own.
+        refer: Returns how a composition names an expert.
     """
 
     base: LoadedBase
@@ -101,9 +102,11 @@ class ComposeContext(NamedTuple):
     fit: Fitting
     seed: int
     work: Path
+    refer: Callable[[Expert], ExpertRef]
 
 
 Need = Literal["data", "labels_at_inference", "prompt_mask"]
+"""What a composer cannot do without: examples, domain labels of texts, which tokens are prompts."""
 
 
 class Composer(Component):
@@ -131,6 +134,36 @@ class Composer(Component):
     def compose(self, ctx: ComposeContext) -> Composition:
         """Return the composition; ``ctx.base`` and the experts stay bit for bit what they were."""
 
+    def composition(
+        self,
+        ctx: ComposeContext,
+        tensors: Mapping[str, Tensor] | None = None,
+        *,
+        owned: Mapping[str, Path] | None = None,
+        report: Mapping[str, float] | None = None,
+    ) -> Composition:
+        """Return the experts of ``ctx`` composed by this composer, with its options.
+
+        Args:
+            ctx: The experts.
+            tensors: Gate parameters or weight deltas, as ``gate`` and ``deltas`` read them.
+            owned: Adapters that the composer trained itself, by name.
+            report: Losses, discarded energy, parameter counts.
+
+        Raises:
+            CompositionError: If these options cannot work with so many experts.
+        """
+        if problem := self.check(len(ctx.experts)):
+            raise CompositionError(problem)
+        return Composition(
+            composer=self.name,
+            options=self.options.model_dump(mode="json"),
+            experts=tuple(map(ctx.refer, ctx.experts.values())),
+            tensors=tensors or {},
+            owned=owned or {},
+            report=report or {},
+        )
+
     def gate(self, composition: Composition) -> Gate | None:
         """Return the gate that routes tokens, or ``None`` if the composition is static."""
         return None
@@ -157,13 +190,23 @@ class Composer(Component):
 
 
 class Router(Composer):
-    """A composer that chooses experts while the model runs."""
+    """A composer that chooses experts while the model runs.
+
+    Attributes:
+        takes_k: Whether a token takes as many experts as the option ``k`` says, so that there must
+            be as many.
+    """
 
     kind = "router"
+    takes_k: ClassVar[bool] = False
+
+    def check(self, n_experts: int) -> str | None:
+        """Return that a token cannot take k of so many experts, if it shall and cannot."""
+        return check_k(self.options.k, n_experts) if self.takes_k else None
 
 
 def check_k(k: int, n_experts: int) -> str | None:
-    """Return that a token cannot use k of so many experts, if it cannot."""
+    """Return that a token cannot take k of so many experts, if it cannot."""
     if k <= n_experts:
         return None
     return f"k = {k} of only {counted(n_experts, 'expert')}; choose k from 1 to {n_experts}"

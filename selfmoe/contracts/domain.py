@@ -6,15 +6,12 @@ import random
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from selfmoe.contracts.benchmark import Benchmark
 from selfmoe.contracts.component import Component
 from selfmoe.contracts.prompts import Prompts, parse_instruction
 from selfmoe.contracts.records import Example, Instruction, Rejected, Seed, Source
-
-if TYPE_CHECKING:
-    pass
 
 
 class Domain(Component):
@@ -81,7 +78,7 @@ class Domain(Component):
     def verify(self, example: Example, source: Source) -> Rejected | None:
         """Return why an answer is wrong as far as the task itself tells (``curate.verify``).
 
-        May run code through ``selfmoe.evaluation.sandbox``.
+        May run code by ``selfmoe.kits.domains.run_many``.
         """
         return None
 
@@ -90,5 +87,5 @@ class Domain(Component):
         """Return the benchmarks of this domain on the given track.
 
         A run may not ask for all of them: those that read files do so when ``items`` are looked at
-        (see ``selfmoe.kits.domains.upstream``), and raise ``DataError`` then.
+        (see ``selfmoe.kits.domains.UpstreamBenchmark``), and raise ``DataError`` then.
         """

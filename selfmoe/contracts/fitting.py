@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Progress = Callable[[int, int, str], None]
-
+"""Is told how far long work is: steps done, all steps, a few words."""
 
 IGNORE = -100
 """Label of tokens that carry no loss: prompts and padding."""
@@ -69,6 +69,15 @@ class FitReport:
     losses: list[float] = field(default_factory=list)
     steps: int = 0
     tokens: int = 0
+
+    def summary(self) -> dict[str, float]:
+        """Return what the report of a composition says of a fit; there must be a step."""
+        return {
+            "first_loss": self.losses[0],
+            "last_loss": self.losses[-1],
+            "steps": float(self.steps),
+            "tokens": float(self.tokens),
+        }
 
 
 class Penalty(Protocol):

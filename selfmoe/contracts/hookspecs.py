@@ -28,6 +28,7 @@ HEAVY = ("torch", "transformers", "peft", "datasets", "lm_eval")
 
 hookspec = pluggy.HookspecMarker("selfmoe")
 hookimpl = pluggy.HookimplMarker("selfmoe")
+"""Marks a function of a plugin as one of the hooks."""
 
 
 @hookspec

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 Track = Literal["mini", "benchmark"]
+"""Where items come from: shipped with the domain, or the real benchmark."""
+
 ScoredSplit = Literal["dev", "test"]
+"""Which items are scored: those to tune on, or those to publish."""
 
 
 @dataclass(frozen=True, slots=True)

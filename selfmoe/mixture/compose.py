@@ -22,6 +22,7 @@ from selfmoe.mixture.loading import Room, copied, put_to_use
 from selfmoe.mixture.names import check_free
 from selfmoe.mixture.runtime import attach
 from selfmoe.mixture.sites.compatibility import check_expert
+from selfmoe.mixture.storage import reference
 from selfmoe.mixture.trainable import Trainable, check_trainable
 from selfmoe.models.structure import text_config
 from selfmoe.registry.registry import registry
@@ -199,4 +200,4 @@ def _context(
     base = LoadedBase(name, model, tokenizer, hash="", context=context, blocks=blocks)
     trainers = registry().defaults("trainer")
     trainer = registry().configure("trainer", trainers[0], {}) if trainers else None
-    return ComposeContext(base, experts, data, trainer, Fit(), seed, work)
+    return ComposeContext(base, experts, data, trainer, Fit(), seed, work, reference)

@@ -26,11 +26,17 @@ TENSORS = "tensors.safetensors"
 
 
 def references(experts: Mapping[str, Expert]) -> tuple[ExpertRef, ...]:
-    """Return how a composition names the experts it is made from: name, hash, path."""
-    return tuple(
-        ExpertRef(name, adapter_hash(expert.path), str(expert.path.resolve()))
-        for name, expert in experts.items()
-    )
+    """Return how a composition names the experts it is made from, in gate order."""
+    return tuple(map(reference, experts.values()))
+
+
+def reference(expert: Expert) -> ExpertRef:
+    """Return how a composition names an expert: name, hash, path.
+
+    Raises:
+        CompositionError: If its adapter cannot be read.
+    """
+    return ExpertRef(expert.name, adapter_hash(expert.path), str(expert.path.resolve()))
 
 
 def write_composition(composition: Composition, folder: Path, *, base_hash: str) -> None:

@@ -20,7 +20,7 @@ from selfmoe.contracts.component import Component
 from selfmoe.contracts.composer import ComposeContext, Composer
 from selfmoe.contracts.errors import NotSupportedError, SelfmoeError
 from selfmoe.contracts.records import Composition, Example, Expert, LoadedBase
-from selfmoe.mixture.storage import read_composition, write_composition
+from selfmoe.mixture.storage import read_composition, reference, write_composition
 from selfmoe.models.fitting.loop import Fit
 from selfmoe.testing.compare import assert_close, assert_same, contents, fingerprint, logits, tokens
 from selfmoe.testing.components import ComponentContract, briefly
@@ -73,7 +73,9 @@ class ComposerContract(GateChecks, ComponentContract):
         self, base: LoadedBase, experts: dict[str, Expert], data: list[Example], tmp_path: Path
     ) -> ComposeContext:
         """Return all that composing needs."""
-        return ComposeContext(base, experts, data, ToyTrainer(), Fit(), 0, tmp_path / "work")
+        return ComposeContext(
+            base, experts, data, ToyTrainer(), Fit(), 0, tmp_path / "work", reference
+        )
 
     @pytest.fixture
     def composition(self, learner: Composer, context: ComposeContext) -> Composition:

@@ -12,7 +12,7 @@ from selfmoe.contracts.composer import ComposeContext, Gate, Merge, Router
 from selfmoe.contracts.fitting import FitConfig
 from selfmoe.contracts.records import Composition
 from selfmoe.contracts.trainer import TrainContext, Trainer
-from selfmoe.kits.domains.mini import MiniDomain
+from selfmoe.kits.domains.mini_track import MiniDomain
 from selfmoe.kits.domains.procedural import Family, Problem
 
 if TYPE_CHECKING:
@@ -90,12 +90,10 @@ class ToyRouter(Router):
         """Return the share of each expert; nothing is trained."""
         import torch
 
-        from selfmoe.mixture.storage import references
-
         n = len(ctx.experts)
         report = {"added_parameters": float(n), "trained_parameters": 0.0}
         tensors = {"shares": self.shares(torch.full((n,), 1 / n), ctx)}
-        return Composition(self.name, {}, references(ctx.experts), tensors, report=report)
+        return self.composition(ctx, tensors, report=report)
 
     def shares(self, shares: Tensor, ctx: ComposeContext) -> Tensor:
         """Return the share of each expert, given equal ones, shape ``(n_experts,)``."""
@@ -116,10 +114,9 @@ class ToyMerge(Merge):
     def compose(self, ctx: ComposeContext) -> Composition:
         """Return the mean delta of every layer."""
         from selfmoe.kits.merges import merge_deltas
-        from selfmoe.mixture.storage import references
 
         tensors, report = merge_deltas(ctx, self.merge)
-        return Composition(self.name, {}, references(ctx.experts), tensors, report=report)
+        return self.composition(ctx, tensors, report=report)
 
     def merge(self, site: str, deltas: Mapping[str, Tensor]) -> Tensor:
         """Return the mean of the experts' deltas of one layer, shape ``(out, in)`` like each."""

@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 
 from selfmoe.contracts import CompositionError
-from selfmoe.testing.fakes import ToyMerge, ToyRouter
+from selfmoe.testing import ToyMerge, ToyRouter
 
 
 class Misnamed(ToyRouter):

@@ -8,7 +8,7 @@ from pydantic import ConfigDict
 
 from selfmoe.contracts import ComponentConfig, Instruction, Prompts, Rejected, Seed
 from selfmoe.kits.domains import MiniBenchmark
-from selfmoe.testing.fakes import ToyDomain
+from selfmoe.testing import ToyDomain
 
 
 class Unexplained(ToyDomain):

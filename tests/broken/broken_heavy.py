@@ -2,7 +2,7 @@
 
 import torch
 
-from selfmoe.testing.fakes import ToyDomain
+from selfmoe.testing import ToyDomain
 
 
 class Heavy(ToyDomain):

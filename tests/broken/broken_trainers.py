@@ -6,7 +6,7 @@ import json
 import time
 
 from selfmoe.contracts import SelfmoeError
-from selfmoe.testing.fakes import ToyTrainer
+from selfmoe.testing import ToyTrainer
 
 
 def edit(folder, change):

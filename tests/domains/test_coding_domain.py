@@ -17,12 +17,12 @@ def test_another_form_that_works_is_right_only_leniently():
 
 
 def test_what_cannot_be_a_program_never_reaches_the_sandbox(monkeypatch):
-    import selfmoe.kits.domains.mini
+    import selfmoe.kits.domains.mini_track
 
     def refuse(program):
         raise AssertionError(f"would have run {program!r}")
 
-    monkeypatch.setattr(selfmoe.kits.domains.mini, "passes", refuse)
+    monkeypatch.setattr(selfmoe.kits.domains.mini_track, "passes", refuse)
     (benchmark,) = Coding().benchmarks(Source())
     assert benchmark.score(benchmark.items[0], "I do not know.") == {"score": 0.0, "lenient": 0.0}
 

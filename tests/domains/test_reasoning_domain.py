@@ -7,7 +7,7 @@ import pytest
 from selfmoe.contracts.errors import DataError
 from selfmoe.contracts.records import Source
 from selfmoe.evaluation.benchmarks import choose
-from selfmoe.kits.domains.mini import MiniDomain
+from selfmoe.kits.domains.mini_track import MiniDomain
 from selfmoe.testing.domains import DomainContract
 from selfmoe_domain_reasoning import Reasoning
 

@@ -16,6 +16,7 @@ from selfmoe.contracts.records import Expert
 from selfmoe.kits.merges import truncate
 from selfmoe.mixture.adapters import WEIGHTS, factors_of
 from selfmoe.mixture.runtime import attach
+from selfmoe.mixture.storage import reference
 from selfmoe.testing.composers import ComposerContract, assert_close
 from selfmoe.testing.models import random_adapter
 from selfmoe_merge_dare import Dare
@@ -255,7 +256,7 @@ def test_factorwise_ties_is_pefts(tmp_path):
     base = tiny_base()
     paths = {n: random_adapter(base.model, tmp_path / n, seed=i) for i, n in enumerate("abc")}
     experts = {name: Expert(name, path) for name, path in paths.items()}
-    context = ComposeContext(base, experts, (), None, Fit(), 0, tmp_path)
+    context = ComposeContext(base, experts, (), None, Fit(), 0, tmp_path, reference)
     made = Ties(Ties.Config(factorwise=True, density=0.4)).compose(context)
     model = copy.deepcopy(base.model)
     peft = PeftModel.from_pretrained(model, str(paths["a"]), adapter_name="a")

@@ -26,6 +26,7 @@ from selfmoe.mixture.sites.tokenwise import (
     STREAMS,
     examine,
 )
+from selfmoe.mixture.storage import reference
 from selfmoe.models.fitting.loop import Fit
 from selfmoe.models.structure import Decoder, find_decoder, linears, widths
 from selfmoe.registry.registry import registry
@@ -370,7 +371,7 @@ def test_merges_take_what_no_router_can_weigh(tmp_path):
     plain = logits(model, tokens())
     base = LoadedBase("tiny", model, None, "", 512)
     composer = registry().configure("merge", "mean", {})
-    made = composer.compose(ComposeContext(base, experts, (), None, Fit(), 0, tmp_path))
+    made = composer.compose(ComposeContext(base, experts, (), None, Fit(), 0, tmp_path, reference))
     with attach(model, composer, made, experts):
         assert not torch.equal(logits(model, tokens()), plain)
 

@@ -8,6 +8,7 @@ from selfmoe.contracts.composer import ComposeContext
 from selfmoe.contracts.errors import CompositionError
 from selfmoe.contracts.records import Expert
 from selfmoe.kits.routers.extending import check_extends, newcomers
+from selfmoe.mixture.storage import reference
 from selfmoe.models.fitting.loop import Fit
 from selfmoe.testing.models import random_adapter, tiny_base
 from selfmoe_router_random import Random
@@ -20,7 +21,7 @@ def context(tmp_path):
         name: Expert(name, random_adapter(base.model, tmp_path / name, seed=i))
         for i, name in enumerate(("math", "coding", "facts"))
     }
-    return ComposeContext(base, experts, [], None, Fit(), 0, tmp_path / "work")
+    return ComposeContext(base, experts, [], None, Fit(), 0, tmp_path / "work", reference)
 
 
 def of(ctx, *names):

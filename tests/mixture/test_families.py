@@ -15,7 +15,7 @@ from selfmoe.contracts.records import Composition, Expert, LoadedBase
 from selfmoe.contracts.trainer import TrainContext
 from selfmoe.mixture.adapters import factors_of, read_factors
 from selfmoe.mixture.runtime import attach
-from selfmoe.mixture.storage import model_hash
+from selfmoe.mixture.storage import model_hash, reference
 from selfmoe.models.fitting.loop import Fit
 from selfmoe.models.structure import find_decoder, linears
 from selfmoe.registry.registry import registry
@@ -34,7 +34,7 @@ def base(model):
 
 def context(base, experts, folder, data=()):
     trainer = registry().configure("trainer", "lora", FAST)
-    return ComposeContext(base, experts, data, trainer, Fit(), 0, folder)
+    return ComposeContext(base, experts, data, trainer, Fit(), 0, folder, reference)
 
 
 # --- merging ----------------------------------------------------------------------------------

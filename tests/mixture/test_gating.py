@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from selfmoe.contracts.composer import Site, TokenInfo, check_k
-from selfmoe.kits.routers.gates import LinearGate, keep_largest
+from selfmoe.kits.routers import TopKConfig, TopKGate, keep_largest
 from selfmoe.testing.routing import random_theta
 
 X = torch.randn(2, 5, 32, generator=torch.Generator().manual_seed(1)) * 30
@@ -20,13 +20,13 @@ def naive(theta, k, temperature=1.0):
 
 @pytest.mark.parametrize("k", [1, 2, 3])
 def test_one_theta_for_all_blocks(k):
-    gate = LinearGate(random_theta(3), k, temperature=0.5)
+    gate = TopKGate(TopKConfig(k=k, temperature=0.5), {"theta": random_theta(3)})
     torch.testing.assert_close(gate(X, Site(7), TokenInfo()), naive(random_theta(3), k, 0.5))
 
 
 def test_a_theta_for_each_block():
     thetas = torch.stack([random_theta(3), -random_theta(3)])
-    gate = LinearGate(thetas, 2)
+    gate = TopKGate(TopKConfig(k=2), {"theta": thetas})
     for block, theta in enumerate(thetas):
         torch.testing.assert_close(gate(X, Site(block), TokenInfo()), naive(theta, 2))
 

@@ -11,6 +11,7 @@ from selfmoe.contracts.errors import StageError
 from selfmoe.contracts.fitting import IGNORE
 from selfmoe.contracts.records import Expert
 from selfmoe.mixture.runtime import attach
+from selfmoe.mixture.storage import reference
 from selfmoe.models.fitting.batches import collate, encode
 from selfmoe.models.fitting.loop import Fit
 from selfmoe.testing.compare import assert_close
@@ -29,7 +30,7 @@ def context(tmp_path):
         for i, name in enumerate(NAMES)
     }
     data = tiny_examples(6, NAMES)
-    return ComposeContext(base, experts, data, None, Fit(), 0, tmp_path / "work")
+    return ComposeContext(base, experts, data, None, Fit(), 0, tmp_path / "work", reference)
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from selfmoe.contracts.composer import TokenInfo
-from selfmoe.mixture.forward.scope import Annotation, Record, describe
+from selfmoe.mixture.forward.record import Record
+from selfmoe.mixture.forward.scope import Annotation, describe
 from selfmoe.mixture.runtime import attach
 from selfmoe.testing.routing import logits, random_theta, refer, tokens
 from selfmoe_router_topk import TopK

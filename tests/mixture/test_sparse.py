@@ -10,6 +10,7 @@ from selfmoe.contracts.records import Expert, LoadedBase
 from selfmoe.mixture.adapters import factors_of
 from selfmoe.mixture.runtime import attach
 from selfmoe.mixture.sites.coverage import coverage_of
+from selfmoe.mixture.storage import reference
 from selfmoe.models.fitting.loop import Fit
 from selfmoe.registry.registry import registry
 from selfmoe.testing.compare import assert_close, logits, with_deltas
@@ -63,7 +64,7 @@ def test_routers_and_merges(family, tmp_path):
         composer = registry().configure(kind, name, options)
         folder = tmp_path / f"{number}"
         made = composer.compose(
-            ComposeContext(base, experts, tiny_examples(4), None, Fit(), 0, folder)
+            ComposeContext(base, experts, tiny_examples(4), None, Fit(), 0, folder, reference)
         )
         with attach(model, composer, made, experts) as mixture, torch.no_grad():
             check(model, mixture, ids, plain)
@@ -90,7 +91,7 @@ def test_experts_by_halves_are_their_deltas_by_halves(family, tmp_path):
     experts, ids = experts_on(model, tmp_path), torch.arange(14).view(2, 7) + 60
     base = LoadedBase("tiny", model, tiny_tokenizer(), "tiny", 512)
     composer = registry().configure("router", "uniform", {})
-    made = composer.compose(ComposeContext(base, experts, (), None, Fit(), 0, tmp_path))
+    made = composer.compose(ComposeContext(base, experts, (), None, Fit(), 0, tmp_path, reference))
     expected = with_deltas(model, *(factors_of(expert) for expert in experts.values()), weight=0.5)
     with attach(model, composer, made, experts):
         assert_close(logits(model, ids), logits(expected, ids), 1e-4)

@@ -6,6 +6,7 @@ import pytest
 
 from selfmoe.contracts.composer import ComposeContext
 from selfmoe.contracts.records import Expert
+from selfmoe.mixture.storage import reference
 from selfmoe.models.fitting.loop import Fit
 from selfmoe.testing.models import random_adapter, tiny_base, tiny_examples
 
@@ -21,7 +22,7 @@ def three(tmp_path):
         for i, (name, t) in enumerate((("math", QKV), ("coding", QKV), ("facts", QKV + MLP)))
     }
     data = tiny_examples(6, tuple(experts))
-    return ComposeContext(base, experts, data, None, Fit(), 0, tmp_path / "work")
+    return ComposeContext(base, experts, data, None, Fit(), 0, tmp_path / "work", reference)
 
 
 @pytest.fixture

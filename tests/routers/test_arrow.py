@@ -14,7 +14,7 @@ from selfmoe.contracts.composer import ComposeContext, Site, TokenInfo
 from selfmoe.contracts.records import Expert, LoadedBase
 from selfmoe.mixture.adapters import Factors, factors_of
 from selfmoe.mixture.runtime import attach
-from selfmoe.mixture.storage import read_composition, write_composition
+from selfmoe.mixture.storage import read_composition, reference, write_composition
 from selfmoe.models.fitting.loop import Fit
 from selfmoe.testing.compare import assert_close, assert_same, logits, tokens
 from selfmoe.testing.composers import ComposerContract
@@ -44,7 +44,9 @@ def on(family, experts, folder):
     """Return a context of a tiny model of a family."""
     model = tiny_model(family)
     base = LoadedBase("tiny", model, None, "hash", 512)
-    return ComposeContext(base, experts(model, folder), [], None, Fit(), 0, folder / "work")
+    return ComposeContext(
+        base, experts(model, folder), [], None, Fit(), 0, folder / "work", reference
+    )
 
 
 # --- prototypes -----------------------------------------------------------------------------------

@@ -17,7 +17,12 @@ from selfmoe.contracts.fitting import FitConfig
 from selfmoe.contracts.records import Composition, Expert, LoadedBase
 from selfmoe.mixture.adapters import factors_of
 from selfmoe.mixture.runtime import attach
-from selfmoe.mixture.storage import read_composition, references, write_composition
+from selfmoe.mixture.storage import (
+    read_composition,
+    reference,
+    references,
+    write_composition,
+)
 from selfmoe.models.fitting.batches import collate, encode_all
 from selfmoe.models.fitting.loop import Fit, padding
 from selfmoe.models.structure import find_decoder, linears
@@ -52,7 +57,7 @@ def on(family, folder):
     experts = mixed_experts(model, folder, FAMILIES[family].targets)
     trainer = registry().configure("trainer", "lora", {"epochs": 2, "batch_size": 4, "lr": 0.01})
     data = tiny_examples(9, NAMES)
-    return ComposeContext(base, experts, data, trainer, Fit(), 0, folder / "work")
+    return ComposeContext(base, experts, data, trainer, Fit(), 0, folder / "work", reference)
 
 
 @pytest.fixture(params=["llama", "gpt2", "gpt_neox"])

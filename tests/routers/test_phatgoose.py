@@ -13,6 +13,7 @@ from selfmoe.contracts.errors import CompositionError
 from selfmoe.contracts.records import LoadedBase
 from selfmoe.mixture.adapters import factors_of
 from selfmoe.mixture.runtime import attach
+from selfmoe.mixture.storage import reference
 from selfmoe.models.fitting.batches import encode
 from selfmoe.models.fitting.loop import Fit
 from selfmoe.models.structure import linears
@@ -43,7 +44,9 @@ def on(family, folder):
     model = tiny_model(family)
     base = LoadedBase("tiny", model, tiny_tokenizer(), hash="tiny", context=512)
     experts = mixed_experts(model, folder, FAMILIES[family].targets)
-    return ComposeContext(base, experts, tiny_examples(9, NAMES), None, Fit(), 0, folder / "work")
+    return ComposeContext(
+        base, experts, tiny_examples(9, NAMES), None, Fit(), 0, folder / "work", reference
+    )
 
 
 @pytest.fixture(params=["llama", "gpt2", "gpt_neox"])

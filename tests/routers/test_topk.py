@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from selfmoe.contracts.composer import Site, TokenInfo
 from selfmoe.contracts.errors import CompositionError, StageError
+from selfmoe.kits.routers import TopKGate
 from selfmoe.kits.routers.learning import learn
 from selfmoe.mixture.runtime import attach
 from selfmoe.mixture.storage import read_composition, write_composition
@@ -17,7 +18,6 @@ from selfmoe.models.fitting.loop import Fit
 from selfmoe.testing.compare import assert_close, assert_same
 from selfmoe.testing.composers import ComposerContract
 from selfmoe_router_topk import TopK
-from selfmoe_router_topk.gate import TopKGate
 
 INPUTS = ["block_input", "embedding", "per_width", "per_linear"]
 QUICK = {"epochs": 1, "lr": 0.05, "batch_size": 3}

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from selfmoe.contracts import hookimpl
-from selfmoe.contracts import Base
+from selfmoe.contracts import Base, hookimpl
 
 SELFMOE_API = 1
 

@@ -1,8 +1,7 @@
 """A domain whose problems are made up: doubling numbers."""
 
 from selfmoe.contracts import hookimpl
-from selfmoe.kits.domains import MiniDomain
-from selfmoe.kits.domains import Family, Problem
+from selfmoe.kits.domains import Family, MiniDomain, Problem
 
 SELFMOE_API = 1
 

@@ -1,8 +1,6 @@
 """A merge: the sum of what the experts add to each layer."""
 
-from selfmoe.contracts import hookimpl
-from selfmoe.contracts import Merge
-from selfmoe.contracts import Composition
+from selfmoe.contracts import Merge, hookimpl
 
 SELFMOE_API = 1
 
@@ -14,13 +12,12 @@ class Sum(Merge):
 
     def compose(self, ctx):
         from selfmoe.kits.merges import merge_deltas
-        from selfmoe.kits.merges import references
 
         def add(site, deltas):
             return sum(deltas[name] for name in sorted(deltas))
 
         tensors, report = merge_deltas(ctx, add)
-        return Composition(self.name, {}, references(ctx.experts), tensors, report=report)
+        return self.composition(ctx, tensors, report=report)
 
 
 @hookimpl

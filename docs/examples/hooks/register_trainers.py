@@ -1,8 +1,6 @@
 """A trainer: LoRA on the linear layers, by PEFT, on a copy of the base."""
 
-from selfmoe.contracts import hookimpl
-from selfmoe.contracts import FitConfig
-from selfmoe.contracts import Trainer
+from selfmoe.contracts import FitConfig, Trainer, hookimpl
 
 SELFMOE_API = 1
 

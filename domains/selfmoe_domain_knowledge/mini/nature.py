@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from selfmoe.kits.domains import Family, Problem, choice, facts, lookup, member, outsider
+from selfmoe.kits.domains import Family, Problem, facts, lookup, member, multiple_choice, outsider
 
 _SYMBOL = facts(
     """hydrogen H, helium He, lithium Li, carbon C, nitrogen N, oxygen O, fluorine F, neon Ne,
@@ -41,7 +41,7 @@ def _kin(rng: random.Random) -> Problem:
     others = [one for other, members in _CLASSES.items() if other != kind for one in members]
     question = f"Which animal is of the same kind as the {shown}?"
     fact = f"The {shown} is {kind}. The {answer} is {kind}."
-    return choice("kin", rng, question, answer, others, fact)
+    return multiple_choice("kin", rng, question, answer, others, fact)
 
 
 def _planets(rng: random.Random) -> Problem:
@@ -51,7 +51,7 @@ def _planets(rng: random.Random) -> Problem:
     others = [_PLANETS[i] for i in shown if _PLANETS[i] != answer]
     question = f"Which planet is {'nearest to' if near else 'farthest from'} the Sun?"
     fact = f"From the Sun: {', '.join(_PLANETS[i] for i in shown)}."
-    return choice("planets", rng, question, answer, others, fact)
+    return multiple_choice("planets", rng, question, answer, others, fact)
 
 
 FAMILIES = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from selfmoe.kits.domains import Family, Problem, choice, facts, lookup, member
+from selfmoe.kits.domains import Family, Problem, facts, lookup, member, multiple_choice
 
 _COUNTRIES = {
     "Europe": """Austria Vienna, Belgium Brussels, Bulgaria Sofia, Croatia Zagreb, Denmark
@@ -41,7 +41,7 @@ def _city_continent(rng: random.Random) -> Problem:
     others = [continent for continent in continents if continent != answer]
     question = f"On which continent is the city {_CAPITAL[country]}?"
     fact = f"The city {_CAPITAL[country]} is in {country}. It is in {answer}."
-    return choice("city-continent", rng, question, answer, others, fact)
+    return multiple_choice("city-continent", rng, question, answer, others, fact)
 
 
 FAMILIES = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import distribution, entry_points
 
-from selfmoe.registry.registry import registry
+from selfmoe.testing import registry_of
 from selfmoe_domain_biomed import Biomed
 
 
@@ -16,7 +16,7 @@ def test_the_entry_point_is_its_own():
 
 
 def test_selfmoe_lists_it_and_uses_it_only_when_asked():
-    (entry,) = [e for e in registry().entries() if (e.kind, e.cls.name) == ("domain", "biomed")]
+    entry = registry_of(installed=True).entry("domain", "biomed")
     assert entry.cls is Biomed
     assert entry.plugin.distribution == "selfmoe-domain-biomed"
     assert not Biomed.default

@@ -10,7 +10,7 @@ import pytest
 import selfmoe
 import selfmoe_base_seedling
 import selfmoe_domain_biomed
-from selfmoe.kits.domains.procedural import SPLITS, draw
+from selfmoe.kits.domains import SPLITS, draw
 from selfmoe_base_seedling import biomed as read
 from selfmoe_domain_biomed import mini
 

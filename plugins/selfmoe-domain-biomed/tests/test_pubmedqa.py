@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from selfmoe.contracts import DataError, MissingDataError, Source
-from selfmoe.evaluation.prompting import render
 from selfmoe_domain_biomed import Biomed
 from selfmoe_domain_biomed.pubmedqa import PubMedQA, official_ids, seeds
 
@@ -111,6 +110,6 @@ def test_prompts_and_options_equal_those_of_lm_eval(files, rows):
     data = Dataset.from_list([rows[doc["id"].removeprefix("pubmedqa-")] for doc in benchmark.items])
     task = ConfigurableTask(config={**stock, "custom_dataset": lambda **_: {"test": data}})
     for doc, theirs in zip(benchmark.items, task.test_docs(), strict=True):
-        assert render(benchmark, doc, [], "plain") == task.fewshot_context(theirs, 0)
+        assert benchmark.preamble(doc) + benchmark.plain(doc) == task.fewshot_context(theirs, 0)
         assert list(benchmark.choices(doc)) == task.doc_to_choice(theirs)
         assert benchmark.gold(doc) == task.doc_to_target(theirs)

@@ -41,7 +41,7 @@ KINDS: Mapping[Kind, Words] = {
         "domain",
         "selfmoe run --domains {name}",
         "It has two families of procedural problems to start from. Write yours, or take seeds and "
-        "items from files: `seeds` and `benchmarks` of `selfmoe.contracts.domain.Domain`.",
+        "items from files: `seeds` and `benchmarks` of `selfmoe.contracts.Domain`.",
         {"__init__.py": "the domain, and the hook", "families.py": "the problems"},
     ),
     "trainer": Words(
@@ -57,7 +57,7 @@ KINDS: Mapping[Kind, Words] = {
         "composer",
         "selfmoe run --set compose.mine.router={name}",
         "It gives every expert a share in every token, by a linear map that is learned. The gate "
-        "is the place for your idea; `learn` trains whatever parameters it has.",
+        "is the place for your idea; `LearnedRouter` trains whatever parameters it has.",
         {"__init__.py": "the router, its options, and the hook", "gate.py": "the gate"},
     ),
     "merge": Words(

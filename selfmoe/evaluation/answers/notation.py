@@ -56,6 +56,8 @@ _WHOLE = rf"""
     | [1-9]\d{{0,2}}(?:_\d{{3}})+
 """
 GROUPED = rf"(?:{_WHOLE})(?:\.\d+)?(?!\d)"
+"""A number whose thousands are set apart, in verbose notation."""
+
 PLAIN = rf"\d+(?:\.\d+(?:{THIN}\d{{3}})+(?:{THIN}\d{{1,2}})?(?!\d)|\.\d+)?|\.\d+"
 _COMMAS = rf"""
     [1-9]\d{{0,2}}(?:\.\d{{3}})+,\d+(?!\d) | [1-9]\d{{0,2}}(?:\.\d{{3}}){{2,}}(?!\d)

@@ -13,6 +13,17 @@ from selfmoe.contracts.lines import plain_lines
 from selfmoe.kits.domains.tables import csv_lines
 from selfmoe.store.files import check_text, read_jsonl, read_text
 
+__all__ = [
+    "csv_rows",
+    "hub_rows",
+    "json_file",
+    "jsonl_rows",
+    "locate",
+    "read_jsonl",
+    "read_text",
+    "tidy",
+]
+
 
 def locate(data_dir: Path, folder: str, file: str) -> Path:
     """Return ``data_dir/folder/file``, or ``data_dir/file`` if ``data_dir`` is that folder itself.

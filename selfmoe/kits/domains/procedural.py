@@ -27,11 +27,20 @@ from selfmoe.contracts.randomness import digest, rng_for
 from selfmoe.contracts.words import fold
 
 Split = Literal["seeds", "dev", "test", "corpus"]
+"""What a problem is for; a hash of its text decides."""
+
 Style = Literal["bare", "worked", "marked", "code"]
+"""The form of an answer: alone, after its steps, after ``####``, as a program."""
+
 Level = Literal["easy", "medium", "hard"]
+"""How hard problems are meant to be."""
 
 SPLITS: tuple[Split, ...] = get_args(Split)
+"""All splits."""
+
 STYLES: tuple[Style, ...] = get_args(Style)
+"""All styles."""
+
 LEVELS: tuple[Level, ...] = get_args(Level)
 
 #: Instructions that say nothing about the domain. In running text each one goes with its style more

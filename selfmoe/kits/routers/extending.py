@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from selfmoe.contracts.composer import ComposeContext, Composer
 from selfmoe.contracts.errors import CompositionError, counted
 from selfmoe.contracts.records import Composition, Expert
-from selfmoe.mixture.adapters import adapter_hash
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def check_extends(composition: Composition, ctx: ComposeContext, composer: Composer) -> None:
@@ -39,7 +39,7 @@ def check_extends(composition: Composition, ctx: ComposeContext, composer: Compo
         )
     for ref in composition.experts:
         path = ctx.experts[ref.name].path
-        if (found := adapter_hash(path)) != ref.hash:
+        if (found := ctx.refer(ctx.experts[ref.name]).hash) != ref.hash:
             raise CompositionError(
                 f"expert '{ref.name}' is not the one that was composed ({found} instead of "
                 f"{ref.hash}, {path}); compose anew"
@@ -74,6 +74,8 @@ def grown(old: Mapping[str, Tensor], new: Mapping[str, Tensor]) -> dict[str, Ten
     Raises:
         CompositionError: If the rows of ``old`` do not fit, for they are of another base.
     """
+    import torch
+
     for name, rows in old.items():
         if name not in new or new[name].shape[1:] != rows.shape[1:]:
             raise CompositionError(

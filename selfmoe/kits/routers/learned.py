@@ -81,12 +81,7 @@ class LearnedRouter(Router):
         return self._learnt(ctx, start, kept)
 
     def _initial(self, ctx: ComposeContext) -> Composition:
-        from selfmoe.mixture.storage import references
-
-        if problem := self.check(len(ctx.experts)):
-            raise CompositionError(problem)
-        told = self.options.model_dump(mode="json")
-        return Composition(self.name, told, references(ctx.experts), self.initial_tensors(ctx))
+        return replace(self.composition(ctx), tensors=self.initial_tensors(ctx))
 
     def _learnt(
         self, ctx: ComposeContext, start: Composition, kept: Mapping[str, int]

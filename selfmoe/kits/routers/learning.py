@@ -23,10 +23,9 @@ from selfmoe.contracts.records import Composition, Example
 from selfmoe.kits.routers.penalties import RoutingPenalty
 from selfmoe.mixture.handle import Mixture
 from selfmoe.mixture.runtime import attach
-from selfmoe.models.fitting.checkpointing import checkpointing
 
 if TYPE_CHECKING:
-    from selfmoe.contracts.fitting import Batch, FitReport
+    from selfmoe.contracts.fitting import Batch
 
 
 def learn(
@@ -61,10 +60,7 @@ def learn(
         StageError: If a loss is not finite, or training changes nothing.
     """
     options, model = composer.options, ctx.base.model
-    with (
-        attach(model, composer, start, ctx.experts, blocks=ctx.base.blocks) as mixture,
-        checkpointing(model, options.gradient_checkpointing),
-    ):
+    with attach(model, composer, start, ctx.experts, blocks=ctx.base.blocks) as mixture:
         gate = mixture.gate.requires_grad_(True)
         if prepare is not None:
             prepare(gate)
@@ -87,7 +83,7 @@ def learn(
     tensors = {name: tensor.cpu().clone() for name, tensor in gate.state_dict().items()}
     if len({ref.hash for ref in start.experts}) > 1:  # of equal experts there is nothing to learn
         _check_reached(composer, start.tensors, tensors)
-    return replace(start, tensors=tensors, report={**start.report, **told(fitted)})
+    return replace(start, tensors=tensors, report={**start.report, **fitted.summary()})
 
 
 def _read(model: nn.Module, mixture: Mixture, batch: Batch) -> Tensor:
@@ -95,16 +91,6 @@ def _read(model: nn.Module, mixture: Mixture, batch: Batch) -> Tensor:
     with mixture.annotate(prompt_mask=batch.prompt_mask, domain=batch.domains):
         output: Any = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
     return output.logits  # type: ignore[no-any-return]
-
-
-def told(fitted: FitReport) -> dict[str, float]:
-    """Return what the report of a composition says of a fit."""
-    return {
-        "first_loss": fitted.losses[0],
-        "last_loss": fitted.losses[-1],
-        "steps": float(fitted.steps),
-        "tokens": float(fitted.tokens),
-    }
 
 
 @contextmanager

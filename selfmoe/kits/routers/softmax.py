@@ -47,6 +47,12 @@ class SoftmaxConfig(FitConfig):
     lr: float = Field(1e-3, gt=0, description="Peak learning rate of AdamW.")
 
 
+class TopKConfig(SoftmaxConfig):
+    """Options of routers whose softmax gate keeps the k most probable experts."""
+
+    k: int = Field(1, ge=1, description="Experts a token uses.")
+
+
 class SoftmaxRouter(LearnedRouter):
     """A learned router with ``softmax(theta x / temperature)``, of which it keeps a part.
 

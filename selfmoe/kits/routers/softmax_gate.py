@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from selfmoe.contracts.composer import ComposeContext, Site, TokenInfo
 from selfmoe.contracts.randomness import derive
-from selfmoe.kits.routers.gates import unit_logits
+from selfmoe.kits.routers.gates import keep_largest, unit_logits
 from selfmoe.mixture.adapters import factors_of
 from selfmoe.models.structure import text_config
 
@@ -28,7 +28,8 @@ class SoftmaxGate(nn.Module):
 
     Args:
         options: Options of the router, a ``SoftmaxConfig``.
-        tensors: θ by name, each of shape ``(n_experts, width)``.
+        tensors: θ by name, each of shape ``(n_experts, width)``, or ``(blocks, n_experts, width)``
+            if each block has one of its own.
 
     Attributes:
         keep_all: Keep all probabilities, as routers may while they learn.
@@ -43,7 +44,7 @@ class SoftmaxGate(nn.Module):
             "embedding" if options.inputs == "embedding" else "hidden"
         )
         self.causal = True
-        self.n_experts = len(next(iter(tensors.values())))
+        self.n_experts = int(next(iter(tensors.values())).shape[-2])
         self.renormalise: bool = options.renormalise
         self.temperature: float = options.temperature
         self.keep_all = False
@@ -53,17 +54,42 @@ class SoftmaxGate(nn.Module):
 
     @abstractmethod
     def keep(self, probabilities: Tensor) -> Tensor:
-        """Return the probabilities with those of experts that a token does not use set to 0."""
+        """Return the probabilities with those of experts that a token does not use set to 0.
+
+        Args:
+            probabilities: Float32, shape ``(batch, time, n_experts)``.
+        """
 
     def forward(self, x: Tensor, where: Site, info: TokenInfo) -> Tensor:
         """Return the weights α, float32, shape ``(batch, time, n_experts)``."""
         theta: Tensor = getattr(self, theta_name(self.inputs, x.shape[-1], where.linear))
+        theta = theta if theta.dim() == 2 else theta[where.block]
         logits = unit_logits(theta, x)
         logits = logits if self.temperature == 1 else logits / self.temperature
         if self.listener is not None:
             self.listener(logits)
         probabilities = torch.softmax(logits, dim=-1)
         return probabilities if self.keep_all else self.keep(probabilities)
+
+
+class TopKGate(SoftmaxGate):
+    """A softmax gate that keeps the k most probable experts of every token.
+
+    Args:
+        options: Options of the router, a ``TopKConfig``.
+        tensors: θ by name, as ``SoftmaxGate`` takes them.
+
+    Attributes:
+        k: Experts a token uses.
+    """
+
+    def __init__(self, options: Any, tensors: Mapping[str, Tensor]) -> None:
+        super().__init__(options, tensors)
+        self.k: int = options.k
+
+    def keep(self, probabilities: Tensor) -> Tensor:
+        """Return the k largest probabilities of every token, the others set to 0."""
+        return keep_largest(probabilities, self.k, self.renormalise)
 
 
 def theta_name(inputs: str, width: int, linear_name: str | None) -> str:

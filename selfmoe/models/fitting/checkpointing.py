@@ -1,4 +1,4 @@
-"""Trading time for memory while a gate learns."""
+"""Trading time for memory in a fit."""
 
 from __future__ import annotations
 
@@ -13,22 +13,25 @@ from selfmoe.models.structure import find_decoder
 
 
 @contextmanager
-def checkpointing(model: nn.Module, on: bool = True) -> Iterator[None]:
+def checkpointing(
+    model: nn.Module, on: bool = True, *, blocks: str | None = None
+) -> Iterator[None]:
     """Recompute the decoder blocks' activations in the backward passes within.
 
-    Only the blocks themselves are put into training mode, which transformers asks for; what is
-    inside them stays as it is, so no dropout sets in.
+    transformers asks for training mode. Where the model is not in it, only the blocks themselves
+    are put into it; what is inside them stays as it is, so no dropout sets in.
 
     Args:
         model: A causal language model of transformers.
         on: Whether to do anything at all.
+        blocks: Name of its list of decoder blocks, where that cannot be told from its structure.
     """
     if not on:
         yield
         return
-    decoder = find_decoder(model)
-    modules = [decoder.stack, *decoder.blocks]
+    modules = [] if model.training else _modules(model, blocks)
     training = [module.training for module in modules]
+    hooked = bool(getattr(model, "_require_grads_hooks", None))
     _switch(model, "enable", {"use_reentrant": False})
     for module in modules:
         module.training = True
@@ -36,8 +39,15 @@ def checkpointing(model: nn.Module, on: bool = True) -> Iterator[None]:
         yield
     finally:
         _switch(model, "disable")
+        if not hooked:  # with an adapter on it, transformers has put hooks on its embeddings
+            model.disable_input_require_grads()  # type: ignore[operator]
         for module, before in zip(modules, training, strict=True):
             module.training = before
+
+
+def _modules(model: nn.Module, blocks: str | None) -> list[nn.Module]:
+    decoder = find_decoder(model, blocks)
+    return [decoder.stack, *decoder.blocks]
 
 
 def _switch(model: Any, what: str, *arguments: Any) -> None:

@@ -23,6 +23,7 @@ from selfmoe.contracts.fitting import IGNORE, Batch, FitConfig, FitReport, Penal
 from selfmoe.contracts.randomness import derive, permutation
 from selfmoe.contracts.records import Example, LoadedBase
 from selfmoe.models.fitting.batches import Encoded, collate, encode_all
+from selfmoe.models.fitting.checkpointing import checkpointing
 from selfmoe.models.fitting.checkpoints import Checkpoints
 from selfmoe.models.tokens import padding
 
@@ -96,7 +97,8 @@ class Fit:
             label,
             rates or {},
         )
-        report = job.run(work, self.progress, self._save_seconds)
+        with checkpointing(base.model, config.gradient_checkpointing, blocks=base.blocks):
+            report = job.run(work, self.progress, self._save_seconds)
         self.history.append((label, report))
         return report
 

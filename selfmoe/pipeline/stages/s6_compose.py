@@ -107,7 +107,14 @@ def compose(label: str, job: Job) -> None:
             data += read_examples(job.input(role))
     with session.fitting(job.task.name) as fit:
         context = ComposeContext(
-            session.base, experts, data, session.trainer(), fit, job.seed("compose"), job.work
+            base=session.base,
+            experts=experts,
+            data=data,
+            trainer=session.trainer(),
+            fit=fit,
+            seed=job.seed("compose"),
+            work=job.work,
+            refer=storage.reference,
         )
         if START in job.task.inputs:
             start = storage.read_composition(job.input(START), base_hash=session.base.hash)

@@ -23,7 +23,7 @@ def facts(table: str) -> dict[str, str]:
     return {key.replace("_", " "): value.replace("_", " ") for key, value in rows}
 
 
-def choice(
+def multiple_choice(
     family: str, rng: random.Random, question: str, answer: str, others: Iterable[str], fact: str
 ) -> Problem:
     """Return one multiple-choice problem.
@@ -63,7 +63,7 @@ def lookup(
         key = rng.choice(list(table))
         others = [value for value in table.values() if value != table[key]]
         fact = statement.format(key, table[key])
-        return choice(name, rng, question.format(key), table[key], others, fact)
+        return multiple_choice(name, rng, question.format(key), table[key], others, fact)
 
     return Family(name, make, level)
 
@@ -90,7 +90,7 @@ def member(
         answer = rng.choice(classes[asked])
         others = [one for other, members in classes.items() if other != asked for one in members]
         fact = statement.format(answer, asked)
-        return choice(name, rng, question.format(asked), answer, others, fact)
+        return multiple_choice(name, rng, question.format(asked), answer, others, fact)
 
     return Family(name, make, level)
 
@@ -108,6 +108,6 @@ def outsider(
         asked, other = rng.sample(list(classes), 2)
         answer = rng.choice(classes[other])
         fact = statement.format(answer, other)
-        return choice(name, rng, question.format(asked), answer, classes[asked], fact)
+        return multiple_choice(name, rng, question.format(asked), answer, classes[asked], fact)
 
     return Family(name, make, level)

@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from selfmoe.contracts.randomness import rng_for
-from selfmoe.kits.domains.choice import OPTIONS, choice, facts, lookup, member, outsider
+from selfmoe.kits.domains.fact_families import (
+    OPTIONS,
+    facts,
+    lookup,
+    member,
+    multiple_choice,
+    outsider,
+)
 from selfmoe.kits.domains.procedural import Family, Problem, lenient, render
 
 CAPITALS = facts("Peru Lima, Chad N'Djamena, Cuba Havana, Costa_Rica San_José, Fiji Suva")
@@ -63,4 +70,4 @@ def test_the_right_option_stands_at_every_place() -> None:
 
 def test_too_few_wrong_options_are_an_error() -> None:
     with pytest.raises(ValueError, match="larger than population"):
-        choice("few", rng_for(0), "Which?", "a", ["b", "b", "c"], "It is a.")
+        multiple_choice("few", rng_for(0), "Which?", "a", ["b", "b", "c"], "It is a.")
