@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
 from selfmoe.cli.app import COMMANDS
 from selfmoe.contracts.errors import UnknownNameError
+from selfmoe.registry import hooks
+from selfmoe.registry.inspection import KINDS, inspect_plugin
+from selfmoe.registry.moved import HOMES, new_home
 from selfmoe.registry.registry import Registry, code_hash, registry
 
 GOOD = """
@@ -225,6 +232,89 @@ def test_two_run_files_with_plugins_in_one_process(tmp_path: Path) -> None:
     a, b = registry(tmp_path / "a"), registry(tmp_path / "b")
     assert a.identity("base", "local-base")["code"] != b.identity("base", "local-base")["code"]
     assert a.get("base", "local-base") is not b.get("base", "local-base")
+
+
+# --- what pluggy checks ---------------------------------------------------------------------------
+
+
+def test_all_hooks_are_those_of_the_specifications() -> None:
+    assert hooks.names() == [hook for hook, _ in KINDS.values()]
+    assert all(getattr(hooks.manager().hook, name).has_spec() for name in hooks.names())
+
+
+def test_what_is_wrong_with_one_hook_does_not_hide_the_others() -> None:
+    def module(code: str) -> Any:
+        exec(code, vars(made := ModuleType("several")))
+        return made
+
+    code = GOOD.format(cls="Good", name="good")
+    for wrong in ("def register_base(): pass", "def register_domains(x, y): return []"):
+        code += f"\n@hookimpl\n{wrong}\n"
+    code += "@hookimpl\ndef register_merges(): raise ValueError('out of merges')\n"
+    found = inspect_plugin(module(code))
+    assert [cls.name for _, cls in found.components] == ["good"]
+    assert [problem.text for problem in found.problems] == [
+        "implements unknown hook 'register_base'; did you mean 'register_bases'?",
+        "register_domains takes 'x', 'y', but the hook passes no arguments",
+        "register_merges failed: ValueError: out of merges",
+    ]
+    assert found.problems[1].advice == "Write: def register_domains():"
+
+
+def test_pluggys_options_of_a_hook_hold() -> None:
+    code = GOOD.format(cls="Good", name="good").replace("@hookimpl", "@hookimpl(specname='_')")
+    code = code.replace("'_'", "'register_bases'").replace("register_bases()", "mine()")
+    exec(code, vars(module := ModuleType("named")))
+    assert [(kind, cls.name) for kind, cls in inspect_plugin(module).components] == [
+        ("base", "good")
+    ]
+
+
+# --- plugins written for the paths of before ------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("from selfmoe.records import Seed", "import it from selfmoe.contracts"),
+        ("from selfmoe.components.domain import Domain", "import it from selfmoe.contracts"),
+        ("import selfmoe.procedural", "import it from selfmoe.kits.domains"),
+        ("from selfmoe.mixture.gating import LinearGate", "import it from selfmoe.kits.routers"),
+    ],
+)
+def test_an_old_path_is_told_the_new_one(
+    line: str, expected: str, tmp_path: Path, command: Command
+) -> None:
+    install(tmp_path / "site", "old", line)
+    rows = listed(
+        command("list-plugins", "--json", paths=(tmp_path / "site",), SELFMOE_PLUGINS="old")
+    )
+    assert [row["status"] for row in rows] == ["broken"]
+    assert rows[0]["reason"].startswith("ModuleNotFoundError: No module named 'selfmoe.")
+    assert expected in rows[0]["reason"]
+    done = command("check-plugin", "old", "--json", paths=(tmp_path / "site",))
+    advice = [finding["advice"] for finding in json.loads(done.stdout)["findings"]]
+    assert expected in " ".join(advice).replace("Import", "import")
+
+
+def test_a_run_with_an_old_plugin_beside_it_is_told_the_new_path(
+    tmp_path: Path, command: Command
+) -> None:
+    (tmp_path / "run.yaml").write_text("domains: [mine]\n")
+    (tmp_path / "selfmoe_plugin.py").write_text("from selfmoe.mini import MiniDomain")
+    done = command("run", str(tmp_path / "run.yaml"), "--dry-run")
+    assert done.returncode == 1
+    assert "import it from selfmoe.kits.domains" in " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize("old", HOMES)
+def test_old_paths_are_no_more_and_new_ones_are(old: str) -> None:
+    with pytest.raises(ModuleNotFoundError) as caught:
+        importlib.import_module(old)
+    home = new_home(caught.value)
+    assert home == HOMES[old]
+    for face in re.findall(r"selfmoe\.[a-z.]+[a-z]", home):
+        assert importlib.import_module(face).__all__
 
 
 # --- names and provenance -------------------------------------------------------------------------

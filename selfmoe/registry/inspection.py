@@ -7,20 +7,18 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import Any, Literal, NamedTuple
-
-import pluggy
+from typing import Any, Literal
 
 from selfmoe.contracts import hookspecs
 from selfmoe.contracts.base import Base
 from selfmoe.contracts.component import Component
 from selfmoe.contracts.composer import Merge, Router
 from selfmoe.contracts.domain import Domain
-from selfmoe.contracts.errors import did_you_mean
 from selfmoe.contracts.trainer import Trainer
+from selfmoe.registry.hooks import names, registered, returned
+from selfmoe.registry.problem import Problem
 
 Kind = Literal["base", "domain", "trainer", "router", "merge"]
 
@@ -35,20 +33,6 @@ KINDS: Mapping[Kind, tuple[str, type[Component]]] = {
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 """What components and systems may be called: safe as a folder, a key and a word on a line."""
-
-MOST = 1000
-"""Components a hook may return; a generator need not end."""
-
-HOOKS = ", ".join(hook for hook, _ in KINDS.values())
-
-Hook = Callable[[], Any]
-
-
-class Problem(NamedTuple):
-    """What is wrong with a plugin, and what its author can do about it."""
-
-    text: str
-    advice: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,26 +61,19 @@ def inspect_plugin(
     api = getattr(module, "SELFMOE_API", None)
     if api != hookspecs.API:
         found.problems.append(_api_problem(api))
-    hooks = dict(_hooks(module, found.problems))
+    hooks = registered(module, found.problems)
     for kind, (hook, base) in KINDS.items():
-        if hook in hooks:
-            for cls in _returned(hook, hooks[hook], found.problems):
-                problem = _class_problem(kind, base, cls) or _clash(kind, cls, found, provider)
-                if problem:
-                    found.problems.append(problem)
-                else:
-                    found.components.append((kind, cls))
+        for cls in returned(hooks, hook, found.problems):
+            problem = _class_problem(kind, base, cls) or _clash(kind, cls, found, provider)
+            if problem:
+                found.problems.append(problem)
+            else:
+                found.components.append((kind, cls))
     if not found.components and not found.problems:
         text = "registers nothing: no function is marked with selfmoe.hookimpl"
-        found.problems.append(Problem(text, f"Write one of {HOOKS} and mark it with @hookimpl."))
+        advice = f"Write one of {', '.join(names())} and mark it with @hookimpl."
+        found.problems.append(Problem(text, advice))
     return found
-
-
-def describe(error: BaseException) -> str:
-    """Return an exception raised by a plugin on one line."""
-    if isinstance(error, SystemExit):
-        return f"called sys.exit({error.code!r}) while loading"
-    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _api_problem(api: Any) -> Problem:
@@ -107,58 +84,6 @@ def _api_problem(api: Any) -> Problem:
     older = "the plugin" if api < now else "selfmoe"
     text = f"was written for plugin API {api}, this selfmoe has {now}; upgrade {older}"
     return Problem(text, f"Upgrade {older}; an author: see the hooks in the documentation.")
-
-
-def _hooks(module: Any, problems: list[Problem]) -> Iterator[tuple[str, Hook]]:
-    """Yield name and function of the hooks that can be called; add what is wrong with others."""
-    markers = pluggy.PluginManager("selfmoe")
-    known = [hook for hook, _ in KINDS.values()]
-    for attribute in dir(module):
-        options = markers.parse_hookimpl_opts(module, attribute)
-        if options is None:
-            continue
-        name, function = options.get("specname") or attribute, getattr(module, attribute)
-        asked = ", ".join(repr(argument) for argument in _required(function))
-        if name not in known:
-            text = f"implements unknown hook '{name}'{did_you_mean(name, known)}"
-            problems.append(Problem(text, f"Hooks: {HOOKS}."))
-        elif asked:
-            text = f"{name} takes {asked}, but the hook passes no arguments"
-            problems.append(Problem(text, f"Write: def {name}():"))
-        else:
-            yield name, function
-
-
-def _required(function: Hook) -> list[str]:
-    """Return the arguments that a function cannot be called without."""
-    optional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    return [
-        name
-        for name, parameter in inspect.signature(function).parameters.items()
-        if parameter.default is parameter.empty and parameter.kind not in optional
-    ]
-
-
-def _returned(name: str, hook: Hook, problems: list[Problem]) -> list[Any]:
-    """Return what a hook returns, as a list; empty if there is a problem with it."""
-    try:
-        classes = hook()
-        if not isinstance(classes, Iterable):
-            text = f"{name} returned {classes!r}; it must return a list of classes"
-            problems.append(Problem(text, "Return the classes in a list, be it of one."))
-            return []
-        listed = list(islice(classes, MOST + 1))
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # whatever it raises, the other plugins go on
-        text = f"{name} failed: {describe(error)}"
-        problems.append(Problem(text, "Only return classes; leave work to their methods."))
-        return []
-    if len(listed) > MOST:
-        text = f"{name} returned more than {MOST} classes"
-        problems.append(Problem(text, "Return a list that ends."))
-        return []
-    return listed
 
 
 def _class_problem(kind: Kind, base: type, cls: Any) -> Problem | None:

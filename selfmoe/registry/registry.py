@@ -28,10 +28,9 @@ from selfmoe.registry.inspection import (
     NAME,
     Inspected,
     Kind,
-    Problem,
-    describe,
     inspect_plugin,
 )
+from selfmoe.registry.problem import Problem, explain
 
 __all__ = [
     "KINDS",
@@ -206,7 +205,7 @@ class Registry:
         except PluginError as error:
             return Inspected(problems=[Problem(str(error))])
         except BaseException as error:  # whatever it raises, the other plugins go on
-            return Inspected(problems=[Problem(describe(error))])
+            return Inspected(problems=[Problem(explain(error))])
 
     def _provider(self, kind: Kind, name: str) -> str | None:
         entry = self._entries.get((kind, name))

@@ -27,7 +27,9 @@ from selfmoe.cli.findings import Finding
 from selfmoe.contracts.component import Component, ComponentConfig
 from selfmoe.contracts.hookspecs import HEAVY
 from selfmoe.registry.discovery import GROUP, import_file, installed
-from selfmoe.registry.inspection import Inspected, clash, describe, inspect_plugin
+from selfmoe.registry.inspection import Inspected, clash, inspect_plugin
+from selfmoe.registry.moved import new_home
+from selfmoe.registry.problem import describe
 from selfmoe.registry.registry import Registry
 
 SLOW_S = 1.0
@@ -90,6 +92,8 @@ def _advice(error: BaseException, value: str) -> str:
             return f"Let the entry point name a module that is there; {value} is not."
         case SystemExit():
             return "Do not call sys.exit while the module is imported; raise an error in a method."
+        case ImportError() if home := new_home(error):
+            return f"Import it from {home}."
         case ModuleNotFoundError():
             return f"Add the distribution of '{error.name}' to the dependencies, or mend the name."
         case SyntaxError():
