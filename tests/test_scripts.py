@@ -178,6 +178,7 @@ class One(Benchmark):
     """A benchmark of one item."""
 
     name = "one"
+    items: Sequence[Mapping[str, Any]] = ()
 
     def __init__(self, text: str) -> None:
         self.items = ({"id": "1", "text": text},)

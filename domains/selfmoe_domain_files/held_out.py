@@ -33,7 +33,7 @@ class HeldOut(Benchmark):
         return [found(self._path, self._what)]
 
     @cached_property
-    def items(self) -> Sequence[Doc]:  # type: ignore[override]
+    def items(self) -> Sequence[Doc]:
         """The tasks."""
         return [row._asdict() for row in read(self._path, self._what)]
 

@@ -15,36 +15,49 @@ class Benchmark(ABC):
 
     Attributes:
         name: Unique within the domain; the id is ``<domain>/<name>``.
-        items: What is scored, one mapping an item; every item has an ``id``.
         splits: The splits there are items for: ``test`` to publish, ``dev`` to tune on.
         role: ``target`` benchmarks enter the average, the others are shown beside it.
         template: ``alpaca`` asks as experts were trained; ``plain`` is the harness's own prompt.
-        shots: Solved examples to put before the question.
-        pool: Where those come from, in order; disjoint from ``items``.
+        shots: Solved examples to put before the question; they come from ``pool``.
         separator: What follows each of them in the ``plain`` prompt.
         rule: How answers are found in completions: a name in ``selfmoe.evaluation.answers.RULES``,
             or a sentence.
         max_new_tokens: Longest answer, in tokens.
         stop: Strings that end an answer.
         needs_sandbox: Whether ``score`` runs generated code.
-        extra: Facts shown beside the score, such as which files were there.
         remote: Whether items must be fetched; then it is only asked if it is a target or named.
     """
 
     name: str
-    items: Sequence[Mapping[str, Any]]
     splits: tuple[ScoredSplit, ...] = ("test", "dev")
     role: Literal["target", "non-target"] = "target"
     template: Literal["alpaca", "plain"] = "alpaca"
     shots: int = 0
-    pool: Sequence[Mapping[str, Any]] = ()
     separator: str = "\n\n"
     rule: str = ""
     max_new_tokens: int = 256
     stop: tuple[str, ...] = ()
     needs_sandbox: bool = False
-    extra: Mapping[str, Any] = {}
     remote: bool = False
+
+    @property
+    @abstractmethod
+    def items(self) -> Sequence[Mapping[str, Any]]:
+        """What is scored, one mapping an item; every item has an ``id``.
+
+        Raises:
+            DataError: If the data is missing or malformed.
+        """
+
+    @property
+    def pool(self) -> Sequence[Mapping[str, Any]]:
+        """Where solved examples come from, in order; disjoint from ``items`` (default: none)."""
+        return ()
+
+    @property
+    def extra(self) -> Mapping[str, Any]:
+        """Facts shown beside the score, such as which files were there (default: none)."""
+        return {}
 
     def files(self) -> Sequence[Path]:
         """Return the files it is read from; when they change, it is evaluated again.

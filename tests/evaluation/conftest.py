@@ -66,6 +66,8 @@ class Sums(Benchmark):
     template = "alpaca"
     max_new_tokens = 6
     stop = ("\n",)
+    items: Sequence[Mapping[str, Any]] = ()
+    pool: Sequence[Mapping[str, Any]] = ()
 
     def __init__(self, n: int = 40, options: Sequence[str] | None = None) -> None:
         self.items = [{"id": f"s{i}", "a": i, "b": i % 7} for i in range(n)]

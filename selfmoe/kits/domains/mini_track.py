@@ -52,12 +52,12 @@ class MiniBenchmark(Benchmark):
         self.needs_sandbox = self.style == "code"
 
     @cached_property
-    def items(self) -> Sequence[Doc]:  # type: ignore[override]
+    def items(self) -> Sequence[Doc]:
         """Problems of the split, the same in all runs."""
         return [item.to_dict() for item in self._domain.up_to(ITEMS, self._split)]
 
     @cached_property
-    def pool(self) -> Sequence[Doc]:  # type: ignore[override]
+    def pool(self) -> Sequence[Doc]:
         """Problems of the split that seeds are from."""
         return [item.to_dict() for item in self._domain.up_to(_EXAMPLES, "seeds")]
 
@@ -105,7 +105,11 @@ class MiniDomain(Domain):
     style: ClassVar[Style]
 
     def seeds(self, source: Source, n: int, rng: random.Random) -> list[Seed]:
-        """Return ``n`` seeds: procedural problems of the split ``seeds``, or training data."""
+        """Return ``n`` seeds: procedural problems of the split ``seeds``, or training data.
+
+        Raises:
+            DataError: If the families do not give as many, or the data is missing or malformed.
+        """
         if source.track != "mini":
             return self.file_seeds(source, n, rng)
         try:

@@ -86,16 +86,16 @@ class UpstreamBenchmark(Benchmark):
         return self.source.data_dir
 
     @cached_property
-    def items(self) -> Sequence[Doc]:  # type: ignore[override]
+    def items(self) -> Sequence[Doc]:
         """The items of the source's split."""
         return self.read(self.source.split)
 
     @cached_property
-    def pool(self) -> Sequence[Doc]:  # type: ignore[override]
+    def pool(self) -> Sequence[Doc]:
         """The solved examples."""
         return self.examples()
 
     @cached_property
-    def extra(self) -> Mapping[str, Any]:  # type: ignore[override]
+    def extra(self) -> Mapping[str, Any]:
         """The facts."""
         return self.facts()
