@@ -35,7 +35,11 @@ class PIQA(Options):
         return [locate(self.data_dir, "piqa", name) for name in ("valid.jsonl", "valid-labels.lst")]
 
     def read(self, split: ScoredSplit) -> Sequence[Doc]:
-        """Return the items."""
+        """Return the items.
+
+        Raises:
+            DataError: If the data is missing or malformed, or there is not one label an item.
+        """
         if self.source.data_dir is None:
             rows = hub_rows(self.hub, None, "validation")
             return [_doc(row, i, str(row["label"]), self.hub) for i, row in enumerate(rows)]

@@ -11,7 +11,7 @@ from selfmoe.contracts import derive
 
 
 def kept(shape: torch.Size, density: float, seed: int, site: str, expert: str) -> Tensor:
-    """Return which entries of an expert's tensor stay, each with probability ``density``."""
+    """Return which entries of an expert's tensor of a shape stay, with probability ``density``."""
     generator = torch.Generator().manual_seed(derive(seed, "dare", site, expert))
     return torch.rand(shape, generator=generator) < density
 
@@ -19,7 +19,8 @@ def kept(shape: torch.Size, density: float, seed: int, site: str, expert: str) -
 def dare(deltas: Mapping[str, Tensor], density: float, seed: int, site: str) -> Tensor:
     """Return the sum of the experts' tensors after dropping entries and rescaling the rest.
 
-    Experts are added in the order of their names, so the order they come in changes no bit.
+    All have one shape, and so has the sum. Experts are added in the order of their names, so the
+    order they come in changes no bit.
     """
     total = torch.zeros_like(next(iter(deltas.values())))
     for expert, delta in sorted(deltas.items()):

@@ -28,22 +28,26 @@ class Instance(Merge):
     reference_url = "https://arxiv.org/abs/2406.12034"
 
     def compose(self, ctx: ComposeContext) -> Composition:
-        """Return a composition that owns the adapter it trains."""
+        """Return a composition that owns the adapter it trains.
+
+        Raises:
+            CompositionError: If there are no examples, or no trainer.
+        """
         if not ctx.data:
             raise CompositionError("merge 'instance' needs examples to train on; there are none")
         if ctx.trainer is None:
             raise CompositionError("merge 'instance' needs a trainer; no plugin provides one")
         out = ctx.work / "adapter"
-        told = ctx.trainer.train(
+        trained = ctx.trainer.train(
             TrainContext(ctx.base, ctx.data, ctx.fit, ctx.seed, ctx.work / "fit", out)
         )
-        trained = float(told["trained_parameters"])
+        size = float(trained["trained_parameters"])
         report = {
-            "first_loss": float(told["losses"][0]),
-            "last_loss": float(told["losses"][-1]),
-            "tokens": float(told["tokens"]),
-            "trained_parameters": trained,
-            "added_parameters": trained,
+            "first_loss": float(trained["losses"][0]),
+            "last_loss": float(trained["losses"][-1]),
+            "tokens": float(trained["tokens"]),
+            "trained_parameters": size,
+            "added_parameters": size,
         }
         return self.composition(ctx, owned={self.name: out}, report=report)
 

@@ -9,7 +9,10 @@ from torch import Tensor
 
 
 def trim(delta: Tensor, density: float) -> Tensor:
-    """Return the tensor with all but its ``density * size`` largest entries (at least 1) zero."""
+    """Return a tensor, of any shape, with all but its ``density * size`` largest entries zero.
+
+    One entry stays at least.
+    """
     keep = max(1, int(density * delta.numel()))
     flat = delta.flatten()
     chosen = flat.abs().topk(keep, sorted=False).indices

@@ -45,7 +45,10 @@ class Arrow(UntrainedRouter):
         )
 
     def tensors(self, ctx: ComposeContext) -> Mapping[str, Tensor]:
-        """Return the prototypes of the experts of ``ctx``; none depends on other experts."""
+        """Return the prototypes of the experts by layer, shape ``(n_experts, in)``.
+
+        None depends on other experts.
+        """
         from selfmoe_router_arrow.prototypes import prototypes
 
         return prototypes(ctx.experts)

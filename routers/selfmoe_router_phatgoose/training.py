@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from selfmoe.contracts import ComposeContext, Composition, Expert, Gate, Router, derive
-from selfmoe.kits.routers import factors_of, ignored, learn, own_examples
+from selfmoe.kits.routers import count_ignored, factors_of, learn, own_examples
 from selfmoe_router_phatgoose.gate import SigmoidGate, tensor_name
 
 
@@ -61,7 +61,7 @@ def train(
         tensors=tensors,
         report={
             **_report(before.report, made),
-            "ignored_examples": ignored(ctx.data, before, new),
+            "ignored_examples": count_ignored(ctx.data, before, new),
         },
     )
 

@@ -46,7 +46,7 @@ class Random(UntrainedRouter):
         )
 
     def tensors(self, ctx: ComposeContext) -> Mapping[str, Tensor]:
-        """Return the seed of the draw."""
+        """Return the seed of the draw, int64, shape ``(1,)``."""
         import torch
 
         return {"seed": torch.tensor([derive(ctx.seed, "random")], dtype=torch.int64)}

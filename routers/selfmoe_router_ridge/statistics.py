@@ -15,9 +15,9 @@ from selfmoe.contracts import Batch, ComposeContext, Composition, Example, Exper
 from selfmoe.kits.routers import (
     at_unit_mean_square,
     collate,
+    count_ignored,
     encode_all,
     find_decoder,
-    ignored,
     own_examples,
     own_states,
     padding,
@@ -103,7 +103,7 @@ def gather(
             "added_parameters": size,
             "trained_parameters": size,
             "tokens": float(sums.tokens.sum()),
-            "ignored_examples": ignored(ctx.data, before, new),
+            "ignored_examples": count_ignored(ctx.data, before, new),
         },
     )
 

@@ -58,7 +58,7 @@ class Sequence(LearnedRouter):
         lr: float = Field(1e-3, gt=0, description="Peak learning rate of AdamW.")
 
     def initial_tensors(self, ctx: ComposeContext) -> dict[str, Tensor]:
-        """Return θ as initialised."""
+        """Return θ as initialised, shape ``(n_experts, width)``."""
         from selfmoe_router_sequence.gate import initial_tensors
 
         return initial_tensors(ctx, self.options)

@@ -57,7 +57,7 @@ class SequenceGate(nn.Module):
 
 
 def initial_tensors(ctx: ComposeContext, options: Any) -> dict[str, Tensor]:
-    """Return θ drawn from N(0, init_std²), reproducibly from the context's seed."""
+    """Return θ drawn from N(0, init_std²) by the context's seed, shape ``(n_experts, width)``."""
     generator = torch.Generator().manual_seed(derive(ctx.seed, "sequence"))
     model = ctx.base.model
     read = options.inputs == "base"

@@ -56,7 +56,7 @@ class TopK(SoftmaxRouter):
             return self
 
     def softmax_gate(self, options: Any, tensors: Mapping[str, Tensor]) -> TopKGate:
-        """Return the gate with these options and these θ by name."""
+        """Return the gate with these options and these θ by name, shape ``(n_experts, width)``."""
         from selfmoe.kits.routers import TopKGate
 
         return TopKGate(options, tensors)

@@ -53,7 +53,7 @@ class TopP(SoftmaxRouter):
             return self
 
     def softmax_gate(self, options: Any, tensors: Mapping[str, Tensor]) -> TopPGate:
-        """Return the gate with these options and these θ by name."""
+        """Return the gate with these options and these θ by name, shape ``(n_experts, width)``."""
         from selfmoe_router_topp.gate import TopPGate
 
         return TopPGate(options, tensors)

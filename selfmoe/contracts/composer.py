@@ -146,7 +146,8 @@ class Composer(Component):
 
         Args:
             ctx: The experts.
-            tensors: Gate parameters or weight deltas, as ``gate`` and ``deltas`` read them.
+            tensors: Gate parameters or weight deltas, of the shapes that ``gate`` and ``deltas``
+                read.
             owned: Adapters that the composer trained itself, by name.
             report: Losses, discarded energy, parameter counts.
 

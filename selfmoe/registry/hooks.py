@@ -62,6 +62,9 @@ def returned(hooks: pluggy.PluginManager, name: str, problems: list[Problem]) ->
         hooks: As ``registered`` returns it.
         name: Of the hook.
         problems: What was found wrong with the plugin.
+
+    Raises:
+        KeyboardInterrupt: If the user stops it.
     """
     hook: pluggy.HookCaller = getattr(hooks.hook, name)
     if not hook.get_hookimpls():

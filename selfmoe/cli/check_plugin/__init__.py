@@ -38,13 +38,13 @@ def command(ctx: click.Context, plugin: str, timeout: float, as_json: bool) -> N
     verdict = check(plugin, timeout)
     problems, notes = verdict.count("problem"), verdict.count("note")
     if as_json:
-        told = {
+        facts = {
             "plugin": verdict.name,
             "ok": problems == 0,
             "components": [{"kind": kind, "name": name} for kind, name in verdict.components],
             "findings": [asdict(finding) for finding in verdict.findings],
         }
-        click.echo(json.dumps(told, indent=1, ensure_ascii=False))
+        click.echo(json.dumps(facts, indent=1, ensure_ascii=False))
     else:
         print_findings(verdict.findings)
         said = f"{counted(problems, 'problem')}, {counted(notes, 'note')}"

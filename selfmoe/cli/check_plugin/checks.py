@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from packaging.utils import canonicalize_name
 
 from selfmoe.cli.check_plugin.lookup import find
-from selfmoe.cli.check_plugin.outside import Told, ask
+from selfmoe.cli.check_plugin.outside import Outcome, ask
 from selfmoe.cli.check_plugin.target import Target
 from selfmoe.cli.findings import Finding
 from selfmoe.registry.discovery import OWN
@@ -54,23 +54,23 @@ def check(text: str, timeout_s: float = 30.0) -> Verdict:
         UnknownNameError: If nothing of that name is installed.
     """
     target = find(text)
-    told = [ask(point, target, timeout_s) for point in target.points]
-    components = tuple(component for one in told for component in one.components)
-    findings = [*target.findings, *(finding for one in told for finding in one.findings)]
-    findings += _twice(told)
+    outcomes = [ask(point, target, timeout_s) for point in target.points]
+    components = tuple(component for one in outcomes for component in one.components)
+    findings = [*target.findings, *(finding for one in outcomes for finding in one.findings)]
+    findings += _twice(outcomes)
     findings += _scheme(target, components)
     return Verdict(str(target), components, tuple(findings))
 
 
-def _twice(told: list[Told]) -> Iterator[Finding]:
+def _twice(outcomes: list[Outcome]) -> Iterator[Finding]:
     """Yield the names that several entry points of one distribution provide."""
     owners: dict[tuple[str, str], str] = {}
-    for one in told:
-        for kind, name in one.components:
+    for outcome in outcomes:
+        for kind, name in outcome.components:
             if other := owners.get((kind, name)):
                 problem = clash(kind, name, f"the entry point {other}")  # type: ignore[arg-type]
                 yield Finding("components", problem.text, "problem", problem.advice)
-            owners[kind, name] = one.name
+            owners[kind, name] = outcome.name
 
 
 def _scheme(target: Target, components: tuple[tuple[str, str], ...]) -> Iterator[Finding]:

@@ -30,7 +30,7 @@ SHOWN = 120
 
 
 @dataclass
-class Told:
+class Outcome:
     """What one entry point said.
 
     Attributes:
@@ -48,7 +48,7 @@ class Told:
     findings: list[Finding] = field(default_factory=list)
 
 
-def ask(point: Point, target: Target, timeout_s: float) -> Told:
+def ask(point: Point, target: Target, timeout_s: float) -> Outcome:
     """Return what an entry point says when it is imported elsewhere."""
     with tempfile.TemporaryDirectory(prefix="selfmoe-check-") as name:
         folder = Path(name)
@@ -57,11 +57,11 @@ def ask(point: Point, target: Target, timeout_s: float) -> Told:
         command = [sys.executable, "-m", "selfmoe.cli.check_plugin.probe", str(report)]
         command += [point.name, point.value, target.distribution]
         code = _run(command, folder, _environment(target), timeout_s)
-        told = _read(point, report)
+        outcome = _read(point, report)
         errors = (folder / "err").read_text("utf-8", "replace")
-        told.findings += _ending(told, code, timeout_s, errors)
-        told.findings += _prints(told, (folder / "out").read_bytes())
-    return told
+        outcome.findings += _ending(outcome, code, timeout_s, errors)
+        outcome.findings += _prints(outcome, (folder / "out").read_bytes())
+    return outcome
 
 
 def _environment(target: Target) -> dict[str, str]:
@@ -94,34 +94,34 @@ def _run(
             process.wait()
 
 
-def _read(point: Point, report: Path) -> Told:
-    told = Told(point.name)
+def _read(point: Point, report: Path) -> Outcome:
+    outcome = Outcome(point.name)
     for line in report.read_text("utf-8").splitlines():
         facts: dict[str, Any] = json.loads(line)
-        told.stage = facts.get("stage", told.stage)
-        told.printed = facts.get("printed", told.printed)
-        told.components += [(kind, name) for kind, name in facts.get("components", ())]
-        told.findings += [Finding(**finding) for finding in facts.get("findings", ())]
-    return told
+        outcome.stage = facts.get("stage", outcome.stage)
+        outcome.printed = facts.get("printed", outcome.printed)
+        outcome.components += [(kind, name) for kind, name in facts.get("components", ())]
+        outcome.findings += [Finding(**finding) for finding in facts.get("findings", ())]
+    return outcome
 
 
-def _ending(told: Told, code: int | None, timeout_s: float, errors: str) -> list[Finding]:
+def _ending(outcome: Outcome, code: int | None, timeout_s: float, errors: str) -> list[Finding]:
     """Return what is to be said about how the process ended."""
-    if told.stage == "done":
+    if outcome.stage == "done":
         if code is not None:
             return []
-        found = f"{told.name} keeps the process from ending"
+        found = f"{outcome.name} keeps the process from ending"
         return [Finding("import", found, "problem", "Start no threads when it is loaded.")]
-    if told.stage == "others":
+    if outcome.stage == "others":
         how = "took too long" if code is None else "ended the process"
         found = f"its names were not compared with those of other plugins: one of them {how}"
         return [Finding("components", found, "note", "Limit them with SELFMOE_PLUGINS=a,b.")]
-    doing = DOING[told.stage]
+    doing = DOING[outcome.stage]
     if code is None:
-        found = f"{told.name} was not done after {timeout_s:g} s, {doing}"
+        found = f"{outcome.name} was not done after {timeout_s:g} s, {doing}"
         advice = "Do no work when it is loaded; methods may take their time."
     else:
-        found = f"{told.name} ended the process {doing}: {_code(code)}{_last(errors)}"
+        found = f"{outcome.name} ended the process {doing}: {_code(code)}{_last(errors)}"
         advice = "Do not call os._exit; look for libraries that crash when they are imported."
     return [Finding("import", found, "problem", advice)]
 
@@ -139,10 +139,10 @@ def _last(errors: str) -> str:
     return f"; it last said: {lines[-1][:SHOWN]}" if lines else ""
 
 
-def _prints(told: Told, printed: bytes) -> list[Finding]:
-    text = " ".join(printed[: told.printed].decode("utf-8", "replace").split())
+def _prints(outcome: Outcome, printed: bytes) -> list[Finding]:
+    text = " ".join(printed[: outcome.printed].decode("utf-8", "replace").split())
     if not text:
         return []
     shown = text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
-    found = f"{told.name} prints when it is loaded: {shown}"
+    found = f"{outcome.name} prints when it is loaded: {shown}"
     return [Finding("output", found, "note", "Use logging; standard output is for results.")]

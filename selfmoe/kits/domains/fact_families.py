@@ -86,11 +86,11 @@ def member(
     """
 
     def make(rng: random.Random) -> Problem:
-        asked = rng.choice(list(classes))
-        answer = rng.choice(classes[asked])
-        others = [one for other, members in classes.items() if other != asked for one in members]
-        fact = statement.format(answer, asked)
-        return multiple_choice(name, rng, question.format(asked), answer, others, fact)
+        chosen = rng.choice(list(classes))
+        answer = rng.choice(classes[chosen])
+        others = [one for other, members in classes.items() if other != chosen for one in members]
+        fact = statement.format(answer, chosen)
+        return multiple_choice(name, rng, question.format(chosen), answer, others, fact)
 
     return Family(name, make, level)
 
@@ -105,9 +105,9 @@ def outsider(
     """Return a family that asks which option does not belong to a class; as `member` else."""
 
     def make(rng: random.Random) -> Problem:
-        asked, other = rng.sample(list(classes), 2)
+        chosen, other = rng.sample(list(classes), 2)
         answer = rng.choice(classes[other])
         fact = statement.format(answer, other)
-        return multiple_choice(name, rng, question.format(asked), answer, classes[asked], fact)
+        return multiple_choice(name, rng, question.format(chosen), answer, classes[chosen], fact)
 
     return Family(name, make, level)

@@ -18,7 +18,14 @@ MergeSite = Callable[[str, Mapping[str, Tensor]], Tensor]
 
 
 class Truncated(NamedTuple):
-    """A matrix of rank r and the squared norms of the original and of what was left out."""
+    """A matrix of rank r and the squared norms of the original and of what was left out.
+
+    Attributes:
+        a: Shape ``(r, in)``, float32.
+        b: Shape ``(out, r)``, float32.
+        energy: Squared norm of the original.
+        discarded: Squared norm of what was left out.
+    """
 
     a: Tensor
     b: Tensor
@@ -41,8 +48,10 @@ def merge_deltas(
             ``ties`` and ``dare_linear`` do; depends on how each expert factors its delta.
 
     Returns:
-        The tensors of the composition, for ``read_deltas``, and its report: ``discarded_energy``
-        is the share of the squared norm of all deltas that truncation left out.
+        The tensors of the composition, for ``read_deltas``: by layer, shape ``(out, in)``, or with
+        a rank ``a``, shape ``(rank, in)``, and ``b``, shape ``(out, rank)``; and its report:
+        ``discarded_energy`` is the share, 0 to 1, of the squared norm of all deltas that truncation
+        left out.
 
     Raises:
         CompositionError: If ``factorwise`` is asked for experts of different ranks or layers.
@@ -95,7 +104,12 @@ def _stored_dtype(ctx: ComposeContext, site: str) -> torch.dtype:
 
 
 def truncate(delta: Tensor, rank: int) -> Truncated:
-    """Return the best approximation of a matrix by ``b @ a`` of the given rank (or its own)."""
+    """Return the best approximation of a matrix by ``b @ a`` of the given rank (or its own).
+
+    Args:
+        delta: Shape ``(out, in)``.
+        rank: At the most; ``a`` has the shape ``(rank, in)``, ``b`` the shape ``(out, rank)``.
+    """
     u, s, vh = torch.linalg.svd(delta.float(), full_matrices=False)
     root = s[:rank].sqrt()
     a, b = (root[:, None] * vh[:rank]).contiguous(), (u[:, :rank] * root).contiguous()

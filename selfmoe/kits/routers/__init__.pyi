@@ -23,7 +23,7 @@ from .gates import (
     unit_logits as unit_logits,
 )
 from .labelled import (
-    ignored as ignored,
+    count_ignored as count_ignored,
     own_examples as own_examples,
 )
 from .learned import (

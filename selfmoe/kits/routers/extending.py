@@ -71,6 +71,10 @@ def newcomers(
 def grown(old: Mapping[str, Tensor], new: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return ``new`` with its first rows replaced by those of ``old``, where there are any.
 
+    Args:
+        old: Tensors by name, shape ``(n_experts before, …)``.
+        new: Tensors by name, shape ``(n_experts, …)``.
+
     Raises:
         CompositionError: If the rows of ``old`` do not fit, for they are of another base.
     """

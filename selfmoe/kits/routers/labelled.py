@@ -28,7 +28,7 @@ def own_examples(
     return own
 
 
-def ignored(data: Sequence[Example], before: Composition, new: Mapping[str, Expert]) -> float:
+def count_ignored(data: Sequence[Example], before: Composition, new: Mapping[str, Expert]) -> float:
     """Return how many examples, now and before, are of domains that no expert is named after."""
     names = {ref.name for ref in before.experts} | set(new)
     earlier = before.report.get("ignored_examples", 0.0)

@@ -31,11 +31,14 @@ class LearnedRouter(Router):
 
     @abstractmethod
     def initial_tensors(self, ctx: ComposeContext) -> dict[str, Tensor]:
-        """Return the gate's tensors before it learns, reproducibly from the context's seed."""
+        """Return the gate's tensors before it learns, reproducibly from the context's seed.
+
+        Their shape is ``(n_experts, …)``, but for those that belong to all experts.
+        """
 
     @abstractmethod
     def gate_of(self, options: Any, tensors: Mapping[str, Tensor]) -> Gate:
-        """Return the gate with these options and tensors."""
+        """Return the gate with these options and tensors, of ``initial_tensors``'s shapes."""
 
     def prepare(self, gate: Any) -> None:
         """Make a gate behave as it shall while it learns."""

@@ -126,11 +126,11 @@ class _Below(nn.Module):
         self.register_buffer("rows", rows)
 
     def forward(self, learnt: Tensor) -> Tensor:
-        """Return all rows."""
+        """Return all rows, shape ``(n_experts, …)``, for the learnt ones."""
         return torch.cat([self.rows, learnt])
 
     def right_inverse(self, whole: Tensor) -> Tensor:
-        """Return those that are not constant."""
+        """Return those that are not constant, for all rows, shape ``(n_experts, …)``."""
         return whole[len(self.rows) :].clone()
 
 

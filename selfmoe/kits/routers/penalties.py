@@ -33,7 +33,12 @@ class RoutingPenalty:
         self._chosen: Tensor | None = None
 
     def watch(self, read: Callable[[Batch], Tensor], gate: Any) -> None:
-        """Say how a batch is read, which returns the logits, and which gate is listened to."""
+        """Say how a batch is read, and which gate is listened to.
+
+        Args:
+            read: Returns the model's logits, shape ``(batch, time, vocabulary)``.
+            gate: A ``SoftmaxGate``.
+        """
         self._read, self._gate = read, gate
 
     def begin(self, batches: Sequence[Batch]) -> None:

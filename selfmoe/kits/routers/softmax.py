@@ -68,18 +68,18 @@ class SoftmaxRouter(LearnedRouter):
 
     @abstractmethod
     def softmax_gate(self, options: Any, tensors: Mapping[str, Tensor]) -> SoftmaxGate:
-        """Return the gate with these options and these θ by name."""
+        """Return the gate with these options and these θ by name, shape ``(n_experts, width)``."""
 
     @abstractmethod
     def trains_all(self) -> bool:
         """Return whether a token uses all experts while the router learns."""
 
     def gate_of(self, options: Any, tensors: Mapping[str, Tensor]) -> Gate:
-        """Return the gate with these options and tensors."""
+        """Return the gate with these options and θ by name, shape ``(n_experts, width)``."""
         return self.softmax_gate(options, tensors)
 
     def initial_tensors(self, ctx: ComposeContext) -> dict[str, Tensor]:
-        """Return every θ that the experts of ``ctx`` need."""
+        """Return every θ that the experts of ``ctx`` need, shape ``(n_experts, width)``."""
         from selfmoe.kits.routers.softmax_gate import initial_tensors
 
         return initial_tensors(ctx, self.name, self.options)

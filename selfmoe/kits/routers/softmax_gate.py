@@ -88,7 +88,11 @@ class TopKGate(SoftmaxGate):
         self.k: int = options.k
 
     def keep(self, probabilities: Tensor) -> Tensor:
-        """Return the k largest probabilities of every token, the others set to 0."""
+        """Return the k largest probabilities of every token, the others set to 0.
+
+        Args:
+            probabilities: Float32, shape ``(batch, time, n_experts)``.
+        """
         return keep_largest(probabilities, self.k, self.renormalise)
 
 
@@ -103,6 +107,8 @@ def theta_name(inputs: str, width: int, linear_name: str | None) -> str:
 
 def initial_tensors(ctx: ComposeContext, router: str, options: Any) -> dict[str, Tensor]:
     """Return every θ that the experts of ``ctx`` need, drawn from N(0, init_std²).
+
+    Each is float32, shape ``(n_experts, width)``.
 
     Args:
         ctx: Base, experts and the seed that the draw depends on.

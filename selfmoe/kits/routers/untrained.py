@@ -17,7 +17,7 @@ class UntrainedRouter(Router):
     """A router that is composed without training, and extended by composing all experts anew."""
 
     def tensors(self, ctx: ComposeContext) -> Mapping[str, Tensor]:
-        """Return what the gate is made of, by name (default: nothing)."""
+        """Return what the gate is made of, by name, of any shapes (default: nothing)."""
         return {}
 
     def compose(self, ctx: ComposeContext) -> Composition:
