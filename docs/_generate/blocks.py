@@ -22,6 +22,7 @@ from _generate import (
     seedling,
     settings,
     speed,
+    surface,
     tour,
 )
 
@@ -55,6 +56,7 @@ BLOCKS: dict[tuple[str, str], Callable[[], str]] = {
     ("docs/plugins.md", "installed"): plugins.installed,
     ("docs/plugins.md", "hooks"): hooks.overview,
     ("docs/plugins.md", "hook-by-hook"): hooks.sections,
+    ("docs/surface.md", "names"): surface.tables,
     ("docs/testing-plugins.md", "fixtures"): contracts.fixtures,
     ("docs/testing-plugins.md", "fakes"): contracts.fakes,
     ("docs/testing-plugins.md", "checks"): contracts.checks,
