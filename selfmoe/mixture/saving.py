@@ -66,7 +66,12 @@ def save_checkpoint(model: nn.Module, folder: Path, state: Mapping[str, Tensor] 
     Args:
         model: A model that a mixture is attached to.
         folder: Where to; may exist.
-        state: The state dict, if the trainer has gathered it.
+        state: The state dict, if the trainer has gathered it; its tensors have the shapes of the
+            model's parameters.
+
+    Raises:
+        CompositionError: If the model carries no mixture, or an expert cannot be written.
+        NotSupportedError: If there is nothing to keep apart from the weights.
     """
     save_mixture(model, folder)
     opened = {name for name, parameter in model.named_parameters() if parameter.requires_grad}

@@ -131,12 +131,12 @@ class LearningDelta(RoutedDelta):
 
     @property
     def a(self) -> Tensor:  # type: ignore[override]
-        """Return all A below each other, as they are now."""
+        """Return all A below each other, as they are now, shape ``(R, in)``."""
         return torch.cat(list(self.factors_a.values()))
 
     @property
     def b(self) -> Tensor:  # type: ignore[override]
-        """Return all ``s B`` side by side, as they are now."""
+        """Return all ``s B`` side by side, as they are now, shape ``(out, R)``."""
         scaled = [b.double() * self.scales[i] for i, b in self.factors_b.items()]
         whole = torch.cat(scaled, dim=1).to(self.factors_b[next(iter(self.scales))].dtype)
         return whole.t().contiguous().t()

@@ -38,7 +38,7 @@ class Pair(NamedTuple):
 
 
 def read_tensors(file: Path) -> Mapping[str, Tensor]:
-    """Return the tensors of a weight file.
+    """Return the tensors of a weight file by name, of the shapes that are stored.
 
     Raises:
         CompositionError: If it is damaged, or not what its name says; says what it is.
@@ -77,7 +77,12 @@ def read_pairs(path: Path) -> Mapping[str, Pair]:
 
 
 def sites(path: Path) -> list[str]:
-    """Return the names of the layers in a PEFT LoRA folder, as they were trained."""
+    """Return the names of the layers in a PEFT LoRA folder, as they were trained.
+
+    Raises:
+        CompositionError: If there is no weight file, it is not what its name says, or holds
+            something else than a plain LoRA does.
+    """
     check_weights(path)
     if found := of_file(path / WEIGHTS):
         raise CompositionError(f"{path / WEIGHTS} is {found.what}\n  {found.advice}")
@@ -101,7 +106,11 @@ def write_tensors(path: Path, factors: Mapping[str, Factors]) -> None:
 
 
 def check_weights(path: Path) -> None:
-    """Refuse a folder without the weight file; says what is there instead."""
+    """Refuse a folder without the weight file.
+
+    Raises:
+        CompositionError: If there is none; says what is there instead.
+    """
     if (path / WEIGHTS).is_file():
         return
     if (path / "adapter_model.bin").exists():

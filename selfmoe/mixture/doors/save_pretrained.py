@@ -59,8 +59,18 @@ class SavePretrained:
     ) -> Any:
         """Save the model.
 
+        Args:
+            save_directory: The folder.
+            is_main_process: Whether this process writes; trainers say so, others do not.
+            state_dict: What is written in the place of the module's own; same names and shapes.
+            options: Of the model's own ``save_pretrained``.
+
+        Returns:
+            What that returns, or nothing where a mixture was written.
+
         Raises:
-            NotSupportedError: If a router is at work and no trainer asks.
+            NotSupportedError: If a router is at work and no trainer asks, or a weight that experts
+                are put into is quantised.
         """
         mixture, main = self._mixture, is_main_process is not False
         whole = self._module is mixture.model

@@ -65,7 +65,7 @@ class CompanionCache(Companion):
         self.cache.crop(tokens_to_remove)
 
     def reorder_cache(self, beam_idx: Tensor) -> None:
-        """Let row i become what row ``beam_idx[i]`` was."""
+        """Let row i become what row ``beam_idx[i]`` was; its shape is ``(batch,)``."""
         self.cache.reorder_cache(beam_idx)
 
     def batch_repeat_interleave(self, repeats: int) -> None:
@@ -73,7 +73,7 @@ class CompanionCache(Companion):
         self.cache.batch_repeat_interleave(repeats)
 
     def batch_select_indices(self, indices: Tensor) -> None:
-        """Keep some rows."""
+        """Keep some rows: those of the numbers given, shape ``(kept,)``."""
         self.cache.batch_select_indices(indices)
 
     def activate_past_recording(self) -> None:
@@ -105,7 +105,7 @@ class CompanionRows(Companion):
         self.rows = rows
 
     def reorder_cache(self, beam_idx: Tensor) -> None:
-        """Let row i become what row ``beam_idx[i]`` was."""
+        """Let row i become what row ``beam_idx[i]`` was; its shape is ``(batch,)``."""
         self.rows = self.rows.index_select(0, beam_idx.to(self.rows.device))
 
     def batch_repeat_interleave(self, repeats: int) -> None:
@@ -113,7 +113,7 @@ class CompanionRows(Companion):
         self.rows = self.rows.repeat_interleave(repeats, dim=0)
 
     def batch_select_indices(self, indices: Tensor) -> None:
-        """Keep some rows."""
+        """Keep some rows: those of the numbers given, shape ``(kept,)``."""
         self.rows = self.rows[indices]
 
 

@@ -85,7 +85,13 @@ class BasePass(Memory):
         self._stack, self._name = stack, cache_name(stack)
 
     def begin(self, scope: Scope, arguments: Mapping[str, Any]) -> None:
-        """Run the base on the tokens of the forward, after those of its own cache."""
+        """Run the base on the tokens of the forward, after those of its own cache.
+
+        Raises:
+            CompositionError: If the cache holds tokens that this mixture has not seen, or the
+                base's own cache another number of them.
+            NotSupportedError: If nothing can follow the cache.
+        """
         own = self._own(followed_cache(arguments))
         output = self.run(arguments, own)
         scope.base = output[0]
@@ -127,7 +133,13 @@ class Decisions(Memory):
         self._base = base
 
     def begin(self, scope: Scope, arguments: Mapping[str, Any]) -> None:
-        """Look up what was decided, unless the sequences begin with this forward."""
+        """Look up what was decided, unless the sequences begin with this forward.
+
+        Raises:
+            CompositionError: If the cache holds tokens that this mixture has not seen, or it has
+                decided on another number of sequences.
+            NotSupportedError: If nothing can follow the cache.
+        """
         cache = followed_cache(arguments)
         if known_length(cache, self.owner) != 0:
             rows = companion_of(cache, self.owner).rows
