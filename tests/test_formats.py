@@ -94,7 +94,11 @@ def folder(tmp_path: Path) -> Path:
 def test_weights_of_another_kind(folder: Path, adapter: Path, kind: str) -> None:
     content, says = CONTENTS[kind]
     for path, check, error in (
-        (folder / "model.safetensors", lambda: checkpoints.check("b", folder), DataError),
+        (
+            folder / "model.safetensors",
+            lambda: checkpoints.check_checkpoint("b", folder),
+            DataError,
+        ),
         (adapter / WEIGHTS, lambda: read_factors(adapter), CompositionError),
     ):
         path.write_bytes(content)
@@ -109,7 +113,7 @@ def test_a_file_where_a_folder_is_meant(tmp_path: Path, kind: str) -> None:
     file = tmp_path / "model.bin"
     file.write_bytes(content)
     with pytest.raises(DataError, match=every(says)):
-        checkpoints.check("b", file)
+        checkpoints.check_checkpoint("b", file)
     with pytest.raises(CompositionError, match=every(says)):
         read_factors(file)
 
@@ -125,7 +129,7 @@ def test_half_a_file(folder: Path, adapter: Path, left: float) -> None:
         whole = path.read_bytes()
         path.write_bytes(whole[: max(20, int(left * len(whole)))])
     with pytest.raises(DataError, match=r"is damaged, .*it (has \d+ bytes of|ends within)"):
-        checkpoints.check("b", folder)
+        checkpoints.check_checkpoint("b", folder)
     with pytest.raises(CompositionError, match=r"is damaged, .*it (has \d+ bytes of|ends within)"):
         read_factors(adapter)
 
@@ -140,10 +144,10 @@ def test_a_shard_that_was_not_fetched(folder: Path) -> None:
         names[name] = shard
     index = {"metadata": {}, "weight_map": names}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
-    checkpoints.check("b", folder)
+    checkpoints.check_checkpoint("b", folder)
     (folder / names[max(names)]).write_text(POINTER)
     with pytest.raises(DataError, match=rf"{names[max(names)]} is a placeholder"):
-        checkpoints.check("b", folder)
+        checkpoints.check_checkpoint("b", folder)
 
 
 @pytest.mark.parametrize("file", ["config.json", "tokenizer.json", "tokenizer_config.json"])
@@ -152,7 +156,7 @@ def test_texts_that_were_not_fetched(folder: Path, file: str, kind: str) -> None
     content, says = CONTENTS[kind]
     (folder / file).write_bytes(content)
     with pytest.raises(DataError, match=every(rf"{file} is .*{says}")):
-        checkpoints.check("b", folder)
+        checkpoints.check_checkpoint("b", folder)
 
 
 @pytest.mark.parametrize("kind", ["git-lfs", "page", "answer", "git-annex", "plain answer"])
@@ -195,7 +199,7 @@ def test_folders_of_other_programs(tmp_path: Path, file: str) -> None:
 
 
 def partial_check(path: Path) -> None:
-    checkpoints.check(str(path), path)
+    checkpoints.check_checkpoint(str(path), path)
 
 
 @pytest.mark.parametrize("file", ["zero_to_fp32.py", "global_step3/a.pt", "pytorch_model_fsdp_0/b"])
@@ -205,7 +209,7 @@ def test_sharded_checkpoints_beside_a_configuration(folder: Path, adapter: Path,
         (path / file).parent.mkdir(exist_ok=True)
         (path / file).write_text("x")
     with pytest.raises(DataError, match="sharded checkpoint"):
-        checkpoints.check("b", folder)
+        checkpoints.check_checkpoint("b", folder)
     with pytest.raises(CompositionError, match="sharded checkpoint"):
         read_factors(adapter)
 
@@ -235,13 +239,13 @@ def test_mlx_models(folder: Path, model: str) -> None:
     tensors = load_file(folder / "model.safetensors")
     save_file(tensors, folder / "model.safetensors", {"format": "mlx"})
     if model == "a model":
-        checkpoints.check("b", folder)
+        checkpoints.check_checkpoint("b", folder)
         return
     config = json.loads((folder / "config.json").read_text())
     config["quantization"] = {"group_size": 64, "bits": 4}
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(DataError, match=r"is quantised \(mlx\)"):
-        checkpoints.check("b", folder)
+        checkpoints.check_checkpoint("b", folder)
 
 
 def test_any_length_of_a_header_is_one(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from selfmoe.mixture.forward.companions import known_length
 from selfmoe.mixture.forward.memory import Memory, memory_of
 from selfmoe.mixture.forward.record import Record
 from selfmoe.mixture.forward.running import Running
-from selfmoe.mixture.forward.scope import Annotation, Scope, describe
+from selfmoe.mixture.forward.scope import Annotation, Scope, token_info
 from selfmoe.mixture.names import HANDLE
 from selfmoe.mixture.surgery import Surgery
 from selfmoe.models.structure import Decoder
@@ -175,21 +175,21 @@ class Mixture:
     ) -> None:
         given = dict(zip(names, args, strict=False)) | kwargs
         running, memory = self.running, self.memory
-        scope = Scope(self._describe(given), running.record)
+        scope = Scope(self._tokens(given), running.record)
         scope.past = known_length(cache_of(given), memory.owner)
         if memory.keeps:
             running.scope = Scope(scope.info, plain=True)
             memory.begin(scope, given)
         running.scope = scope
 
-    def _describe(self, given: Mapping[str, Any]) -> TokenInfo:
+    def _tokens(self, given: Mapping[str, Any]) -> TokenInfo:
         said = self.running.said or Annotation()
         if said.domain is None and self._labelled and "labels_at_inference" in self.needs:
             raise CompositionError(
                 f"router '{self.composition.composer}' is told domains in another thread than the "
                 "one that runs this forward; call annotate in the thread of its forwards"
             )
-        return describe(given, said, self.memory.owner)
+        return token_info(given, said, self.memory.owner)
 
     def _close(
         self, names: Sequence[str], stack: nn.Module, args: Any, kwargs: Any, output: Any

@@ -23,7 +23,7 @@ from selfmoe.mixture.names import OURS
 from selfmoe.mixture.trainable import LearningDelta, deltas_of
 
 EXPERTS = "experts"
-WEIGHTS = "model.safetensors"
+_WEIGHTS = "model.safetensors"
 
 
 def save_mixture(model: nn.Module, folder: str | Path) -> Path:
@@ -80,7 +80,7 @@ def save_checkpoint(model: nn.Module, folder: Path, state: Mapping[str, Tensor] 
         for name, tensor in (model.state_dict() if state is None else state).items()
         if name in opened or any(ours in name for ours in OURS)
     }
-    save_file(learnt, folder / WEIGHTS, {"format": "pt"})
+    save_file(learnt, folder / _WEIGHTS, {"format": "pt"})
 
 
 # --- a composition as it is now -------------------------------------------------------------------

@@ -24,7 +24,7 @@ from selfmoe.mixture.handle import Mixture
 
 Part = Literal["router", "experts"]
 Trainable = Part | Collection[Part] | None
-PARTS: tuple[Part, ...] = ("router", "experts")
+_PARTS: tuple[Part, ...] = ("router", "experts")
 
 
 def check_trainable(trainable: Trainable) -> tuple[Part, ...]:
@@ -35,9 +35,9 @@ def check_trainable(trainable: Trainable) -> tuple[Part, ...]:
     """
     named = [trainable] if isinstance(trainable, str) else list(trainable or ())
     for part in named:
-        if part not in PARTS:
-            raise unknown_name("trainable part", str(part), PARTS)
-    return tuple(part for part in PARTS if part in named)
+        if part not in _PARTS:
+            raise unknown_name("trainable part", str(part), _PARTS)
+    return tuple(part for part in _PARTS if part in named)
 
 
 def open_parts(

@@ -12,7 +12,7 @@ from selfmoe.config.model import RunConfig
 from selfmoe.contracts.errors import CompositionError, DataError, counted
 from selfmoe.contracts.paths import expand_base
 from selfmoe.contracts.records import LoadedBase
-from selfmoe.models.checkpoints import check, identity, sizes
+from selfmoe.models.checkpoints import check_checkpoint, identity, sizes
 from selfmoe.models.devices import GPU_FILES, choose_device, choose_dtype
 from selfmoe.models.hub import download
 from selfmoe.models.vocabulary import check_vocabulary, read_tokenizer, settle
@@ -55,7 +55,7 @@ def find_base(config: RunConfig) -> BaseFiles:
         path = Path(real)
         if not path.exists():
             path = download(real, config.registry.names("base"))
-    check(name, path)
+    check_checkpoint(name, path)
     device = choose_device(config.device)
     dtype = choose_dtype(config.dtype, device)
     return BaseFiles(name, path, identity(path), device, dtype)

@@ -34,7 +34,7 @@ NO_MODEL = (
 )
 
 
-def check(name: str, path: Path) -> None:
+def check_checkpoint(name: str, path: Path) -> None:
     """Refuse a folder that holds no decoder selfmoe can work on.
 
     Args:

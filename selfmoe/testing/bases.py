@@ -24,7 +24,7 @@ from selfmoe.contracts.errors import SelfmoeError
 from selfmoe.contracts.prompts import alpaca
 from selfmoe.contracts.records import Instruction, LoadedBase
 from selfmoe.models.base import BaseFiles, load_base
-from selfmoe.models.checkpoints import OTHER_WEIGHTS, check, identity
+from selfmoe.models.checkpoints import OTHER_WEIGHTS, check_checkpoint, identity
 from selfmoe.testing.components import ComponentContract
 from selfmoe.testing.registries import registry_of
 
@@ -71,7 +71,7 @@ class BaseContract(ComponentContract):
         path = base.path()
         assert isinstance(path, Path)
         assert path.is_absolute(), "runs are started from any folder"
-        check(base.name, path)
+        check_checkpoint(base.name, path)
 
     def test_nothing_in_it_is_run(self, base: Base) -> None:
         """Weights are safetensors only; no pickled file and no code of its own comes with it."""

@@ -137,14 +137,14 @@ def test_an_unknown_past_is_refused_by_routers_that_keep_state(
 def test_positions_are_not_made_up(llama, llama_experts):
     """Where a past cannot tell its length, neither positions nor prompts are known."""
     given = {"input_ids": tokens(), "pages": PagedCache()}
-    assert scope.describe(given, scope.Annotation()).position_ids is None
+    assert scope.token_info(given, scope.Annotation()).position_ids is None
     places = torch.arange(11)[None] + 4
-    told = scope.describe({**given, "position_ids": places}, scope.Annotation())
+    told = scope.token_info({**given, "position_ids": places}, scope.Annotation())
     assert torch.equal(told.position_ids, places.expand(2, -1))
-    wide = scope.describe({**given, "attention_mask": torch.ones(2, 15)}, scope.Annotation())
+    wide = scope.token_info({**given, "attention_mask": torch.ones(2, 15)}, scope.Annotation())
     assert wide.position_ids[0].tolist() == list(range(4, 15))
     with pytest.raises(NotSupportedError, match="cannot be followed with PagedCache"):
-        scope.describe(given, scope.Annotation(prompt_mask=torch.ones(2, 15).bool()))
+        scope.token_info(given, scope.Annotation(prompt_mask=torch.ones(2, 15).bool()))
     with (
         routed(llama, llama_experts, "random"),
         pytest.raises(NotSupportedError, match="position"),
@@ -281,7 +281,7 @@ def test_positions_that_begin_anew_are_noticed(llama, llama_experts, monkeypatch
     monkeypatch.setattr(scope, "known_length", lambda cache, owner: 0)
     mask = {"attention_mask": None}
     monkeypatch.setattr(
-        handle, "describe", lambda given, *rest: scope.describe({**given, **mask}, *rest)
+        handle, "token_info", lambda given, *rest: scope.token_info({**given, **mask}, *rest)
     )
     with pytest.raises(CompositionError, match="the position that the router is told"):
         routed(llama, llama_experts, "random")

@@ -9,7 +9,7 @@ import torch
 
 from selfmoe.contracts.composer import TokenInfo
 from selfmoe.mixture.forward.record import Record
-from selfmoe.mixture.forward.scope import Annotation, describe
+from selfmoe.mixture.forward.scope import Annotation, token_info
 from selfmoe.mixture.runtime import attach
 from selfmoe.testing.routing import logits, random_theta, refer, tokens
 from selfmoe_router_topk import TopK
@@ -27,12 +27,12 @@ PROMPT = torch.tensor([[True, True, False], [True, True, True]])
 
 
 def test_nothing_is_known_without_tokens():
-    assert describe({}, Annotation(PROMPT, ("a", "b"))) == TokenInfo()
+    assert token_info({}, Annotation(PROMPT, ("a", "b"))) == TokenInfo()
 
 
 def test_beams_repeat_what_was_said_of_their_row():
     ids = torch.zeros(4, 3, dtype=torch.long)
-    info = describe({"input_ids": ids}, Annotation(PROMPT, ("a", "b")))
+    info = token_info({"input_ids": ids}, Annotation(PROMPT, ("a", "b")))
     assert info.domain == ("a", "a", "b", "b")
     assert torch.equal(info.prompt_mask, PROMPT.repeat_interleave(2, 0))
 
@@ -51,7 +51,7 @@ def test_tokens_beyond_the_prompt_are_responses(past, time, expected):
         "input_ids": torch.zeros(2, time, dtype=torch.long),
         "past_key_values": Cache(past),
     }
-    info = describe(arguments, Annotation(PROMPT))
+    info = token_info(arguments, Annotation(PROMPT))
     assert torch.equal(info.prompt_mask, torch.tensor(expected).bool())
 
 
@@ -69,7 +69,7 @@ def test_tokens_beyond_the_prompt_are_responses(past, time, expected):
     ],
 )
 def test_positions_are_always_known(arguments, expected):
-    info = describe({"input_ids": torch.zeros(2, 3, dtype=torch.long), **arguments}, Annotation())
+    info = token_info({"input_ids": torch.zeros(2, 3, dtype=torch.long), **arguments}, Annotation())
     assert info.position_ids.tolist() == expected
 
 
@@ -77,7 +77,7 @@ def test_padding_is_known_from_every_kind_of_mask():
     def known(mask, **arguments):
         ids = torch.zeros(1, 3, dtype=torch.long)
         said = {"input_ids": ids, "attention_mask": mask, **arguments}
-        return describe(said, Annotation()).attention_mask
+        return token_info(said, Annotation()).attention_mask
 
     plain = torch.ones(1, 3)
     assert known(plain) is plain

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from selfmoe.contracts.errors import CompositionError, UnknownNameError
-from selfmoe.mixture.forward.kernels import AUTO, KERNELS, choose, grouped, single, stacked
+from selfmoe.mixture.forward.kernels import AUTO, KERNELS, choose_kernel, grouped, single, stacked
 from selfmoe.mixture.forward.kernels.weights import Weights
 from selfmoe.mixture.forward.layers import RoutedDelta
 from selfmoe.mixture.forward.packing import pack
@@ -177,7 +177,7 @@ def test_kernels_are_chosen_by_shape(llama, llama_experts, routed):
         four = torch.eye(4).repeat(64, 1)
 
         def chosen(name, alpha):
-            return choose(name, group, Weights(alpha))
+            return choose_kernel(name, group, Weights(alpha))
 
         assert chosen(AUTO, one) is single
         assert chosen(AUTO, torch.full((1, 3), 0.3)) is stacked

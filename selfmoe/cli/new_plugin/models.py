@@ -10,7 +10,7 @@ from typing import Any
 
 from selfmoe.contracts.base import Base
 from selfmoe.contracts.errors import PluginError
-from selfmoe.models.checkpoints import FILES, check
+from selfmoe.models.checkpoints import FILES, check_checkpoint
 from selfmoe.registry.registry import registry
 
 BESIDE = ("README*", "LICENSE*", "LICENCE*", "NOTICE*")
@@ -42,7 +42,7 @@ def starting_model(folder: Path | None) -> Model:
         PluginError: If there is no default base.
     """
     if folder is not None:
-        check(str(folder), folder)
+        check_checkpoint(str(folder), folder)
         return Model(folder, "the model it was made with")
     names = registry().defaults("base")
     if not names:

@@ -15,7 +15,7 @@ from selfmoe.mixture.adapters.factors import MAX_RANK, Factors, adds_nothing, ch
 from selfmoe.mixture.adapters.files import read_tensors
 from selfmoe.store.files import sha256
 
-WEIGHTS = "adapters.safetensors"
+_WEIGHTS = "adapters.safetensors"
 
 _KEY = re.compile(r"(?P<site>.+)\.lora_(?P<factor>[ab])")
 
@@ -27,7 +27,7 @@ def is_mlx(path: Path, config: Any) -> bool:
         path: The folder.
         config: What its configuration holds.
     """
-    return isinstance(config, dict) and "peft_type" not in config and (path / WEIGHTS).is_file()
+    return isinstance(config, dict) and "peft_type" not in config and (path / _WEIGHTS).is_file()
 
 
 def read_mlx(path: Path, config: Mapping[str, Any]) -> dict[str, Factors]:
@@ -40,16 +40,16 @@ def read_mlx(path: Path, config: Mapping[str, Any]) -> dict[str, Factors]:
     """
     rank, scale = _settings(path, config)
     pairs: dict[str, dict[str, Tensor]] = {}
-    for key, tensor in read_tensors(path / WEIGHTS).items():
+    for key, tensor in read_tensors(path / _WEIGHTS).items():
         match = _KEY.fullmatch(key)
         if match is None:
             raise CompositionError(
-                f"{path / WEIGHTS}: '{key}' is not part of a plain LoRA on linear layers "
+                f"{path / _WEIGHTS}: '{key}' is not part of a plain LoRA on linear layers "
                 "(DoRA, embeddings and fully trained layers are not supported)"
             )
         pairs.setdefault(match["site"], {})[match["factor"]] = tensor
     if not pairs:
-        raise CompositionError(f"{path / WEIGHTS} is empty")
+        raise CompositionError(f"{path / _WEIGHTS} is empty")
     found = {site: _factors(path, site, pair, scale) for site, pair in sorted(pairs.items())}
     ranks = {part.rank for part in found.values()}
     if ranks != {rank} or not 1 <= rank <= MAX_RANK:
@@ -63,7 +63,7 @@ def read_mlx(path: Path, config: Mapping[str, Any]) -> dict[str, Factors]:
 def facts_of_mlx(path: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     """Return what an adapter of MLX adds depends on."""
     rank, scale = _settings(path, config)
-    return {"mlx": [rank, scale], "weights": sha256(path / WEIGHTS)}
+    return {"mlx": [rank, scale], "weights": sha256(path / _WEIGHTS)}
 
 
 def _settings(path: Path, config: Mapping[str, Any]) -> tuple[int, float]:

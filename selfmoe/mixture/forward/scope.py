@@ -63,7 +63,7 @@ class Annotation(NamedTuple):
     domain: Sequence[str] | None = None
 
 
-def describe(arguments: Mapping[str, Any], said: Annotation, owner: str = "") -> TokenInfo:
+def token_info(arguments: Mapping[str, Any], said: Annotation, owner: str = "") -> TokenInfo:
     """Return what is known of the tokens of a forward with these arguments.
 
     Args:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from selfmoe.contracts.errors import CompositionError
-from selfmoe.mixture.forward.kernels import choose
+from selfmoe.mixture.forward.kernels import choose_kernel
 from selfmoe.mixture.forward.kernels.weights import Weights
 from selfmoe.mixture.forward.packing import Packed, pack
 from selfmoe.mixture.forward.parts import Cut, Layout, RoutedLayer
@@ -133,7 +133,7 @@ class Group:
                 f"{part.name} was given {x.numel() // part.widths[0]} tokens of the "
                 f"{weights.tokens} that its decoder block routes; a router cannot weigh that"
             )
-        outputs: list[Any] = choose(part.kernel, self, weights).run(self, x, weights)
+        outputs: list[Any] = choose_kernel(part.kernel, self, weights).run(self, x, weights)
         if len(outputs) == 1:
             return outputs[0]  # type: ignore[no-any-return]
         weights.held[self.number] = x, outputs

@@ -35,7 +35,7 @@ from selfmoe.mixture.forward.kernels import grouped, single, stacked
 from selfmoe.mixture.forward.kernels.weights import AUTO, Kernel, Weights
 from selfmoe.mixture.forward.parts import LayerGroup
 
-__all__ = ["AUTO", "KERNELS", "Kernel", "check_kernel", "choose"]
+__all__ = ["AUTO", "KERNELS", "Kernel", "check_kernel", "choose_kernel"]
 
 KERNELS: Mapping[str, Kernel] = {"single": single, "grouped": grouped, "stacked": stacked}
 """The kernels by name, in the order in which they are considered."""
@@ -52,7 +52,7 @@ def check_kernel(name: str) -> str:
     return name
 
 
-def choose(name: str, group: LayerGroup, weights: Weights) -> Kernel:
+def choose_kernel(name: str, group: LayerGroup, weights: Weights) -> Kernel:
     """Return the kernel for a group of layers; all that the same weights belong to get the same.
 
     Args:
