@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from peft import LoraConfig, get_peft_model
 
 from selfmoe.contracts import TrainContext, derive
+from selfmoe.kits.trainers import remove_adapter, save_adapter
 from selfmoe_trainer_lora.targets import chosen, spelled, taken_at_their_word
 
 if TYPE_CHECKING:
@@ -41,15 +40,7 @@ def train(options: Lora.Config, ctx: TrainContext) -> Mapping[str, Any]:
     try:
         return _fit(model, options, ctx)
     finally:
-        _unwrap(model, base)
-
-
-def _unwrap(model: Any, base: Any) -> None:
-    """Take the adapter off, without leaving anything behind."""
-    model.unload()
-    base.eval().requires_grad_(False)
-    if hasattr(base, "peft_config"):
-        del base.peft_config
+        remove_adapter(model, ctx.base)
 
 
 def _fit(model: Any, options: Lora.Config, ctx: TrainContext) -> Mapping[str, Any]:
@@ -65,8 +56,7 @@ def _fit(model: Any, options: Lora.Config, ctx: TrainContext) -> Mapping[str, An
         work=ctx.work,
         label=f"training on {len(ctx.data)} examples",
     )
-    model.save_pretrained(ctx.out, save_embedding_layers=False)
-    _make_reproducible(ctx.out, ctx.base.name)
+    save_adapter(model, ctx.out, ctx.base)
     trained = sum(parameter.numel() for parameter in parameters.values())
     return {
         "losses": [round(loss, 6) for loss in fitted.losses],
@@ -74,18 +64,3 @@ def _fit(model: Any, options: Lora.Config, ctx: TrainContext) -> Mapping[str, An
         "tokens": fitted.tokens,
         "trained_parameters": trained,
     }
-
-
-def _make_reproducible(folder: Path, base: str) -> None:
-    """Rewrite what PEFT saves so that equal adapters are equal files.
-
-    PEFT writes the target modules, a set, in an order that differs between processes, the path
-    the base was loaded from, and a model card with empty headings.
-    """
-    path = folder / "adapter_config.json"
-    config = json.loads(path.read_text("utf-8"))
-    if isinstance(config["target_modules"], list):
-        config["target_modules"].sort()
-    config["base_model_name_or_path"] = base
-    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
-    (folder / "README.md").unlink(missing_ok=True)

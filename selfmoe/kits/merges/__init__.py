@@ -1,4 +1,4 @@
-"""What merges are built from."""
+"""What merges are built from: merging the experts' weight deltas, layer by layer."""
 
 import lazy_loader
 

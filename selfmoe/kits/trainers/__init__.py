@@ -1,4 +1,4 @@
-"""What trainers are built from."""
+"""What trainers are built from: which linears there are, and saving what PEFT has trained."""
 
 import lazy_loader
 

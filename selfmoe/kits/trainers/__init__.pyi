@@ -1,3 +1,7 @@
+from .adapters import (
+    remove_adapter as remove_adapter,
+    save_adapter as save_adapter,
+)
 from .coverage import (
     ASIDE as ASIDE,
     IDLE as IDLE,
