@@ -136,13 +136,13 @@ def settings(run: Path) -> Json:
 def _listed(directory: RunDirectory) -> Iterable[tuple[int, str, str, str]]:
     """Yield root seed, stage, label and folder of every cell."""
     if (directory.root / "manifest.json").exists():
-        for seed, named in directory.manifest()["cells"].items():
-            for name, cell in named.items():
-                stage, _, of = name.partition("/")
-                yield int(seed), stage, of, cell["path"]
+        manifest = directory.manifest()
+        for seed in manifest.seeds:
+            for name, cell in manifest.named(seed).items():
+                yield int(seed), name.stage, name.label, cell.path
     else:
         for cell in directory.plan():
-            yield cell["seed"], cell["stage"], cell["label"], cell["path"]
+            yield cell.seed, cell.stage, cell.label, cell.path
 
 
 def _counts(run: Path, domain: str, folders: Mapping[str, str]) -> Counts:

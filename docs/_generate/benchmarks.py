@@ -16,6 +16,7 @@ from _generate.markdown import block, code, paragraphs, plain, table
 from _generate.plugins import own
 from selfmoe.contracts.benchmark import Benchmark
 from selfmoe.contracts.domain import Domain
+from selfmoe.contracts.names import BenchmarkName
 from selfmoe.contracts.records import Source, Track
 from selfmoe.evaluation.answers import RULES
 from selfmoe.evaluation.prompting import render
@@ -70,7 +71,7 @@ def found() -> Iterator[Found]:
         for track in domain.tracks:
             source = Source() if track == "mini" else Source("benchmark", SAMPLE)
             for benchmark in domain.benchmarks(source):
-                name = f"{domain.name}/{benchmark.name}"
+                name = str(BenchmarkName(domain.name, benchmark.name))
                 yield Found(name, source.track, domain, benchmark)
 
 

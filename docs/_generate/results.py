@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
+from selfmoe.contracts.names import BenchmarkName
 from selfmoe.reporting.comparison.tables import print_comparison
 from selfmoe.reporting.terminal.changes import changes_legend, changes_table
 from selfmoe.reporting.terminal.progress import duration
@@ -68,7 +69,7 @@ def base_table() -> str:
         "|---|---|---|---|---|",
     ]
     for name, score in bare.items():
-        domain, few = name.partition("/")[0], shown[name]
+        domain, few = BenchmarkName.parse(name).domain, shown[name]
         counts = data[domain]
         lines.append(
             f"| {domain} | {score['n']} | {_pair(score)} | {_pair(few)} "

@@ -11,6 +11,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from _generate.markdown import code, table
+from selfmoe.contracts.names import BenchmarkName
 from selfmoe.evaluation.statistics import confident
 from selfmoe.reporting.terminal.progress import duration
 
@@ -161,7 +162,7 @@ def _gains(file: str, measure: str) -> tuple[dict[str, list[float]], dict[str, l
 
 
 def _domain(benchmark: str) -> str:
-    return benchmark.partition("/")[0]
+    return BenchmarkName.parse(benchmark).domain
 
 
 def _both(score: Json | None) -> str:

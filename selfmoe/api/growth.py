@@ -19,6 +19,7 @@ from selfmoe.api.run import Run, from_yaml, run_plans
 from selfmoe.config.model import RunConfig
 from selfmoe.config.resolve import resolve
 from selfmoe.contracts.errors import ConfigError, unknown_name
+from selfmoe.contracts.names import BenchmarkName
 from selfmoe.contracts.paths import expand
 from selfmoe.pipeline.execute import by_root, execute, manifest_of
 from selfmoe.pipeline.make import make_plans
@@ -151,7 +152,7 @@ def shrunk(raw: Settings, name: str) -> Settings:
         new[key] = {k: value for k, value in (new.get(key) or {}).items() if k != name}
     evaluate = new.get("evaluate") or {}
     if named := evaluate.get("benchmarks"):
-        kept = [identity for identity in named if identity.partition("/")[0] != name]
+        kept = [identity for identity in named if not _is_of(identity, name)]
         evaluate["benchmarks"] = kept or None
     documents = (new.get("respond") or {}).get("documents")
     if isinstance(documents, dict):
@@ -203,11 +204,19 @@ def _warn_unscored(config: RunConfig, name: str, display: Display) -> None:
     named = config.evaluate.benchmarks
     if named is None or name not in (config.domains or []):
         return
-    if not any(identity.partition("/")[0] == name for identity in named):
+    if not any(_is_of(identity, name) for identity in named):
         display.warn(
             f"evaluate.benchmarks names none of '{name}', so no system is scored on it; add its "
             "ids there and run the settings again"
         )
+
+
+def _is_of(identity: str, domain: str) -> bool:
+    """Return whether settings name a benchmark of a domain; what is no name is refused later."""
+    try:
+        return BenchmarkName.parse(identity).domain == domain
+    except ValueError:
+        return False
 
 
 def _removing(root: Path, name: str) -> str:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfmoe.config.resolve import resolve
 from selfmoe.contracts.errors import RunError, SelfmoeError, unknown_name
+from selfmoe.contracts.names import CellName
 from selfmoe.contracts.paths import expand
-from selfmoe.contracts.records import EXPERT, System
+from selfmoe.contracts.records import System
 from selfmoe.mixture.systems import attach_system
 from selfmoe.store.directory import RunDirectory, command_for
 from selfmoe.store.files import damage
+from selfmoe.store.manifest import Manifest
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 def load(
     run: str | Path,
-    system: str = "mixse",
+    system: str | None = None,
     *,
     seed: int | None = None,
     device: str | None = None,
@@ -35,7 +37,8 @@ def load(
 
     Args:
         run: The run's folder.
-        system: ``base``, ``expert-<name>`` or a composition's label.
+        system: ``base``, ``expert-<name>`` or a composition's label; default: the run's first
+            routed composition, or its only composition.
         seed: Root seed of the pipeline it is taken from; default: the run's first.
         device: Where to put it; default: as the run's settings say.
         dtype: Number format of the base; default: as the run's settings say.
@@ -47,19 +50,43 @@ def load(
         routing with and to detach, where something is attached. The tokenizer pads on the left.
 
     Raises:
-        RunError: If the folder holds no finished run, or the system could not be made.
+        RunError: If the folder holds no finished run, the system could not be made, or none is
+            named and the run has no routed system but several compositions, or none.
         UnknownNameError: If the run has no such system, or there is no such part to train.
         CompositionError: If the system does not fit the base, or the check finds that this model's
             cache is not followed.
         NotSupportedError: If the system has no such part.
     """
-    base = load_system(expand(run), system, seed, device=device, dtype=dtype, check=check)
+    root = expand(run)
+    chosen = default_system(root) if system is None else system
+    base = load_system(root, chosen, seed, device=device, dtype=dtype, check=check)
     if trainable:
         from selfmoe.mixture.handle import mixture_of
         from selfmoe.mixture.loading import put_to_use
 
         put_to_use(mixture_of(base.model), trainable)
     return base.model, base.tokenizer
+
+
+def default_system(root: Path) -> str:
+    """Return what is meant where no system is named: the first that routes, or the only one.
+
+    Args:
+        root: The run's folder.
+
+    Raises:
+        RunError: If the folder holds no finished run, or one without routed systems that has
+            several compositions, or none.
+    """
+    systems = RunDirectory(root).manifest().systems
+    routed = [name for name, kind in systems.items() if kind == "router"]
+    composed = [name for name, kind in systems.items() if kind in ("router", "merge")]
+    if routed or len(composed) == 1:
+        return (routed or composed)[0]
+    raise RunError(
+        f"{root} has no system that routes, so the one that is meant must be named\n"
+        f"  Available: {', '.join(systems)}."
+    )
 
 
 def load_system(
@@ -71,58 +98,62 @@ def load_system(
     dtype: str | None = None,
     check: bool = True,
 ) -> LoadedBase:
-    """Return the base of a run with a system attached; see ``load``."""
+    """Return the base of a run with a system attached; see ``load``.
+
+    Raises:
+        RunError: If the folder holds no finished run, or the system could not be made.
+        UnknownNameError: If the run has no such system or root seed.
+    """
     from selfmoe.models.base import find_base, load_base
 
     manifest = RunDirectory(root).manifest()
     instead = {"device": device, "dtype": dtype}
-    settings = manifest["config"] | {k: v for k, v in instead.items() if v is not None}
+    settings = manifest.config | {k: v for k, v in instead.items() if v is not None}
     config = resolve(settings, str(root / "manifest.json"))
     chosen = str(config.root_seeds[0] if seed is None else seed)
-    if chosen not in manifest["cells"]:
-        raise unknown_name("root seed", chosen, manifest["cells"])
+    if chosen not in manifest.cells:
+        raise unknown_name("root seed", chosen, manifest.cells)
     made = _made(root, manifest, chosen)
-    if system not in made:
+    named = manifest.system(system)
+    if named is None or system not in made:
         raise _not_made(system, manifest, chosen, made)
     files = find_base(config)
     again = command_for(root / "config.yaml")
-    if files.hash != manifest["base"]["hash"]:
+    if files.hash != manifest.base.hash:
         raise RunError(
             f"the base '{files.name}' is not the one this run was made with (hash {files.hash}, "
-            f"not {manifest['base']['hash']})\n  This makes the run again with it: {again}"
+            f"not {manifest.base.hash})\n  This makes the run again with it: {again}"
         )
     cell = made[system]
     problem = damage(cell) if cell else None
     if problem:
         raise RunError(f"cell damaged: {problem}\n  This makes it again: {again}")
     base = load_base(files, config)
-    named = System(system, manifest["systems"][system])
     attach_system(base, named, cell, config.registry, check=check)
     return base
 
 
-def _made(root: Path, manifest: Mapping[str, Any], seed: str) -> dict[str, Path | None]:
+def _made(root: Path, manifest: Manifest, seed: str) -> dict[str, Path | None]:
     """Return the folder of what makes each system that there is; ``None`` for the base itself."""
-    cells = manifest["cells"][seed]
     found: dict[str, Path | None] = {}
-    for name, kind in manifest["systems"].items():
+    for name, kind in manifest.systems.items():
         if kind == "base":
             found[name] = None
-        elif (cell := cells.get(_maker(name, kind))) is not None:
-            found[name] = root / str(cell["path"])
+        elif (cell := manifest.cell(seed, _maker(System(name, kind)))) is not None:
+            found[name] = root / cell.path
     return found
 
 
-def _maker(system: str, kind: str) -> str:
+def _maker(system: System) -> CellName:
     """Return the name of the cell that makes a system."""
-    return f"specialise/{system.removeprefix(EXPERT)}" if kind == "expert" else f"compose/{system}"
+    if system.kind == "expert":
+        return CellName("specialise", system.expert)
+    return CellName("compose", system.name)
 
 
-def _not_made(
-    system: str, manifest: Mapping[str, Any], seed: str, made: Mapping[str, Any]
-) -> SelfmoeError:
-    kind = manifest["systems"].get(system)
-    if kind is None:
+def _not_made(system: str, manifest: Manifest, seed: str, made: Iterable[str]) -> SelfmoeError:
+    known = manifest.system(system)
+    if known is None:
         return unknown_name("system", system, made)
-    why = manifest.get("missing", {}).get(seed, {}).get(_maker(system, kind), "the run lacks it")
+    why = manifest.why_missing(seed, _maker(known)) or "the run lacks it"
     return RunError(f"'{system}' was not made: {why}\n  Available: {', '.join(sorted(made))}.")

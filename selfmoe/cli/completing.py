@@ -6,16 +6,19 @@ Called at every press of the tab key, so nothing here imports torch, and errors 
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import CompletionItem
 
-from selfmoe.contracts.errors import ConfigError
+from selfmoe.contracts.errors import ConfigError, SelfmoeError
+from selfmoe.contracts.names import EvaluationName
 from selfmoe.contracts.paths import expand
+
+if TYPE_CHECKING:
+    from selfmoe.store.manifest import Manifest
 
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
@@ -43,25 +46,28 @@ def _folders(folder: Path) -> Iterator[Path]:
 
 def systems(ctx: click.Context, param: click.Parameter, text: str) -> list[CompletionItem]:
     """Return the systems of the run given before."""
-    return _matching(list(_manifest(ctx).get("systems", {})), text)
+    manifest = _manifest(ctx)
+    return _matching(list(manifest.systems), text) if manifest else []
 
 
 def benchmarks(ctx: click.Context, param: click.Parameter, text: str) -> list[CompletionItem]:
     """Return what the system given before was asked in the run given before that."""
-    start = f"evaluate/{ctx.params.get('system')}/"
-    cells = [name for named in _manifest(ctx).get("cells", {}).values() for name in named]
-    asked = [name.removeprefix(start) for name in cells if name.startswith(start)]
-    return _matching(list(dict.fromkeys(asked)), text)
+    manifest, system = _manifest(ctx), ctx.params.get("system")
+    cells = [name for name, _ in manifest.all_cells()] if manifest else []
+    asked = [EvaluationName.parse(name.label) for name in cells if name.stage == "evaluate"]
+    names = [str(name.benchmark) for name in asked if name.system == system]
+    return _matching(list(dict.fromkeys(names)), text)
 
 
-def _manifest(ctx: click.Context) -> dict[str, Any]:
-    """Return the manifest of the run given before; empty where there is none."""
+def _manifest(ctx: click.Context) -> Manifest | None:
+    """Return the manifest of the run given before; ``None`` where there is none."""
+    from selfmoe.store.directory import RunDirectory
+
     # While an option lacks its value, click leaves the arguments before it unnamed.
-    with contextlib.suppress(OSError, ValueError, ConfigError):
+    with contextlib.suppress(OSError, ValueError, SelfmoeError):
         run = expand(ctx.params.get("run") or next(iter(ctx.args), ""))
-        manifest = json.loads((run / "manifest.json").read_text("utf-8"))
-        return manifest if isinstance(manifest, dict) else {}
-    return {}
+        return RunDirectory(run).manifest()
+    return None
 
 
 def names(kind: str) -> Complete:

@@ -24,10 +24,8 @@ COLOURS = ("cyan", "yellow", "green", "magenta", "blue", "red", "bright_cyan", "
 @click.argument("prompt")
 @click.option(
     "--system",
-    default="mixse",
-    show_default=True,
     shell_complete=systems,
-    help="A system of the run.",
+    help="A system of the run; default: the first that routes, or its only composition.",
 )
 @options.device("as the run's settings say")
 @options.dtype("as the run's settings say")
@@ -45,7 +43,7 @@ COLOURS = ("cyan", "yellow", "green", "magenta", "blue", "red", "bright_cyan", "
 def command(
     run: Path,
     prompt: str,
-    system: str,
+    system: str | None,
     trace: bool,
     raw: bool,
     max_new_tokens: int,
@@ -63,7 +61,7 @@ def command(
       selfmoe generate runs/demo $'Answer the question.\\nWhat is the capital of Peru?'
       selfmoe generate runs/demo $'Solve it.\\nTom has 3 pens and buys 4.' --trace
     """
-    from selfmoe.api.load import load_system
+    from selfmoe.api.load import default_system, load_system
     from selfmoe.contracts.errors import DataError
     from selfmoe.contracts.lines import plain_lines
     from selfmoe.contracts.prompts import alpaca
@@ -75,6 +73,7 @@ def command(
     prompt = plain_lines(prompt)
     first, _, rest = prompt.partition("\n")
     text = prompt if raw else alpaca(Instruction(first.strip(), rest.strip()))
+    system = default_system(run) if system is None else system
     base = load_system(run, system, seed, device=device, dtype=dtype)
     _check(base, text, max_new_tokens)
     console = output()

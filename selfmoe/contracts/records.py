@@ -175,8 +175,9 @@ class Composition:
     report: Mapping[str, float] = field(default_factory=dict)
 
 
-BASE = "base"
-EXPERT = "expert-"
+_EXPERT = "expert-"
+
+SystemKind = Literal["base", "expert", "router", "merge"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +191,23 @@ class System:
     """
 
     name: str
-    kind: Literal["base", "expert", "router", "merge"]
+    kind: SystemKind
     shots: int | None = None
+
+    @classmethod
+    def base(cls, shots: int | None = None) -> System:
+        """Return the base by itself, or as it answers when it is shown solved examples."""
+        return cls("base" if shots is None else f"base-{shots}shot", "base", shots)
+
+    @classmethod
+    def of_expert(cls, expert: str) -> System:
+        """Return the system that is an expert alone."""
+        return cls(f"{_EXPERT}{expert}", "expert")
+
+    @property
+    def expert(self) -> str:
+        """Return the name of the expert that the system is alone; for systems of that kind."""
+        return self.name.removeprefix(_EXPERT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from selfmoe.contracts.errors import (
     UnknownNameError,
     did_you_mean,
 )
+from selfmoe.contracts.names import BenchmarkName
 from selfmoe.contracts.records import ScoredSplit, Source
 from selfmoe.registry.registry import NAME
 
@@ -73,7 +74,7 @@ def choose(domain: Domain, source: Source, named: Sequence[str] | None) -> Choic
     """
     choice = Choice()
     for benchmark in benchmarks_of(domain, source):
-        identity = f"{domain.name}/{benchmark.name}"
+        identity = str(BenchmarkName(domain.name, benchmark.name))
         if named is not None and identity not in named:
             if absent := _unguarded(benchmark, source):
                 choice.left_out[identity] = absent
@@ -115,7 +116,7 @@ def guarded_splits(
         for benchmark in benchmarks_of(domain, here):
             if targets and benchmark.role != "target":
                 continue
-            identity = f"{domain.name}/{benchmark.name}"
+            identity = str(BenchmarkName(domain.name, benchmark.name))
             wanted = [identity] if identity in (named or ()) else None
             try:
                 absent = _absence(identity, benchmark, here, wanted)
@@ -140,23 +141,29 @@ def refuse_unknown(domains: Sequence[Domain], source: Source, named: Sequence[st
         ConfigError: If one is named twice.
         UnknownNameError: Naming those there are.
     """
-    known = [f"{d.name}/{b.name}" for d in domains for b in benchmarks_of(d, source)]
+    known = [str(BenchmarkName(d.name, b.name)) for d in domains for b in benchmarks_of(d, source)]
     if double := _double(list(named)):
         raise ConfigError(f"evaluate.benchmarks: '{double}' is named twice")
     names = [domain.name for domain in domains]
     for identity in named:
         if identity not in known:
-            domain, slash, _ = identity.partition("/")
-            missing = slash and domain not in names
-            what = (
-                f"domain '{domain}' is not among domains ({', '.join(names)})"
-                if missing
-                else f"track '{source.track}' has no such benchmark"
-            )
+            no_such = f"track '{source.track}' has no such benchmark"
+            what = _missing_domain(identity, names) or no_such
             raise UnknownNameError(
                 f"evaluate.benchmarks: '{identity}': {what}{did_you_mean(identity, known)}\n"
                 f"  Available: {', '.join(known) or 'none'}."
             )
+
+
+def _missing_domain(identity: str, domains: Sequence[str]) -> str | None:
+    """Return that the domain of a benchmark is none of the run's, if that is what is wrong."""
+    try:
+        domain = BenchmarkName.parse(identity).domain
+    except ValueError:
+        return None
+    if domain in domains:
+        return None
+    return f"domain '{domain}' is not among domains ({', '.join(domains)})"
 
 
 def check_items(domain: str, benchmark: Benchmark) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from selfmoe.contracts.records import EXPERT, Expert, LoadedBase, System
+from selfmoe.contracts.records import Expert, LoadedBase, System
 
 if TYPE_CHECKING:
     from selfmoe.mixture.handle import Mixture
@@ -57,8 +57,7 @@ def attach_system(
     if path is None:
         return None
     if system.kind == "expert":
-        expert = Expert(system.name.removeprefix(EXPERT), path)
-        return runtime.attach_expert(base.model, expert)
+        return runtime.attach_expert(base.model, Expert(system.expert, path))
     composition = storage.read_composition(path, base_hash=base.hash)
     kind: Literal["router", "merge"] = "router" if system.kind == "router" else "merge"
     composer = names.configure(kind, composition.composer, composition.options)

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selfmoe.contracts.records import BASE, Expert, LoadedBase, System
+from selfmoe.contracts.records import Expert, LoadedBase, System
 from selfmoe.mixture.systems import attached
 from selfmoe.pipeline.plan import Job, Plan, Task
 from selfmoe.pipeline.systems import systems_of
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def plan(plan: Plan) -> None:
     """Add one task a system; how many examples the base is shown makes no difference."""
     for system, made_by in systems_of(plan):
-        if system.kind != "base" or system.name == BASE:
+        if system.kind != "base" or system == System.base():
             _add(plan, system, made_by)
 
 

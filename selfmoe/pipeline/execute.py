@@ -22,6 +22,7 @@ from selfmoe.pipeline.systems import systems_of
 from selfmoe.reporting.terminal.progress import Display, duration
 from selfmoe.store.directory import CONFIG, RunDirectory
 from selfmoe.store.files import cannot_write, write_atomic
+from selfmoe.store.manifest import Manifest, PlannedCell, StoredBase, StoredCell
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 
@@ -76,7 +77,7 @@ def execute(plans: Sequence[Plan], display: Display, *, recorded: bool = True) -
     with first.directory.writing():
         if recorded:
             _write_config(first)
-            first.directory.write_plan(rows_of(tasks, first.directory))
+            first.directory.write_plan(planned(tasks, first.directory))
         outcome = fill(tasks, Session(first.config, first.base, display))
         if recorded:
             first.directory.write_manifest(manifest_of(by_root(plans), outcome))
@@ -179,17 +180,17 @@ def _write_config(plan: Plan) -> None:
         write_atomic(path, text)
 
 
-def rows_of(tasks: Sequence[Task], directory: RunDirectory) -> list[dict[str, Any]]:
-    """Return what is going to be done, one row a task, for ``RunDirectory.write_plan``."""
+def planned(tasks: Sequence[Task], directory: RunDirectory) -> list[PlannedCell]:
+    """Return the cells that tasks fill, for ``RunDirectory.write_plan``."""
     return [
-        {
-            "seed": task.root,
-            "stage": task.stage,
-            "label": task.label,
-            "key": task.cell.key,
-            "path": task.cell.path.relative_to(directory.root).as_posix(),
-            "size": task.size,
-        }
+        PlannedCell(
+            seed=task.root,
+            stage=task.stage,
+            label=task.label,
+            key=task.cell.key,
+            path=task.cell.path.relative_to(directory.root).as_posix(),
+            size=task.size,
+        )
         for task in tasks
     ]
 
@@ -199,45 +200,53 @@ def by_root(plans: Sequence[Plan]) -> dict[str, Plan]:
     return {str(plan.root): plan for plan in plans}
 
 
-def manifest_of(plans: Mapping[str, Plan], outcome: Outcome) -> dict[str, Any]:
+def manifest_of(
+    plans: Mapping[str, Plan],
+    outcome: Outcome,
+    no_composers: Mapping[str, str] | None = None,
+) -> Manifest:
     """Return what a run holds: its settings, its systems, its cells, and what is missing.
 
     Args:
         plans: By the name of their seed.
         outcome: What came of them.
+        no_composers: Of a comparison: composers that cannot work, by label, each with why.
     """
     first = next(iter(plans.values()))
-    return {
-        "base": {"name": first.base.name, "hash": first.base.hash},
-        "config": first.config.model_dump(mode="json"),
-        "versions": versions(),
-        "systems": {system.name: system.kind for system, _ in systems_of(first)},
-        "left_out": {k: v for c in first.choices.values() for k, v in c.left_out.items()},
-        "cells": {seed: _cells(plan) for seed, plan in plans.items()},
-        "missing": {seed: why for seed, plan in plans.items() if (why := _missing(plan, outcome))},
-    }
+    own: dict[str, Any] = {} if no_composers is None else {"no_composers": dict(no_composers)}
+    return Manifest(
+        format=Manifest.FORMAT,
+        base=StoredBase(name=first.base.name, hash=first.base.hash),
+        config=first.config.model_dump(mode="json"),
+        versions=versions(),
+        systems={system.name: system.kind for system, _ in systems_of(first)},
+        left_out={k: v for c in first.choices.values() for k, v in c.left_out.items()},
+        cells={seed: _cells(plan) for seed, plan in plans.items()},
+        missing={seed: why for seed, plan in plans.items() if (why := _missing(plan, outcome))},
+        **own,
+    )
 
 
-def _cells(plan: Plan) -> dict[str, dict[str, str]]:
-    """Return stage and label -> key and path of every cell that there is."""
+def _cells(plan: Plan) -> dict[str, StoredCell]:
+    """Return where every cell lies that there is, by its name."""
     return {
-        f"{task.stage}/{task.label}": {
-            "key": task.cell.key,
-            "path": task.cell.path.relative_to(plan.directory.root).as_posix(),
-        }
+        str(task.cell_name): StoredCell(
+            key=task.cell.key,
+            path=task.cell.path.relative_to(plan.directory.root).as_posix(),
+        )
         for task in plan.tasks
         if task.cell.path.exists()
     }
 
 
 def _missing(plan: Plan, outcome: Outcome) -> dict[str, str]:
-    """Return stage and label -> why of what could not be done."""
+    """Return why of what could not be done, by the name of the cell."""
     why = {id(task): str(error) for task, error in outcome.failed}
     why |= {id(task): "not done: something it needs failed" for task in outcome.skipped}
-    return {f"{task.stage}/{task.label}": why[id(task)] for task in plan.tasks if id(task) in why}
+    return {str(task.cell_name): why[id(task)] for task in plan.tasks if id(task) in why}
 
 
-def versions() -> Mapping[str, str]:
+def versions() -> dict[str, str]:
     """Return the versions of the libraries that results depend on."""
     found = {}
     for name in LIBRARIES:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from selfmoe import __version__
 from selfmoe.config.model import RunConfig
 from selfmoe.contracts.domain import Domain
+from selfmoe.contracts.names import CellName
 from selfmoe.contracts.randomness import derive
 from selfmoe.evaluation.benchmarks import Choice, choose, refuse_unknown
 from selfmoe.models.base import BaseFiles
@@ -62,6 +63,11 @@ class Task:
         if problem is None and self.outdated is not None:
             problem = self.outdated(self.cell.path)
         return problem
+
+    @property
+    def cell_name(self) -> CellName:
+        """Return what the manifest calls the cell."""
+        return CellName(self.stage, self.label)
 
     @property
     def name(self) -> str:

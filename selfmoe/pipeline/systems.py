@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from selfmoe.contracts.records import BASE, EXPERT, System
+from selfmoe.contracts.records import System
 from selfmoe.pipeline.plan import Plan, Task
 
 
 def systems_of(plan: Plan) -> Iterator[tuple[System, Task | None]]:
     """Yield every system of a plan with the task that makes it (none for the base)."""
-    yield System(BASE, "base"), None
+    yield System.base(), None
     shots = plan.config.evaluate.base_shots
     if shots and plan.config.track == "mini":
-        yield System(f"{BASE}-{shots}shot", "base", shots), None
+        yield System.base(shots), None
     for name, task in plan.of("specialise").items():
-        yield System(f"{EXPERT}{name}", "expert"), task
+        yield System.of_expert(name), task
     made = plan.of("compose")
     for label, entry in (plan.config.compose or {}).items():
         yield System(label, "router" if entry.router else "merge"), made[label]

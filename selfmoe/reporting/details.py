@@ -7,6 +7,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from selfmoe.contracts.names import BenchmarkName
+from selfmoe.contracts.records import System
 from selfmoe.store.cells import Cells, Json, read_json
 from selfmoe.store.files import read_jsonl
 
@@ -40,8 +42,7 @@ def collect_details(cells: Cells) -> Json:
 def _routed(cells: Cells) -> Iterator[tuple[str, str, str, Json]]:
     """Yield root seed, system, benchmark and routing of every routed evaluation."""
     for seed in cells.seeds:
-        for label, folder in cells.of(seed, "evaluate"):
-            system, _, _ = label.partition("/")
+        for system, folder in cells.evaluations(seed):
             for path in sorted(folder.glob("*.*.json")):
                 score = read_json(path)
                 if (score["routing"] or {}).get("mean"):
@@ -68,12 +69,11 @@ def _mean(matrices: Sequence[Matrix]) -> Matrix:
 
 def _traces(cells: Cells) -> Json:
     table: Json = {}
-    for label, folder in cells.of(cells.seeds[0], "evaluate"):
-        system, _, _ = label.partition("/")
+    for system, folder in cells.evaluations(cells.seeds[0]):
         for path in sorted(folder.glob("*.traces.jsonl")):
-            benchmark = path.name.removesuffix(".traces.jsonl").replace(".", "/", 1)
+            benchmark = BenchmarkName.parse_stem(path.name.removesuffix(".traces.jsonl"))
             if rows := read_jsonl(path):
-                table.setdefault(system, {})[benchmark] = rows
+                table.setdefault(system, {})[str(benchmark)] = rows
     return table
 
 
@@ -83,7 +83,7 @@ def fits(cells: Cells, seed: str) -> Iterator[Json]:
         for label, folder in cells.of(seed, stage):
             seconds = read_json(folder / "cell.json").get("seconds", 0.0)
             facts = _expert(folder) if stage == "specialise" else _composition(folder)
-            name = f"expert-{label}" if stage == "specialise" else label
+            name = System.of_expert(label).name if stage == "specialise" else label
             yield {"name": name, "seed": seed, "seconds": seconds, **facts}
 
 

@@ -13,10 +13,12 @@ from selfmoe.config.model import RunConfig
 from selfmoe.config.resolve import resolve
 from selfmoe.contracts.benchmark import Benchmark
 from selfmoe.contracts.errors import RunError, UnknownNameError, unknown_name
+from selfmoe.contracts.names import BenchmarkName, CellName, EvaluationName
 from selfmoe.evaluation.answers import describe
 from selfmoe.evaluation.benchmarks import benchmarks_of
 from selfmoe.store.directory import RunDirectory, command_for
 from selfmoe.store.files import damage, read_jsonl
+from selfmoe.store.manifest import Manifest
 
 Doc = Mapping[str, Any]
 
@@ -107,59 +109,50 @@ def explain(run: Path, system: str, benchmark: str, seed: int | None = None) -> 
         DataError: If the benchmark's data is no longer there.
     """
     manifest = RunDirectory(run).manifest()
-    config = resolve(manifest["config"], str(run / "manifest.json"))
+    config = resolve(manifest.config, str(run / "manifest.json"))
     chosen = str(config.root_seeds[0] if seed is None else seed)
-    if chosen not in manifest["cells"]:
-        raise unknown_name("root seed", chosen, manifest["cells"])
-    if system not in manifest["systems"]:
-        raise unknown_name("system", system, manifest["systems"])
-    identity, asked = _find(config, benchmark)
-    facts, rows = _stored(run, manifest, chosen, system, identity)
+    if chosen not in manifest.cells:
+        raise unknown_name("root seed", chosen, manifest.cells)
+    if system not in manifest.systems:
+        raise unknown_name("system", system, manifest.systems)
+    name, asked = _find(config, benchmark)
+    facts, rows = _stored(run, manifest, chosen, EvaluationName(system, name))
     docs = {str(doc["id"]): doc for doc in asked.items}
-    verdicts = tuple(_verdict(asked, docs, row, identity) for row in rows)
+    verdicts = tuple(_verdict(asked, docs, row, name) for row in rows)
     about = asked.rule or (type(asked).__doc__ or "").strip().partition("\n")[0]
-    return Explanation(system, identity, describe(about), facts, verdicts)
+    return Explanation(system, str(name), describe(about), facts, verdicts)
 
 
-def _find(config: RunConfig, wanted: str) -> tuple[str, Benchmark]:
-    known: dict[str, Benchmark] = {}
-    for name in config.domains or []:
-        domain = config.registry.configure("domain", name)
-        known |= {f"{name}/{b.name}": b for b in benchmarks_of(domain, config.source)}
-    found = [identity for identity in known if wanted in (identity, identity.partition("/")[2])]
+def _find(config: RunConfig, wanted: str) -> tuple[BenchmarkName, Benchmark]:
+    known: dict[BenchmarkName, Benchmark] = {}
+    for domain in config.domains or []:
+        offered = benchmarks_of(config.registry.configure("domain", domain), config.source)
+        known |= {BenchmarkName(domain, b.name): b for b in offered}
+    found = [name for name in known if wanted in (str(name), name.name)]
     if len(found) > 1:
         raise UnknownNameError(
-            f"{len(found)} benchmarks are named '{wanted}': {', '.join(found)}\n  Name one of them."
+            f"{len(found)} benchmarks are named '{wanted}': {', '.join(map(str, found))}\n"
+            "  Name one of them."
         )
     if not found:
-        raise unknown_name("benchmark", wanted, known)
+        raise unknown_name("benchmark", wanted, map(str, known))
     return found[0], known[found[0]]
 
 
 def _stored(
-    run: Path, manifest: Mapping[str, Any], seed: str, system: str, identity: str
+    run: Path, manifest: Manifest, seed: str, evaluation: EvaluationName
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Return the stored score and sample rows."""
-    label = f"evaluate/{system}/{identity}"
+    system, identity = evaluation.system, evaluation.benchmark
     again = command_for(run / "config.yaml")
-    cell = manifest["cells"][seed].get(label)
+    cell = manifest.cell(seed, CellName("evaluate", str(evaluation)))
     if cell is None:
-        why = manifest.get("missing", {}).get(seed, {}).get(label)
-        if why:
-            raise RunError(
-                f"'{system}' has no score on '{identity}', for it failed: {why}\n"
-                f"  This tries it again: {again}"
-            )
-        raise RunError(
-            f"'{system}' was not asked '{identity}'\n"
-            f"  Asked were: {_asked(manifest, seed, system)}. Which benchmarks are asked is set by "
-            "evaluate.benchmarks and by the data at hand."
-        )
-    folder = run / str(cell["path"])
+        raise _no_score(manifest, seed, evaluation, again)
+    folder = run / cell.path
     problem = damage(folder)
     if problem:
         raise RunError(f"cell damaged: {problem}\n  This makes it again: {again}")
-    path = folder / f"{identity.replace('/', '.')}.json"
+    path = folder / f"{identity.stem}.json"
     if not path.exists():  # a row with examples, beside a benchmark that has its own
         raise RunError(f"'{system}' was not asked '{identity}': it is shown examples anyway")
     facts: dict[str, Any] = json.loads(path.read_text("utf-8"))
@@ -168,19 +161,33 @@ def _stored(
     return facts, read_jsonl(path.with_suffix(".samples.jsonl"))
 
 
-def _asked(manifest: Mapping[str, Any], seed: str, system: str) -> str:
-    start = f"evaluate/{system}/"
-    cells = manifest["cells"][seed]
-    return ", ".join(c.removeprefix(start) for c in cells if c.startswith(start)) or "none"
+def _no_score(manifest: Manifest, seed: str, evaluation: EvaluationName, again: str) -> RunError:
+    system, identity = evaluation.system, evaluation.benchmark
+    if why := manifest.why_missing(seed, CellName("evaluate", str(evaluation))):
+        return RunError(
+            f"'{system}' has no score on '{identity}', for it failed: {why}\n"
+            f"  This tries it again: {again}"
+        )
+    return RunError(
+        f"'{system}' was not asked '{identity}'\n"
+        f"  Asked were: {_asked(manifest, seed, system)}. Which benchmarks are asked is set by "
+        "evaluate.benchmarks and by the data at hand."
+    )
+
+
+def _asked(manifest: Manifest, seed: str, system: str) -> str:
+    cells = [name for name in manifest.named(seed) if name.stage == "evaluate"]
+    names = [EvaluationName.parse(name.label) for name in cells]
+    return ", ".join(str(name.benchmark) for name in names if name.system == system) or "none"
 
 
 def _verdict(
-    benchmark: Benchmark, docs: Mapping[str, Doc], row: Mapping[str, Any], identity: str
+    benchmark: Benchmark, docs: Mapping[str, Doc], row: Mapping[str, Any], name: BenchmarkName
 ) -> Verdict:
     doc = docs.get(row["id"])
     if doc is None or not _same_item(benchmark, doc, row):
         raise RunError(
-            f"'{identity}' has no item '{row['id']}' any more as it was asked: its data is not "
+            f"'{name}' has no item '{row['id']}' any more as it was asked: its data is not "
             "that of the run\n  Put the data back, or evaluate on the new one: `selfmoe run` with "
             "the run's config.yaml."
         )

@@ -72,11 +72,8 @@ def changes(before: Cells, after: Cells, system: str, level: float) -> Json:
 
 def _targets(cells: Cells, system: str) -> list[str]:
     """Return the target benchmarks that a system was asked, answered or not."""
-    folders = [
-        folder
-        for label, folder in cells.of(cells.seeds[0], "evaluate")
-        if label.partition("/")[0] == system
-    ]
+    evaluations = cells.evaluations(cells.seeds[0])
+    folders = [folder for asked, folder in evaluations if asked == system]
     scores = [read_json(path) for folder in folders for path in sorted(folder.glob("*.*.json"))]
     return [score["benchmark"] for score in scores if score["role"] == "target"]
 
@@ -104,11 +101,11 @@ def _change(
 
 def _answers(cells: Cells, seed: str) -> Answers:
     found: dict[str, dict[str, Any]] = {}
-    for label, folder in cells.of(seed, "evaluate"):
+    for system, folder in cells.evaluations(seed):
         for path in folder.glob("*.samples.jsonl"):
             about = read_json(path.with_name(path.name.replace(".samples.jsonl", ".json")))
             if about["role"] == "target" and not about["not_run"]:
-                found.setdefault(label.partition("/")[0], {})[about["benchmark"]] = _rows(path)
+                found.setdefault(system, {})[about["benchmark"]] = _rows(path)
     return found
 
 

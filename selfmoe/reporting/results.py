@@ -50,14 +50,14 @@ def collect(cells: Cells) -> Json:
     config, seeds = cells.config, cells.config["seed"]
     return {
         "format": 1,
-        "base": cells.manifest["base"],
+        "base": cells.manifest.base.to_json(),
         "track": config["track"],
         "preset": config["preset"],
         "seeds": seeds if isinstance(seeds, list) else [seeds],
         **scored(cells),
         "data": {seed: _yields(cells, seed) for seed in cells.seeds},
         "seconds": _seconds(cells),
-        "versions": cells.manifest["versions"],
+        "versions": cells.manifest.versions,
         "cells": cells.keys,
     }
 
@@ -84,8 +84,7 @@ def scored(cells: Cells) -> Json:
 def scores_of(cells: Cells, seed: str) -> dict[str, dict[str, Json]]:
     """Return ``system -> benchmark -> score`` of one seed."""
     found: dict[str, dict[str, Json]] = {}
-    for label, folder in cells.of(seed, "evaluate"):
-        system, _, _ = label.partition("/")
+    for system, folder in cells.evaluations(seed):
         for path in sorted(folder.glob("*.*.json")):
             score = read_json(path)
             found.setdefault(system, {})[score["benchmark"]] = score

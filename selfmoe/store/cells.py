@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from selfmoe.contracts.errors import DataError, RunError
+from selfmoe.contracts.names import EvaluationName
 from selfmoe.contracts.records import System
 from selfmoe.store.directory import RunDirectory
 from selfmoe.store.files import SEAL, damage
+from selfmoe.store.manifest import Manifest
 
 Json = dict[str, Any]
 
@@ -40,41 +42,38 @@ class Cells:
         MOVED: Kinds of systems that change with the seed.
 
     Raises:
-        RunError: If the folder holds no run.
+        RunError: If the folder holds no finished run, or a damaged one.
     """
 
     RECORD: ClassVar[type[RunDirectory]] = RunDirectory
     SEED: ClassVar[str] = "root seed"
     MOVED: ClassVar[tuple[str, ...]] = ("expert", "router", "merge")
 
-    def __init__(self, root: Path, manifest: Json | None = None) -> None:
+    def __init__(self, root: Path, manifest: Manifest | None = None) -> None:
         self.root = root
         self._directory = self.RECORD(root)
         self.manifest = self._directory.manifest() if manifest is None else manifest
-        self.seeds: list[str] = list(self.manifest["cells"])
+        self.seeds = self.manifest.seeds
 
     @property
     def config(self) -> Json:
         """Return the run's complete settings."""
-        config: Json = self.manifest["config"]
-        return config
+        return self.manifest.config
 
     @property
     def systems(self) -> list[System]:
         """Return what answered the benchmarks, the base first."""
-        return [System(name, kind) for name, kind in self.manifest["systems"].items()]
+        return [System(name, kind) for name, kind in self.manifest.systems.items()]
 
     @property
     def missing(self) -> dict[str, dict[str, str]]:
         """Return ``root seed -> cell -> why`` of what could not be done when it ran last."""
-        missing: dict[str, dict[str, str]] = self.manifest.get("missing", {})
-        return missing
+        return self.manifest.missing
 
     @property
     def left_out(self) -> dict[str, str]:
         """Return the benchmarks that were not asked, each with why."""
-        left_out: dict[str, str] = self.manifest.get("left_out", {})
-        return left_out
+        return self.manifest.left_out
 
     def check(self) -> None:
         """Stop unless all that a report is made of is as it was written.
@@ -83,12 +82,9 @@ class Cells:
             RunError: If it is not; says how it is made again.
         """
         again = self._directory.again
-        found = {**self.manifest, **self.config}
-        report = found.get("report")
+        report = self.config.get("report")
         level = report.get("confidence") if isinstance(report, dict) else None
-        if not {"versions", "track", "preset", "seed"} <= set(found) or not isinstance(
-            level, float
-        ):
+        if not {"track", "preset", "seed"} <= set(self.config) or not isinstance(level, float):
             path = self.root / self._directory.MANIFEST
             raise RunError(f"{path} is damaged: its settings are not whole; make it again: {again}")
         folders = [self.root / path for path in self._stages()]
@@ -99,19 +95,19 @@ class Cells:
 
     def _stages(self) -> dict[str, str]:
         """Return the stage of every cell by its path; several root seeds may share one."""
-        return {
-            facts["path"]: name.partition("/")[0]
-            for cells in self.manifest["cells"].values()
-            for name, facts in cells.items()
-        }
+        return {cell.path: name.stage for name, cell in self.manifest.all_cells()}
 
     def of(self, seed: str, stage: str) -> Iterator[tuple[str, Path]]:
         """Yield label and folder of every finished cell of a stage."""
-        for name, facts in self.manifest["cells"][seed].items():
-            made_by, _, label = name.partition("/")
-            folder = self.root / facts["path"]
-            if made_by == stage and folder.exists():
-                yield label, folder
+        for name, cell in self.manifest.named(seed).items():
+            folder = self.root / cell.path
+            if name.stage == stage and folder.exists():
+                yield name.label, folder
+
+    def evaluations(self, seed: str) -> Iterator[tuple[str, Path]]:
+        """Yield the system and the folder of every finished evaluation."""
+        for label, folder in self.of(seed, "evaluate"):
+            yield EvaluationName.parse(label).system, folder
 
     def seals(self) -> Iterator[tuple[str, Json]]:
         """Yield stage and seal of every cell, those that several root seeds share once."""
@@ -122,8 +118,7 @@ class Cells:
     @property
     def keys(self) -> list[str]:
         """Return the keys of all cells, in order."""
-        cells = self.manifest["cells"].values()
-        return [facts["key"] for named in cells for facts in named.values()]
+        return [cell.key for _, cell in self.manifest.all_cells()]
 
 
 def _damage(folder: Path) -> str | None:

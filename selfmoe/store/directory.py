@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import shlex
 import shutil
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from selfmoe.contracts.errors import RunError
 from selfmoe.store.cell import Cell
-from selfmoe.store.files import write_json
-from selfmoe.store.manifest import FORMAT, read_manifest
+from selfmoe.store.manifest import Manifest, PlannedCell, PlanRecord, read_manifest, read_plan
 
 FOLDERS = (
     "work", "seeds", "brainstorm", "respond", "data", "experts", "compositions", "evaluations",
@@ -124,7 +122,7 @@ class RunDirectory:
         handle.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         handle.flush()
 
-    def manifest(self) -> dict[str, Any]:
+    def manifest(self) -> Manifest:
         """Return the manifest.
 
         Raises:
@@ -159,43 +157,37 @@ class RunDirectory:
             f"  Give the folder of a run, or make one: selfmoe run --out {out}"
         )
 
-    def plan(self) -> list[dict[str, Any]]:
-        """Return the cells of the last command, in order; empty if no readable plan is on record.
-
-        Each has ``seed``, ``stage``, ``label``, ``key``, ``path`` and ``size``.
-        """
+    def plan(self) -> list[PlannedCell]:
+        """Return the cells of the last command, in order; empty if no readable plan is kept."""
         with contextlib.suppress(RunError):
             return self.intact_plan()
         return []
 
-    def intact_plan(self) -> list[dict[str, Any]]:
+    def intact_plan(self) -> list[PlannedCell]:
         """Return the same; empty if no plan is on record.
 
         Raises:
             RunError: If there is one that cannot be read.
         """
-        path = self.root / self.PLAN
-        try:
-            cells: list[dict[str, Any]] = json.loads(path.read_text("utf-8"))
-            _ = [(cell["stage"], cell["path"], cell["size"]) for cell in cells]
-        except FileNotFoundError:
-            return []
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RunError(
-                f"{path} cannot be read: {type(error).__name__}: {error}\n"
-                "  It says which cells the last command needs. Run that command again, which "
-                "writes it anew."
-            ) from None
-        return cells
+        return read_plan(self.root / self.PLAN, self.again)
 
-    def write_plan(self, cells: list[dict[str, Any]]) -> None:
-        """Write what a command is going to do, if that is new; done first, before any cell."""
-        if self.plan() != cells:
-            write_json(self.root / self.PLAN, cells)
+    def write_plan(self, cells: Sequence[PlannedCell]) -> None:
+        """Write what a command is going to do, if that is new; done first, before any cell.
 
-    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
-        """Write the manifest; done last, when all its cells are."""
-        write_json(self.root / self.MANIFEST, {"format": FORMAT, **manifest})
+        Raises:
+            RunError: If it cannot be written.
+        """
+        if self.plan() != list(cells):
+            record = PlanRecord(format=PlanRecord.FORMAT, cells=list(cells))
+            record.write(self.root / self.PLAN)
+
+    def write_manifest(self, manifest: Manifest) -> None:
+        """Write the manifest; done last, when all its cells are.
+
+        Raises:
+            RunError: If it cannot be written.
+        """
+        manifest.write(self.root / self.MANIFEST)
 
 
 COMPARISON = "comparison"

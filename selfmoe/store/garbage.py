@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from selfmoe.store.directory import COMPARISON, FOLDERS, ComparisonDirectory, RunDirectory
 from selfmoe.store.files import damage
+from selfmoe.store.manifest import Manifest
 from selfmoe.store.status import size_of
 
 CELL = re.compile(r".+@[0-9a-f]{10}(\.damaged-\d+)?")
@@ -45,9 +45,9 @@ def find_garbage(run: RunDirectory) -> list[Garbage]:
         RunError: If the folder holds no finished run, which names its cells, or what the last
             command needs cannot be read.
     """
-    named, planned = _named(run.manifest()), {cell["path"] for cell in run.intact_plan()}
+    named, planned = _named(run.manifest()), {cell.path for cell in run.intact_plan()}
     comparison = ComparisonDirectory(run.root)
-    planned |= {cell["path"] for cell in comparison.intact_plan()}
+    planned |= {cell.path for cell in comparison.intact_plan()}
     if (run.root / comparison.MANIFEST).exists():
         named |= _named(comparison.manifest())
     found = []
@@ -63,8 +63,8 @@ def find_garbage(run: RunDirectory) -> list[Garbage]:
     return found
 
 
-def _named(manifest: Mapping[str, Any]) -> set[str]:
-    return {cell["path"] for cells in manifest["cells"].values() for cell in cells.values()}
+def _named(manifest: Manifest) -> set[str]:
+    return {cell.path for _, cell in manifest.all_cells()}
 
 
 def delete(garbage: Garbage) -> None:

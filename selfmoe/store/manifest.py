@@ -1,19 +1,105 @@
-"""Reading a run's manifest: whole, or one message on what is wrong with it."""
+"""What a run consists of, and what its last command was going to do: two files, two records."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
 
 from selfmoe.contracts.errors import RunError
+from selfmoe.contracts.names import CellName, EvaluationName
+from selfmoe.contracts.records import System, SystemKind
+from selfmoe.store.record import FileRecord, Record, parse, read_record
 
-FORMAT = 1
-"""Version of the run directory's layout."""
+
+def _cell_name(text: str) -> str:
+    name = CellName.parse(text)
+    if name.stage == "evaluate":
+        EvaluationName.parse(name.label)
+    return text
 
 
-def read_manifest(path: Path, again: str) -> dict[str, Any]:
+class StoredBase(Record):
+    """The base that a run was made with.
+
+    Attributes:
+        name: The name or path it was asked for by.
+        hash: First 10 hex digits of a sha256 over its weights and tokenizer.
+    """
+
+    name: str
+    hash: str
+
+
+class StoredCell(Record):
+    """Where a cell lies.
+
+    Attributes:
+        key: Last part of its folder's name.
+        path: Its folder, relative to the run's.
+    """
+
+    key: str
+    path: str
+
+
+class Manifest(FileRecord):
+    """What a run, or a comparison on one, consists of.
+
+    Attributes:
+        base: The base it was made with.
+        config: Its complete settings.
+        versions: Library -> version.
+        systems: What answered benchmarks, name -> kind, the base first.
+        left_out: Benchmarks that were not asked, each with why.
+        cells: ``seed -> cell -> where it lies``: root seeds of a run, composer seeds of a
+            comparison; at least one.
+        missing: ``seed -> cell -> why`` of what could not be done.
+        no_composers: Of a comparison: composers that cannot work, by label, each with why.
+    """
+
+    base: StoredBase
+    config: dict[str, Any]
+    versions: dict[str, str] = Field(default_factory=dict)
+    systems: dict[str, SystemKind]
+    left_out: dict[str, str] = Field(default_factory=dict)
+    cells: dict[str, dict[Annotated[str, AfterValidator(_cell_name)], StoredCell]] = Field(
+        min_length=1
+    )
+    missing: dict[str, dict[str, str]] = Field(default_factory=dict)
+    no_composers: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def seeds(self) -> list[str]:
+        """Return the seeds, as they are written."""
+        return list(self.cells)
+
+    def named(self, seed: str) -> dict[CellName, StoredCell]:
+        """Return the cells of a seed by their names, in order."""
+        return {CellName.parse(name): cell for name, cell in self.cells[seed].items()}
+
+    def all_cells(self) -> Iterator[tuple[CellName, StoredCell]]:
+        """Yield every cell of every seed; several seeds may share one."""
+        for seed in self.cells:
+            yield from self.named(seed).items()
+
+    def cell(self, seed: str, name: CellName) -> StoredCell | None:
+        """Return where a cell of a seed lies, or ``None`` if there is no such cell."""
+        return self.cells.get(seed, {}).get(str(name))
+
+    def why_missing(self, seed: str, name: CellName) -> str | None:
+        """Return why a cell could not be made, or ``None`` if it was not tried in vain."""
+        return self.missing.get(seed, {}).get(str(name))
+
+    def system(self, name: str) -> System | None:
+        """Return a system by its name, or ``None`` if there is no such system."""
+        kind = self.systems.get(name)
+        return None if kind is None else System(name, kind)
+
+
+def read_manifest(path: Path, again: str) -> Manifest:
     """Return a manifest.
 
     Args:
@@ -23,38 +109,52 @@ def read_manifest(path: Path, again: str) -> dict[str, Any]:
     Raises:
         RunError: If it is damaged, or of another format.
     """
-    try:
-        manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        if manifest["format"] != FORMAT:
-            raise RunError(
-                f"{path} has format {manifest['format']}, this selfmoe reads {FORMAT}; "
-                f"upgrade selfmoe, or choose another --out"
-            )
-        _check(manifest)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
-        reason = "it is not what was written" if isinstance(error, TypeError) else reason
-        raise RunError(f"{path} is damaged: {reason}\n  This makes it again: {again}") from None
-    return manifest
+    return read_record(Manifest, path, again, newer="choose another --out")
 
 
-def _check(manifest: Mapping[str, Any]) -> None:
-    """Stop unless a manifest holds what is read of it.
+class PlannedCell(Record):
+    """A cell that a command needs, done or not.
+
+    Attributes:
+        seed: Root seed of its pipeline.
+        stage: Name of the stage that makes it.
+        label: What it is about.
+        key: Last part of its folder's name.
+        path: Its folder, relative to the run's.
+        size: What it amounts to, in words.
+    """
+
+    seed: int
+    stage: str
+    label: str
+    key: str
+    path: str
+    size: str
+
+
+class PlanRecord(FileRecord):
+    """The cells that the last command needs, in the order they are made."""
+
+    cells: list[PlannedCell]
+
+
+def read_plan(path: Path, again: str) -> list[PlannedCell]:
+    """Return the cells of the last command, in order; empty if there is no such file.
+
+    Args:
+        path: The file.
+        again: The command that makes it again, for the error.
 
     Raises:
-        KeyError: If something is not there.
-        TypeError: If something is of another kind.
+        RunError: If there is one that cannot be read, or of another format.
     """
-    named = [_section(cells) for cells in _section(manifest["cells"]).values()]
-    cells = [cell for group in named for cell in group.values()]
-    texts = [manifest["base"]["hash"], *_section(manifest["systems"]).values()]
-    texts += [text for cell in cells for text in (cell["key"], cell["path"])]
-    _section(manifest["config"])
-    if not named or not all(isinstance(text, str) for text in texts):
-        raise TypeError
-
-
-def _section(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise TypeError
-    return value
+    try:
+        return parse(PlanRecord, path, "run the command again that wrote it", again).cells
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(
+            f"{path} cannot be read: {type(error).__name__}: {error}\n"
+            "  It says which cells the last command needs. Run that command again, which "
+            "writes it anew."
+        ) from None

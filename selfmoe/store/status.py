@@ -6,11 +6,12 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from selfmoe.store.cell import FAILURE
 from selfmoe.store.directory import RunDirectory
 from selfmoe.store.files import damage
+from selfmoe.store.manifest import PlannedCell
 
 State = Literal["done", "to do", "damaged", "failed"]
 
@@ -46,31 +47,37 @@ def cell_states(run: RunDirectory, *, verify: bool = False) -> list[CellState]:
     Raises:
         RunError: If the folder holds no run.
     """
-    cells: dict[str, dict[str, Any]] = {}
+    cells: dict[str, PlannedCell] = {}
     for cell in run.plan() or _finished(run):
-        cells.setdefault(cell["path"], cell)
+        cells.setdefault(cell.path, cell)
     return [_state(run.root, cell, verify) for cell in cells.values()]
 
 
-def _finished(run: RunDirectory) -> Iterator[dict[str, Any]]:
+def _finished(run: RunDirectory) -> Iterator[PlannedCell]:
     """Yield the cells a manifest names: all there is to go by where no plan was kept."""
-    for seed, cells in run.manifest()["cells"].items():
-        for name, cell in cells.items():
-            stage, _, label = name.partition("/")
-            facts = {"seed": int(seed), "stage": stage, "label": label, "size": ""}
-            yield {**facts, "path": cell["path"]}
+    manifest = run.manifest()
+    for seed in manifest.seeds:
+        for name, cell in manifest.named(seed).items():
+            yield PlannedCell(
+                seed=int(seed),
+                stage=name.stage,
+                label=name.label,
+                key=cell.key,
+                path=cell.path,
+                size="",
+            )
 
 
-def _state(root: Path, cell: dict[str, Any], verify: bool) -> CellState:
-    facts = (cell["seed"], cell["stage"], cell["label"], cell["path"])
-    path, work = root / cell["path"], root / "work" / cell["path"]
+def _state(root: Path, cell: PlannedCell, verify: bool) -> CellState:
+    facts = (cell.seed, cell.stage, cell.label, cell.path)
+    path, work = root / cell.path, root / "work" / cell.path
     if path.exists():
         problem = damage(path, hashes=verify)
         return CellState(*facts, "damaged" if problem else "done", problem or "")
     failure = work / FAILURE
     if failure.is_file():
         return CellState(*facts, "failed", failure.read_text("utf-8", errors="replace"))
-    return CellState(*facts, "to do", _progress(work, cell["size"]))
+    return CellState(*facts, "to do", _progress(work, cell.size))
 
 
 def _progress(work: Path, size: str) -> str:

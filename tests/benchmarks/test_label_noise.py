@@ -56,11 +56,19 @@ def make_run(root: Path, *, finished: bool, track: str = "mini") -> Path:
         named = {
             f"{stage}/{label}": {"key": path[-1], "path": path} for stage, label, path in cells
         }
-        manifest = {"format": 1, "base": {"hash": "x"}, "systems": {}, "config": config}
+        manifest = {
+            "format": 1,
+            "base": {"name": "some-base", "hash": "x"},
+            "systems": {},
+            "config": config,
+        }
         write(root / "manifest.json", [{**manifest, "cells": {"3": named}}])
     else:
-        facts = [{"seed": 3, "stage": s, "label": d, "path": p, "size": ""} for s, d, p in cells]
-        write(root / "work/plan.json", [facts])
+        facts = [
+            {"seed": 3, "stage": stage, "label": label, "key": path[-1], "path": path, "size": ""}
+            for stage, label, path in cells
+        ]
+        write(root / "work/plan.json", [{"format": 1, "cells": facts}])
     return root
 
 
@@ -101,7 +109,7 @@ def test_what_is_no_run_or_not_curated_is_said(tmp_path):
     nothing = CliRunner().invoke(command, [str(tmp_path)])
     assert "holds no run" in nothing.output
     run = make_run(tmp_path / "run", finished=False)
-    (run / "work/plan.json").write_text("[]", "utf-8")
+    (run / "work/plan.json").write_text('{"format": 1, "cells": []}', "utf-8")
     early = CliRunner().invoke(command, [str(run)])
     assert early.exit_code == 1
     assert "no curated data" in early.output

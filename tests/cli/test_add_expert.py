@@ -60,8 +60,8 @@ def files(root: Path, *folders: str) -> dict[str, bytes]:
 
 
 def cells(root: Path) -> dict[str, str]:
-    (named,) = RunDirectory(root).manifest()["cells"].values()
-    return {name: cell["path"] for name, cell in named.items()}
+    (named,) = RunDirectory(root).manifest().cells.values()
+    return {name: cell.path for name, cell in named.items()}
 
 
 def test_only_what_depends_on_the_new_expert_is_made(run, plugin_with_more):

@@ -7,6 +7,7 @@ from selfmoe.contracts.benchmark import Benchmark
 from selfmoe.contracts.records import Source
 from selfmoe.store.directory import RunDirectory
 from selfmoe.store.files import commit_folder, write_json, write_jsonl
+from selfmoe.store.manifest import Manifest
 from selfmoe_domain_knowledge.truthfulqa import TruthfulQA
 from selfmoe_domain_math import Math
 
@@ -38,8 +39,9 @@ def make_run(folder, config: dict, scores: dict[str, tuple[dict, list[dict]]], m
         path = f"evaluations/{name}@0"
         commit_folder(folder / path, fill)
         cells[f"evaluate/base/{identity}"] = {"key": "0", "path": path}
-    RunDirectory(folder).write_manifest(
+    manifest = Manifest.model_validate(
         {
+            "format": 1,
             "base": {"name": "seedling", "hash": "0"},
             "config": config,
             "systems": {"base": "base", "mixse": "router"},
@@ -47,6 +49,7 @@ def make_run(folder, config: dict, scores: dict[str, tuple[dict, list[dict]]], m
             "missing": {"0": missing or {}},
         }
     )
+    RunDirectory(folder).write_manifest(manifest)
     return folder
 
 

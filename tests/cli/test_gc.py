@@ -29,8 +29,7 @@ def test_settings_used_one_after_another_leave_only_the_last(cli, configure, tmp
     named = []
     for changes in settings:
         selfmoe.run(configure(**changes))
-        manifest = RunDirectory(run).manifest()["cells"]["0"]
-        named.append({cell["path"] for cell in manifest.values()})
+        named.append({cell.path for _, cell in RunDirectory(run).manifest().all_cells()})
     assert cells(run) == named[0] | named[1] | named[2]
     assert named[0] - named[2]
     before = tree(run)
@@ -62,7 +61,7 @@ def test_nothing_goes_without_a_yes(finished, monkeypatch, tmp_path):
 
 def test_left_over_work_goes_and_work_under_way_stays(finished):
     run = RunDirectory(finished)
-    first, second = [cell["path"] for cell in run.plan() if cell["stage"] == "compose"]
+    first, second = [cell.path for cell in run.plan() if cell.stage == "compose"]
     (finished / first / "cell.json").unlink()  # no longer done
     kept, done, old = (finished / "work" / name for name in (first, second, "data/a@0123456789"))
     for path in (kept, done, old):
@@ -79,9 +78,8 @@ def test_left_over_work_goes_and_work_under_way_stays(finished):
 
 def test_what_only_the_last_command_names_stays(finished):
     run = RunDirectory(finished)
-    manifest = run.manifest()
-    manifest["cells"]["0"] = {}  # as if that command had not come to its end
-    run.write_manifest(manifest)
+    empty = {"cells": {"0": {}}}  # as if that command had not come to its end
+    run.write_manifest(run.manifest().model_copy(update=empty))
     assert find_garbage(run) == []
     (finished / "work" / "plan.json").unlink()
     assert {item.path.relative_to(finished).as_posix() for item in find_garbage(run)} == cells(

@@ -422,10 +422,11 @@ RUNS = [
         "  This makes it again: selfmoe run run/config.yaml",
         {"run/manifest.json": "{}"}),
     Mistake("report run",
-        "run/manifest.json is damaged: it is not what was written\n"
+        "run/manifest.json is damaged: it is not what was written: systems: Input should be a "
+        "valid dictionary\n"
         "  This makes it again: selfmoe run run/config.yaml",
-        {"run/manifest.json": json.dumps({"format": 1, "base": {"hash": ""}, "systems": [],
-                                          "cells": {"0": {}}, "config": {}})}),
+        {"run/manifest.json": json.dumps({"format": 1, "base": {"name": "", "hash": ""},
+                                          "systems": [], "cells": {"0": {}}, "config": {}})}),
     Mistake("generate run Hello",
         "run/manifest.json has format 99, this selfmoe reads 1; upgrade selfmoe, or "
         "choose another --out",

@@ -169,14 +169,14 @@ def test_a_failure_is_told_with_its_reason_until_it_is_mended(cli, configure):
 
 def test_unfinished_cells_tell_how_far_they_are(finished):
     run = RunDirectory(finished)
-    by_stage = {cell["stage"]: cell for cell in run.plan()}
+    by_stage = {cell.stage: cell for cell in run.plan()}
     for stage, file in (("brainstorm", "batch-00000.jsonl"), ("evaluate", "x/shard-00000.jsonl")):
-        shutil.rmtree(finished / by_stage[stage]["path"])
-        path = finished / "work" / by_stage[stage]["path"] / file
+        shutil.rmtree(finished / by_stage[stage].path)
+        path = finished / "work" / by_stage[stage].path / file
         path.parent.mkdir(parents=True)
         path.write_text('{"a": 1}\n{"a": 2}\n')
-    shutil.rmtree(finished / by_stage["specialise"]["path"])
-    (finished / "work" / by_stage["specialise"]["path"] / "step-0000012").mkdir(parents=True)
+    shutil.rmtree(finished / by_stage["specialise"].path)
+    (finished / "work" / by_stage["specialise"].path / "step-0000012").mkdir(parents=True)
     details = {cell.stage: cell.detail for cell in cell_states(run) if cell.state == "to do"}
     assert details == {
         "brainstorm": "2 rows written for 4 instructions",

@@ -8,7 +8,7 @@ from typing import Any
 
 from selfmoe.api.comparison.plan import ComparisonPlan, Question, plan_comparison
 from selfmoe.contracts.paths import expand
-from selfmoe.pipeline.execute import Outcome, fill, manifest_of, rows_of
+from selfmoe.pipeline.execute import Outcome, fill, manifest_of, planned
 from selfmoe.pipeline.session import Session
 from selfmoe.reporting.comparison.page import render
 from selfmoe.reporting.comparison.results import collect_comparison
@@ -53,10 +53,9 @@ def carry_out(plan: ComparisonPlan, display: Display) -> Comparison:
     """Do what a plan says; write the numbers of what could be done, and a page of them."""
     directory, first = plan.directory, plan.first
     with directory.writing():
-        directory.write_plan(rows_of(plan.tasks, directory))
+        directory.write_plan(planned(plan.tasks, directory))
         outcome = fill(plan.tasks, Session(first.config, first.base, display))
-        manifest = manifest_of(plan.seeds, outcome) | {"no_composers": dict(plan.left_out)}
-        directory.write_manifest(manifest)
+        directory.write_manifest(manifest_of(plan.seeds, outcome, plan.left_out))
         results = collect_comparison(directory.root, first.config, first.root)
         write_json(directory.results, results)
         write_atomic(directory.page, render(results))

@@ -18,6 +18,7 @@ from selfmoe.pipeline import cost
 from selfmoe.pipeline.make import plan_stages
 from selfmoe.pipeline.plan import Plan, Task
 from selfmoe.store.directory import ComparisonDirectory, RunDirectory
+from selfmoe.store.manifest import StoredCell
 
 DONE_HERE = ("compose", "evaluate", "cost")
 """Stages whose cells a comparison makes; those before are the run's and never made again."""
@@ -107,7 +108,7 @@ def reference(config: RunConfig) -> dict[str, ComposeConfig]:
 
 
 def _settings(run: RunDirectory, question: Question) -> RunConfig:
-    settings: dict[str, Any] = run.manifest()["config"] | {"out": written(run.root)}
+    settings: dict[str, Any] = run.manifest().config | {"out": written(run.root)}
     config = resolve(settings, str(run.root / run.MANIFEST))
     if question.limit is None:
         return config
@@ -132,14 +133,13 @@ def _experts(plan: Plan, run: RunDirectory) -> int:
     Raises:
         RunError: If one is not, or was made by other code or settings than are here now.
     """
-    known = run.manifest()["cells"].get(str(plan.root), {})
+    manifest = run.manifest()
     lost = []
     needed = [*plan.of("specialise").values(), *plan.of("curate").values()]
     for task in needed:
         if (problem := task.problem()) is not None:
-            made = known.get(f"{task.stage}/{task.label}", {}).get("key", task.cell.key)
-            stale = made != task.cell.key
-            lost.append(f"{task.name}: {_stale(made, task) if stale else problem}")
+            made = manifest.cell(str(plan.root), task.cell_name)
+            lost.append(f"{task.name}: {_stale(made, task) or problem}")
     if lost:
         raise RunError(
             f"{run.root} has no experts to compare on: {len(lost)} of {len(needed)} cells that "
@@ -150,9 +150,13 @@ def _experts(plan: Plan, run: RunDirectory) -> int:
     return len(plan.of("specialise"))
 
 
-def _stale(made: str, task: Task) -> str:
+def _stale(made: StoredCell | None, task: Task) -> str | None:
+    """Return what a cell was made as, if it would be made otherwise now."""
+    if made is None or made.key == task.cell.key:
+        return None
     return (
-        f"made as {made}; the plugins, base or version of selfmoe here would make {task.cell.key}"
+        f"made as {made.key}; the plugins, base or version of selfmoe here would make "
+        f"{task.cell.key}"
     )
 
 

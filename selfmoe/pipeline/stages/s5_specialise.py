@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from selfmoe.contracts.records import EXPERT, System
+from selfmoe.contracts.records import System
 from selfmoe.contracts.trainer import TrainContext
 from selfmoe.mixture.systems import attached
 from selfmoe.models.base import is_base
@@ -87,7 +87,7 @@ def adopt(name: str, adapter: Path, job: Job) -> None:
 
     base = job.session.base
     take_over(adapter, job.out)
-    with attached(base, System(f"{EXPERT}{name}", "expert"), job.out, job.session.config.registry):
+    with attached(base, System.of_expert(name), job.out, job.session.config.registry):
         pass  # shapes are checked against the base's
     named, session = made_for(adapter), job.session
     if named is None or not is_base(named, session.files, session.config, near=adapter):

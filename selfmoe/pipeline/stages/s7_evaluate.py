@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from selfmoe.contracts.benchmark import Benchmark
 from selfmoe.contracts.domain import Domain
+from selfmoe.contracts.names import BenchmarkName, EvaluationName
 from selfmoe.contracts.records import Score, System
 from selfmoe.evaluation.benchmarks import check_items
 from selfmoe.mixture.systems import attached
@@ -40,7 +41,7 @@ def _add(
     plan.add(
         "evaluate",
         "evaluations",
-        f"{system.name}/{domain.name}/{benchmark.name}",
+        str(EvaluationName(system.name, BenchmarkName(domain.name, benchmark.name))),
         partial(evaluate, system, domain, benchmark),
         settings={
             **settings,
@@ -104,16 +105,16 @@ def _one(
     from selfmoe.evaluation.traces import trace_samples
 
     session, config = job.session, job.session.config.evaluate
-    name = f"{domain.name}.{benchmark.name}"
+    name = BenchmarkName(domain.name, benchmark.name)
     examples = system.shots is not None
-    with session.display.work(f"evaluate {system.name} on {domain.name}/{benchmark.name}") as tell:
+    with session.display.work(f"evaluate {system.name} on {name}") as tell:
         score, rows = ask(
             session.base.model,
             session.base.tokenizer,
             benchmark,
-            benchmark_id=f"{domain.name}/{benchmark.name}",
+            benchmark_id=str(name),
             context=session.base.context,
-            work=job.work / name,
+            work=job.work / name.stem,
             limit=config.limit,
             batch_size=config.batch_size,
             template="examples" if examples else config.template,
@@ -125,16 +126,18 @@ def _one(
         )
     labelled = placed is not None and "labels_at_inference" in placed.needs
     facts = {
-        "benchmark": f"{domain.name}/{benchmark.name}",
+        "benchmark": str(name),
         "role": benchmark.role,
         "labelled": labelled,
     }
     routing = None
     if placed is not None and placed.gate is not None and rows:
         routing = measure_routing(placed, session.base, rows, config.batch_size)
-        write_jsonl(job.out / f"{name}.traces.jsonl", trace_samples(placed, session.base, rows))
-    write_json(job.out / f"{name}.json", {**facts, **_plain(score), "routing": routing})
-    write_jsonl(job.out / f"{name}.samples.jsonl", rows)
+        write_jsonl(
+            job.out / f"{name.stem}.traces.jsonl", trace_samples(placed, session.base, rows)
+        )
+    write_json(job.out / f"{name.stem}.json", {**facts, **_plain(score), "routing": routing})
+    write_jsonl(job.out / f"{name.stem}.samples.jsonl", rows)
 
 
 def _plain(score: Score) -> Mapping[str, Any]:

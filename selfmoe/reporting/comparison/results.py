@@ -8,13 +8,15 @@ from statistics import fmean
 from typing import ClassVar
 
 from selfmoe.config.model import ComposeConfig, RunConfig
-from selfmoe.contracts.records import BASE
+from selfmoe.contracts.records import System
 from selfmoe.reporting.comparison.order import order
 from selfmoe.reporting.details import fits
 from selfmoe.reporting.results import scored, scores_of
 from selfmoe.store.cells import FILE, TOKENS, Cells, Json, read_json
 from selfmoe.store.directory import ComparisonDirectory, RunDirectory
 from selfmoe.store.files import SEAL
+
+_BASE = System.base().name
 
 COLLAPSED = 0.95
 """Share of the weight of the answer tokens above which one expert has taken over a router."""
@@ -43,7 +45,7 @@ def collect_comparison(root: Path, config: RunConfig, root_seed: int) -> Json:
     rows = [{**system, **facts.of(system)} for system in systems]
     return {
         "format": 1,
-        "base": cells.manifest["base"],
+        "base": cells.manifest.base.to_json(),
         "track": config.track,
         "preset": config.preset,
         "root_seed": root_seed,
@@ -54,9 +56,9 @@ def collect_comparison(root: Path, config: RunConfig, root_seed: int) -> Json:
         "systems": rows,
         "paired": paired,
         "order": order(rows, paired, 1 - found["confidence"]),
-        "left_out": cells.manifest["no_composers"],
+        "left_out": cells.manifest.no_composers,
         "missing": cells.missing,
-        "versions": cells.manifest["versions"],
+        "versions": cells.manifest.versions,
         "cells": cells.keys,
     }
 
@@ -80,7 +82,7 @@ class _Facts:
         """Return composer, parameters, cost, entropy, collapse and seconds of one system."""
         name, is_base = system["name"], system["kind"] == "base"
         entry = (self._config.compose or {}).get(name)
-        cost, base = self._costs.get(BASE if is_base else name, {}), self._costs.get(BASE, {})
+        cost, base = self._costs.get(_BASE if is_base else name, {}), self._costs.get(_BASE, {})
         flops, entropy = cost.get("flops"), self._entropy.get(name)
         return {
             **self._composer(entry),
@@ -116,10 +118,9 @@ def _entropies(scores: Mapping[str, Mapping[str, Json]]) -> Iterator[tuple[str, 
 
 def _times(cells: ComparisonCells, seed: str) -> Iterator[tuple[str, float]]:
     """Yield the name of a system and the seconds of each cell that was made for it."""
-    for stage in ("compose", "evaluate"):
-        for label, folder in cells.of(seed, stage):
-            seconds: float = read_json(folder / SEAL).get("seconds", 0.0)
-            yield label.partition("/")[0], seconds
+    for system, folder in [*cells.of(seed, "compose"), *cells.evaluations(seed)]:
+        seconds: float = read_json(folder / SEAL).get("seconds", 0.0)
+        yield system, seconds
 
 
 def collapsed(routing: Mapping[str, Mapping[str, float]]) -> str | None:
