@@ -141,8 +141,8 @@ def _listed(directory: RunDirectory) -> Iterable[tuple[int, str, str, str]]:
             for name, cell in manifest.named(seed).items():
                 yield int(seed), name.stage, name.label, cell.path
     else:
-        for cell in directory.plan():
-            yield cell.seed, cell.stage, cell.label, cell.path
+        for planned in directory.plan():
+            yield planned.seed, planned.stage, planned.label, planned.path
 
 
 def _counts(run: Path, domain: str, folders: Mapping[str, str]) -> Counts:

@@ -37,10 +37,10 @@ def finished(tiny_base_folder, plugin_code, tmp_path_factory):
 
 def test_run_returns_what_the_report_holds(finished):
     assert finished.built == 2 * (4 + 1) + 4 + 8 * 2  # data and experts, systems, evaluations
-    names = [system["name"] for system in finished.results["systems"]]
+    names = [system.name for system in finished.results.systems]
     assert names[:2] == ["base", "base-2shot"]
     assert set(SYSTEMS) < set(names)
-    shares = finished.results["routing"]["mixse"]["anything/mini"]
+    shares = finished.results.routing["mixse"]["anything/mini"]
     assert sum(shares.values()) == pytest.approx(1, abs=1e-4)
 
 

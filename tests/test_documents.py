@@ -23,6 +23,7 @@ from selfmoe.pipeline.records import read_examples
 from selfmoe.pipeline.retrieval import Finder, read_passages
 from selfmoe.pipeline.stages.s3_respond import _prompt, _settings
 from selfmoe.reporting.html.work import funnels
+from selfmoe.reporting.model import Retrieved
 from selfmoe.reporting.results import read_results
 from selfmoe.reporting.terminal.tables import yield_table
 from selfmoe.store.files import read_jsonl
@@ -163,10 +164,10 @@ def test_every_example_says_what_stood_in_its_prompt(place: Path, run: Path) -> 
 
 def test_the_report_counts_answers_with_passages(run: Path) -> None:
     results = read_results(run)
-    counts, others = (results["data"]["0"][domain] for domain in ("anything", "whatever"))
-    kept = counts["kept"]
-    assert counts["retrieved"] == {"answers": counts["instructions"], "kept": kept, "no_room": 0}
-    assert "retrieved" not in others
+    counts, others = (results.data["0"][domain] for domain in ("anything", "whatever"))
+    kept = counts.kept
+    assert counts.retrieved == Retrieved(answers=counts.instructions, kept=kept, no_room=0)
+    assert others.retrieved is None
     table = yield_table(results)
     assert table is not None
     (column,) = [one for one in table.columns if one.header == "kept with passages"]

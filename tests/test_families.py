@@ -89,10 +89,10 @@ def finished(family, dtype, plugin_code, tmp_path):
 
 
 def test_two_steps_of_everything(finished, cli):
-    results = {system["name"]: system for system in finished.results["systems"]}
+    results = {system.name: system for system in finished.results.systems}
     assert list(results) == SYSTEMS
-    assert all(system["average"] is not None for system in results.values())
-    shares = finished.results["routing"]["mixse"]["anything/mini"]
+    assert all(system.average is not None for system in results.values())
+    shares = finished.results.routing["mixse"]["anything/mini"]
     assert sum(shares.values()) == pytest.approx(1, abs=1e-4)
     for path in Path(finished.path).glob("compositions/*/composition.json"):
         assert json.loads(path.read_text())["base"]
@@ -104,7 +104,7 @@ def test_two_steps_of_everything(finished, cli):
 
 @pytest.mark.parametrize(("family", "dtype"), [("gemma2", "bfloat16")], indirect=["family"])
 def test_two_steps_in_bfloat16(finished):
-    assert [system["name"] for system in finished.results["systems"]] == SYSTEMS
+    assert [system.name for system in finished.results.systems] == SYSTEMS
     model, _ = selfmoe.load(finished.path, "mixse")
     assert {parameter.dtype for parameter in model.model.parameters()} == {torch.bfloat16}
     answers_as_stored(finished)
@@ -143,7 +143,7 @@ def test_sparse_bases_from_seeds_to_report(family, plugin_code, tmp_path):
             "evaluate": {"limit": 1, "base_shots": 0, "benchmarks": ["anything/mini"]},
         }
     )
-    assert [system["name"] for system in made.results["systems"]][-1] == "mixse"
+    assert [system.name for system in made.results.systems][-1] == "mixse"
     (told,) = (tmp_path / "run").glob("experts/*/training.json")
     told = json.loads(told.read_text())
     assert {kind.rpartition(".")[2] for kind in told["linears"]} == set(SPARSE[family].targets)

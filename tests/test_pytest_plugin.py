@@ -54,7 +54,7 @@ def test_the_fixtures_give_what_they_say(pytester: pytest.Pytester) -> None:
 
         def test_run(toy_run):
             run = toy_run(Mine, evaluate={"limit": 1})
-            systems = {system["name"]: system for system in run.results["systems"]}
+            systems = {system.name: system for system in run.results.systems}
             assert {"base", "expert-toy", "router-mine", "merge-toy"} <= set(systems)
             assert run.config.evaluate.limit == 1
             assert toy_run(Mine, evaluate={"limit": 1}).built == 0

@@ -34,14 +34,16 @@ def _training(axes: Axes) -> None:
 
 
 def _systems(axes: Axes) -> None:
-    systems = read(FULL)["systems"][::-1]
-    for place, system in enumerate(systems):
-        low, high = (100 * system[f"average_{end}"] for end in ("low", "high"))
+    spreads = {system.name: system.spread for system in read(FULL).systems[::-1]}
+    known = {name: spread for name, spread in spreads.items() if spread is not None}
+    for place, spread in enumerate(known.values()):
+        low, high = 100 * spread.low, 100 * spread.high
         axes.plot([low, high], [place, place], color="#1f66c1", alpha=0.4, linewidth=3)
-        axes.plot(100 * system["average"], place, "o", color="#1f66c1", markersize=5)
-        axes.plot(100 * system["average_lenient"], place, "o", color="#b7791f", fillstyle="none")
-    axes.axvline(100 * systems[-1]["average"], color="#6b7480", linestyle=":", linewidth=1)
-    axes.set_yticks(range(len(systems)), [system["name"] for system in systems])
+        axes.plot(100 * spread.value, place, "o", color="#1f66c1", markersize=5)
+        axes.plot(100 * (spread.lenient or 0.0), place, "o", color="#b7791f", fillstyle="none")
+    base = list(known.values())[-1]
+    axes.axvline(100 * base.value, color="#6b7480", linestyle=":", linewidth=1)
+    axes.set_yticks(range(len(known)), list(known))
     axes.set_xlabel("average score, % (open: right in any form)")
 
 

@@ -23,6 +23,7 @@ from selfmoe.contracts.names import BenchmarkName
 from selfmoe.contracts.paths import expand
 from selfmoe.pipeline.execute import by_root, execute, manifest_of
 from selfmoe.pipeline.make import make_plans
+from selfmoe.reporting.model import Changes, GrowthResults
 from selfmoe.reporting.paired import changes
 from selfmoe.reporting.terminal.progress import Display
 from selfmoe.store.cells import Cells
@@ -41,7 +42,7 @@ class Growth:
         run: The run as it is now.
         expert: The new expert.
         join: How it joined: ``refit`` or ``extend``.
-        systems: ``system -> benchmark -> measure -> before, after, difference…``; see
+        systems: ``system -> benchmark -> what became of it``; see
             ``selfmoe.reporting.paired.changes``.
         left: The compositions that stay as they are, made of the former experts.
     """
@@ -49,8 +50,19 @@ class Growth:
     run: Run
     expert: str
     join: Join
-    systems: Mapping[str, Any]
+    systems: Mapping[str, Mapping[str, Changes]]
     left: Sequence[str]
+
+    @property
+    def record(self) -> GrowthResults:
+        """Return the same as it is written to JSON."""
+        return GrowthResults(
+            expert=self.expert,
+            router=self.join,
+            systems=self.systems,
+            left=list(self.left),
+            results=self.run.results,
+        )
 
 
 def add_expert(

@@ -1,11 +1,11 @@
-"""The Python interface; the command line calls nothing else."""
+"""Doing what settings ask for: the whole pipeline, then the report."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from selfmoe.config.model import RunConfig
 from selfmoe.config.resolve import resolve
@@ -16,13 +16,11 @@ from selfmoe.pipeline.execute import Outcome, execute
 from selfmoe.pipeline.make import make_plans
 from selfmoe.pipeline.plan import Plan
 from selfmoe.registry.registry import LOCAL
+from selfmoe.reporting.model import RunResults
 from selfmoe.reporting.report import write_report
 from selfmoe.reporting.results import read_results
 from selfmoe.reporting.terminal.progress import Display
 from selfmoe.store.directory import CONFIG, LOCK
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ class Run:
 
     path: Path
     config: RunConfig
-    results: Mapping[str, Any]
+    results: RunResults
     built: int
 
 

@@ -67,20 +67,9 @@ def command(
     labels = [label.strip() for label in systems.split(",")] if systems else None
     growth = add_expert(run, domain, join=join, systems=labels, source=Source(**source))
     if as_json:
-        click.echo(json.dumps(_told(growth), indent=1, ensure_ascii=False))
+        click.echo(json.dumps(growth.record.to_json(), indent=1, ensure_ascii=False))
     else:
         _print(growth, output())
-
-
-def _told(growth: Growth) -> dict[str, Any]:
-    """Return what there is to say of an addition, JSON-ready."""
-    return {
-        "expert": growth.expert,
-        "router": growth.join,
-        "systems": growth.systems,
-        "left": growth.left,
-        "results": growth.run.results,
-    }
 
 
 def _print(growth: Growth, console: Console) -> None:

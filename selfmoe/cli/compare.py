@@ -93,7 +93,7 @@ def _carry_out(plan: ComparisonPlan, as_json: bool) -> None:
         display.say(f"Nothing to do: all {len(plan.tasks)} cells are there.")
     made = carry_out(plan, display)
     if as_json:
-        click.echo(json.dumps(made.results, indent=1))
+        click.echo(json.dumps(made.results.to_json(), indent=1))
     else:
         console = output()
         print_comparison(made.results, console)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfmoe.reporting.html.routing import PARTS, shares
-from selfmoe.reporting.html.scores import as_score
 from selfmoe.reporting.html.work import thinned
+from selfmoe.reporting.model import DataYield, RunResults, Spread, SystemScores
+from selfmoe.reporting.numbers import percent
 from selfmoe.reporting.palette import colour
 from selfmoe.reporting.terminal.tables import benchmarks_of_role
 from selfmoe.reporting.visible import short
@@ -19,13 +20,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Json = Mapping[str, Any]
+_Row = tuple[SystemScores, Spread]
 
 KINDS = {"base": "#6b7480", "expert": "#b7791f", "router": "#1f66c1", "merge": "#13795f"}
 DPI = 200
 """Dots an inch of the PNG files."""
 
 
-def save_figures(results: Json, details: Json, folder: Path) -> list[Path]:
+def save_figures(results: RunResults, details: Json, folder: Path) -> list[Path]:
     """Write all figures a run has something for, and return the files.
 
     Raises:
@@ -53,16 +55,15 @@ def _save(figure: Figure, stem: Path) -> list[Path]:
     return [png, pdf]
 
 
-def _figures(results: Json, details: Json) -> Iterator[tuple[str, Figure]]:
-    scored = [system for system in results["systems"] if system["average"] is not None]
-    if scored:
-        yield "averages", _averages(scored)
+def _figures(results: RunResults, details: Json) -> Iterator[tuple[str, Figure]]:
+    if averages := _known([(system, system.spread) for system in results.systems]):
+        yield "averages", _averages(averages)
     if benchmarks := [n for r in ("target", "non-target") for n in benchmarks_of_role(results, r)]:
         yield "benchmarks", _benchmarks(results, benchmarks)
     for system, names in details["experts"].items():
         yield f"routing-{system}", _routing(details["blocks"][system], names)
         yield f"routing-{system}-blocks", _by_block(details["blocks"][system], names)
-    if any(results["data"].values()):
+    if any(results.data.values()):
         yield "data", _data(results)
     if fits := [fit for fit in details["fits"] if fit["losses"]]:
         yield "losses", _losses(fits)
@@ -74,40 +75,43 @@ def _new(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _averages(systems: Sequence[Json]) -> Figure:
-    figure = _new(6, 0.8 + 0.28 * len(systems))
-    rows = [(s, as_score(s)) for s in systems]
+def _known(rows: Iterable[tuple[SystemScores, Spread | None]]) -> list[_Row]:
+    return [(system, spread) for system, spread in rows if spread is not None]
+
+
+def _averages(rows: Sequence[_Row]) -> Figure:
+    figure = _new(6, 0.8 + 0.28 * len(rows))
     _forest(figure.subplots(), rows, "average over the targets, %")
     return figure
 
 
-def _benchmarks(results: Json, names: Sequence[str]) -> Figure:
-    systems = results["systems"]
+def _benchmarks(results: RunResults, names: Sequence[str]) -> Figure:
+    systems = results.systems
     columns = 2 if len(names) in (2, 4) else min(3, len(names))
     lines = -(-len(names) // columns)
     figure = _new(4.2 * columns, lines * (0.9 + 0.26 * len(systems)))
     grid = figure.subplots(lines, columns, squeeze=False).flat
     for axes, name in zip(grid, names, strict=False):
-        rows = [(s, s["scores"][name]) for s in systems if name in s["scores"]]
-        _forest(axes, [(s, score) for s, score in rows if score["value"] is not None])
+        scores = [(s, s.scores[name]) for s in systems if name in s.scores]
+        _forest(axes, _known((system, score.spread) for system, score in scores))
         axes.set_title(short(name, 28), fontsize="medium", loc="left")
     for axes in list(figure.axes)[len(names) :]:
         axes.remove()
     return figure
 
 
-def _forest(axes: Axes, rows: Sequence[tuple[Json, Json]], label: str = "%") -> None:
+def _forest(axes: Axes, rows: Sequence[_Row], label: str = "%") -> None:
     """Draw one interval a row, in percent, the first row on top."""
-    for index, (system, score) in enumerate(rows):
-        low, high, tint = 100 * score["low"], 100 * score["high"], KINDS[system["kind"]]
+    for index, (system, spread) in enumerate(rows):
+        low, high, tint = 100 * spread.low, 100 * spread.high, KINDS[system.kind]
         axes.plot([low, high], [index, index], color=tint, alpha=0.45, linewidth=2.5)
-        axes.plot(100 * score["value"], index, "o", color=tint, markersize=5)
-        if score.get("lenient") is not None:
-            at = 100 * score["lenient"]
+        axes.plot(100 * spread.value, index, "o", color=tint, markersize=5)
+        if spread.lenient is not None:
+            at = 100 * spread.lenient
             axes.plot(at, index, "o", color=tint, markersize=4, markerfacecolor="white", zorder=1)
-    if rows and rows[0][0]["kind"] == "base":
-        axes.axvline(100 * rows[0][1]["value"], color="#6b7480", linewidth=0.8, linestyle=":")
-    axes.set_yticks(range(len(rows)), [short(system["name"], 28) for system, _ in rows])
+    if rows and rows[0][0].kind == "base":
+        axes.axvline(100 * rows[0][1].value, color="#6b7480", linewidth=0.8, linestyle=":")
+    axes.set_yticks(range(len(rows)), [short(system.name, 28) for system, _ in rows])
     axes.set(xlim=(-2, 102), ylim=(len(rows) - 0.5, -0.5), xlabel=label)
     _plain(axes)
 
@@ -155,7 +159,7 @@ def _heat(
     for y, row in enumerate(values):
         for x, value in enumerate(row):
             tint = "white" if value > 0.7 else "#1d2025"
-            axes.text(x, y, f"{100 * value:.0f}", ha="center", va="center", color=tint, fontsize=8)
+            axes.text(x, y, percent(value, 0), ha="center", va="center", color=tint, fontsize=8)
     axes.set_yticks(range(len(rows)), [short(name, 28) for name in rows])
     axes.set_xticks(range(len(columns)), [short(name, 28) for name in columns])
     if slant:
@@ -165,11 +169,11 @@ def _heat(
     axes.spines[:].set_visible(False)
 
 
-def _data(results: Json) -> Figure:
-    several = len(results["data"]) > 1
-    rows = {
+def _data(results: RunResults) -> Figure:
+    several = len(results.data) > 1
+    rows: dict[str, DataYield] = {
         f"{domain}, seed {seed}" if several else domain: counts
-        for seed, domains in results["data"].items()
+        for seed, domains in results.data.items()
         for domain, counts in domains.items()
     }
     figure = _new(6, 0.9 + 0.55 * len(rows))
@@ -177,7 +181,9 @@ def _data(results: Json) -> Figure:
     stages = (("written", "#a9c6e8"), ("instructions", "#4d8fe0"), ("kept", "#13795f"))
     for number, (key, tint) in enumerate(stages):
         at = [index + 0.27 * (number - 1) for index in range(len(rows))]
-        bars = axes.barh(at, [counts[key] for counts in rows.values()], 0.25, color=tint, label=key)
+        bars = axes.barh(
+            at, [getattr(counts, key) for counts in rows.values()], 0.25, color=tint, label=key
+        )
         axes.bar_label(bars, fontsize=7, padding=2)
     axes.set_yticks(range(len(rows)), [short(name, 28) for name in rows])
     axes.invert_yaxis()

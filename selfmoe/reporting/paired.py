@@ -6,19 +6,20 @@ from collections.abc import Mapping, Sequence
 from math import sqrt
 from pathlib import Path
 from statistics import fmean, stdev, variance
-from typing import Any
+from typing import Any, Literal
 
 from selfmoe.evaluation.statistics import confident
-from selfmoe.store.cells import Cells, Json, read_json
+from selfmoe.reporting.model import Change, Changes, Estimate, Measured, Paired
+from selfmoe.store.cells import Cells, read_json
 from selfmoe.store.files import read_jsonl
 
 Answers = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """``system -> benchmark -> item -> values`` of one root seed, target benchmarks only."""
 
-MEASURES = ("score", "lenient")
+Measure = Literal["score", "lenient"]
 
 
-def compare(cells: Cells, level: float) -> Json | None:
+def compare(cells: Cells, level: float) -> Paired | None:
     """Return every system's average less the reference's, measured item by item.
 
     The reference is the first composition of the run. With one root seed, interval and p speak of
@@ -30,42 +31,50 @@ def compare(cells: Cells, level: float) -> Json | None:
         level: How sure the intervals are, 0..1.
 
     Returns:
-        ``{"reference": name, "systems": {name: {"score": ..., "lenient": ...}}}``, each with
-        ``difference``, ``low``, ``high`` (in -1..1) and ``p`` (two-sided), or ``None`` where not
-        both answered the same items, two a benchmark at least; ``None`` if the run has no
-        composition. Differences without spread have neither interval nor p.
+        The differences, ``None`` where not both answered the same items, two a benchmark at least;
+        ``None`` if the run has no composition. Differences without spread have neither interval
+        nor p.
     """
     reference = next((s.name for s in cells.systems if s.kind in ("router", "merge")), None)
     if reference is None:
         return None
     seeds = [_answers(cells, seed) for seed in cells.seeds]
     others = [system.name for system in cells.systems if system.name != reference]
-    return {
-        "reference": reference,
-        "systems": {
-            name: {key: _compare(seeds, name, reference, key, level) for key in MEASURES}
-            for name in others
-        },
+    systems = {
+        name: Measured(
+            score=_compare(seeds, name, reference, "score", level),
+            lenient=_compare(seeds, name, reference, "lenient", level),
+        )
+        for name in others
     }
+    return Paired(reference=reference, systems=systems)
 
 
-def changes(before: Cells, after: Cells, system: str, level: float) -> Json:
+def changes(before: Cells, after: Cells, system: str, level: float) -> dict[str, Changes]:
     """Return what became of one system between two states of a run, measured item by item.
 
+    Args:
+        before: The one state.
+        after: The other.
+        system: Name of the system.
+        level: How sure the intervals are, 0..1.
+
     Returns:
-        ``{benchmark: {"score": ..., "lenient": ...}}`` for every target benchmark, and ``average``
-        of those that both answered if they are several; each measure has ``before`` and ``after``
-        (0..1, means over the root seeds) and, as in ``compare``, ``difference``, ``low``, ``high``
-        and ``p``; ``None`` where it cannot be had, as where generated code was not run.
+        What became of it on every target benchmark, by name, and as ``average`` on those that both
+        answered if they are several; means are over the root seeds. A measure is ``None`` where it
+        cannot be had, as where generated code was not run.
     """
     old = [_answers(before, seed).get(system, {}) for seed in before.seeds]
     new = [_answers(after, seed).get(system, {}) for seed in after.seeds]
     asked = _targets(after, system)
     names = [name for name in asked if all(name in answers for answers in [*old, *new])]
     parts = {name: [name] for name in names} | ({"average": names} if names[1:] else {})
-    unknown: dict[str, Any] = {name: dict.fromkeys(MEASURES) for name in asked}
+    unknown = {name: Changes(score=None, lenient=None) for name in asked}
     return unknown | {
-        name: {key: _change(old, new, part, key, level) for key in MEASURES}
+        name: Changes(
+            score=_change(old, new, part, "score", level),
+            lenient=_change(old, new, part, "lenient", level),
+        )
         for name, part in parts.items()
     }
 
@@ -82,9 +91,9 @@ def _change(
     old: Sequence[Mapping[str, Any]],
     new: Sequence[Mapping[str, Any]],
     names: Sequence[str],
-    measure: str,
+    measure: Measure,
     level: float,
-) -> Json | None:
+) -> Change | None:
     pairs = [
         {"before": {n: a[n] for n in names}, "after": {n: b[n] for n in names}}
         for a, b in zip(old, new, strict=True)
@@ -92,11 +101,11 @@ def _change(
     found = _compare(pairs, "after", "before", measure, level)
     if found is None:
         return None
-    means = {
-        when: fmean(fmean(r[measure] for r in s[when][n].values()) for s in pairs for n in names)
+    before, after = (
+        fmean(fmean(r[measure] for r in s[when][n].values()) for s in pairs for n in names)
         for when in ("before", "after")
-    }
-    return means | found
+    )
+    return Change(before=before, after=after, **found.to_json())
 
 
 def _answers(cells: Cells, seed: str) -> Answers:
@@ -110,12 +119,14 @@ def _answers(cells: Cells, seed: str) -> Answers:
 
 
 def _rows(path: Path) -> Mapping[str, Mapping[str, Any]]:
-    return {row["id"]: {key: row.get(key) for key in MEASURES} for row in read_jsonl(path)}
+    return {
+        row["id"]: {key: row.get(key) for key in ("score", "lenient")} for row in read_jsonl(path)
+    }
 
 
 def _compare(
-    seeds: Sequence[Answers], one: str, other: str, measure: str, level: float
-) -> Json | None:
+    seeds: Sequence[Answers], one: str, other: str, measure: Measure, level: float
+) -> Estimate | None:
     """Return one comparison; ``None`` if it cannot be made in every root seed."""
     found = [
         _differences(answers.get(one, {}), answers.get(other, {}), measure) for answers in seeds
@@ -134,7 +145,7 @@ def _compare(
 
 
 def _differences(
-    one: Mapping[str, Mapping[str, Any]], other: Mapping[str, Mapping[str, Any]], measure: str
+    one: Mapping[str, Mapping[str, Any]], other: Mapping[str, Mapping[str, Any]], measure: Measure
 ) -> list[list[float]] | None:
     """Return the differences of one root seed by benchmark, or ``None`` if any is missing."""
     if not one or one.keys() != other.keys():
@@ -150,8 +161,8 @@ def _differences(
     return found
 
 
-def _estimate(value: float, stderr: float, freedom: int | None, level: float) -> Json:
+def _estimate(value: float, stderr: float, freedom: int | None, level: float) -> Estimate:
     if stderr == 0 and value != 0:  # all differ by the same: how far that may be off is not known
-        return {"difference": value, "low": None, "high": None, "p": None}
+        return Estimate(difference=value, low=None, high=None, p=None)
     half, p = confident(value, stderr, freedom, level)
-    return {"difference": value, "low": value - half, "high": value + half, "p": p}
+    return Estimate(difference=value, low=value - half, high=value + half, p=p)

@@ -1,4 +1,7 @@
-"""The folder ``report/`` of a run: rebuilt from its cells, never read by anything else."""
+"""The folder ``report/`` of a run: rebuilt from its cells whenever that is asked.
+
+Nothing is made of it: no stage reads it.
+"""
 
 from __future__ import annotations
 
@@ -32,9 +35,9 @@ def write_report(run: Path, *, again: bool = False) -> Path:
     page, state = run / "report" / PAGE, _state(run)
     if again or not _is_current(page, state):
         from selfmoe.reporting.details import collect_details
-        from selfmoe.reporting.html.page import render
+        from selfmoe.reporting.html.page import run_page
 
-        text = render(read_results(run), collect_details(Cells(run)), state)
+        text = run_page(read_results(run), collect_details(Cells(run)), state)
         write_atomic(page, text)
     return page
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from selfmoe.contracts.errors import DataError, RunError
 from selfmoe.contracts.names import EvaluationName
@@ -15,6 +15,9 @@ from selfmoe.store.files import SEAL, damage
 from selfmoe.store.manifest import Manifest
 
 Json = dict[str, Any]
+
+Interval = Literal["items", "root seeds", "composer seeds"]
+"""What an interval speaks of: the items of a benchmark, or the seeds of a run or a comparison."""
 
 READ = (".json", ".samples.jsonl", ".traces.jsonl")
 """How the names of the files end that a report is made of."""
@@ -38,7 +41,8 @@ class Cells:
         manifest: The manifest.
         seeds: Its seeds, as the manifest writes them.
         RECORD: Which of the folder's manifests is read.
-        SEED: What its seeds are.
+        SEED: What a seed is called.
+        INTERVAL: What an interval speaks of that is made of several seeds.
         MOVED: Kinds of systems that change with the seed.
 
     Raises:
@@ -47,6 +51,7 @@ class Cells:
 
     RECORD: ClassVar[type[RunDirectory]] = RunDirectory
     SEED: ClassVar[str] = "root seed"
+    INTERVAL: ClassVar[Interval] = "root seeds"
     MOVED: ClassVar[tuple[str, ...]] = ("expert", "router", "merge")
 
     def __init__(self, root: Path, manifest: Manifest | None = None) -> None:

@@ -2,7 +2,7 @@
 
     def test_takes_part_in_a_run(toy_run):
         run = toy_run(MyRouter)
-        assert "router-mine" in [system["name"] for system in run.results["systems"]]
+        assert "router-mine" in [system.name for system in run.results.systems]
 
 ``-p no:selfmoe`` leaves them out. Nothing is imported here before a fixture is asked for.
 """

@@ -83,8 +83,8 @@ def test_the_table_compares_on_all_domains(run, plugin_with_more):
     rows = growth.systems["mixse"]
     assert list(rows) == ["anything/mini", "whatever/mini", "further/mini", "average"]
     for row in rows.values():
-        strict = row["score"]
-        assert strict["difference"] == pytest.approx(strict["after"] - strict["before"])
+        strict = row.score
+        assert strict.difference == pytest.approx(strict.after - strict.before)
 
 
 def test_removing_gives_the_former_system_back_bit_for_bit(run, plugin_with_more):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from selfmoe.reporting.comparison.model import ComparedSystem
 from selfmoe.reporting.comparison.order import order
+from selfmoe.reporting.model import Paired
 
 KINDS = {"base": "base", "expert-math": "expert", "chance": "router", "mixse": "router"}
 KINDS |= {"told": "router", "mean": "merge"}
@@ -43,12 +45,14 @@ def results() -> dict:
     }
     routing = {"math/mini": {"math": 0.75, "coding": 0.25}}
     paired = {"reference": "mixse", "systems": estimates}
+    compared = [ComparedSystem.model_validate(s) for s in systems]
+    pairs = order(compared, Paired.model_validate(paired), 0.05)
     return {
         "format": 1, "base": {"name": "seedling", "hash": "0123abcd"}, "track": "mini",
         "preset": "demo", "root_seed": 3, "versions": {"torch": "2.13.0"}, "cells": ["0123456789"],
         "routing": {"mixse": routing, "chance": routing}, "routing_response": {"mixse": routing},
         "seed": "composer seed", "seeds": [0], "interval": "items",
         "confidence": 0.95, "tokens": 256, "systems": systems, "paired": paired,
-        "order": order(systems, paired, 0.05), "left_out": {"narrow": "too few experts"},
+        "order": [pair.to_json() for pair in pairs], "left_out": {"narrow": "too few experts"},
         "missing": {"0": {"compose/odd": "no luck\nmore", "evaluate/odd/math": "not done: it"}},
     }  # fmt: skip

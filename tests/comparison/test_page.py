@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from selfmoe.reporting.comparison.page import render
+from selfmoe.reporting.comparison.model import ComparisonResults
+from selfmoe.reporting.comparison.page import comparison_page
+
+
+def render(results: dict) -> str:
+    return comparison_page(ComparisonResults.model_validate(results))
 
 
 def test_everything_is_there(results, words_of):

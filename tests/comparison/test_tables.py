@@ -9,14 +9,16 @@ import pytest
 from rich.console import Console
 
 from _generate import results as generated
+from selfmoe.reporting.comparison.model import ComparisonResults
 from selfmoe.reporting.comparison.order import order, sentence
-from selfmoe.reporting.comparison.results import collapsed
 from selfmoe.reporting.comparison.tables import print_comparison
+from selfmoe.reporting.model import Estimate, Measured, Paired
+from selfmoe.reporting.numbers import collapsed
 
 
 def printed(results: dict, width: int) -> str:
     file = io.StringIO()
-    print_comparison(results, Console(file=file, width=width))
+    print_comparison(ComparisonResults.model_validate(results), Console(file=file, width=width))
     return file.getvalue()
 
 
@@ -52,11 +54,13 @@ def test_what_went_wrong_is_said(results):
 )
 def test_the_order_is_reported_not_assumed(results, difference, p, holds, said):
     found = {"difference": difference, "low": None, "high": None, "p": p}
-    paired = {"reference": "mixse", "systems": {"chance": {"score": found}}}
-    (pair,) = order(results["systems"], paired, 0.05)
-    assert (pair["below"], pair["above"], pair["holds"]) == ("chance", "mixse", holds)
+    systems = ComparisonResults.model_validate(results).systems
+    measured = Measured(score=Estimate(**found), lenient=None)
+    paired = Paired(reference="mixse", systems={"chance": measured})
+    (pair,) = order(systems, paired, 0.05)
+    assert (pair.below, pair.above, pair.holds) == ("chance", "mixse", holds)
     assert sentence([pair]) == said
-    assert order(results["systems"], None, 0.05) == []
+    assert order(systems, None, 0.05) == []
 
 
 def test_one_expert_everywhere_is_a_collapse_and_one_a_domain_is_none():

@@ -125,7 +125,7 @@ def test_the_router_keeps_what_is_at_least_as_probable_as_by_chance():
 
 def test_the_router_takes_part_in_a_run(toy_run):
     run = toy_run(import_file(ROUTER / "selfmoe_plugin.py"))
-    assert "router-above-chance" in [system["name"] for system in run.results["systems"]]
+    assert "router-above-chance" in [system.name for system in run.results.systems]
 
 
 def test_the_routers_run_file_is_understood(cli, tmp_path):

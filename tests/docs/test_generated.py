@@ -232,8 +232,9 @@ def test_an_example_of_an_error_must_end_in_it():
 
 
 def test_a_module_without_a_place_in_the_tour_is_refused(tmp_path):
-    (tmp_path / "selfmoe" / "varnish").mkdir(parents=True)
-    (tmp_path / "selfmoe" / "errors.py").write_text('"""Errors."""\n')
+    for room in ("contracts", "varnish"):
+        (tmp_path / "selfmoe" / room).mkdir(parents=True)
+    (tmp_path / "selfmoe" / "contracts" / "errors.py").write_text('"""Errors."""\n')
     assert sum(map(len, tour.order(tmp_path).values())) == 1
     (tmp_path / "selfmoe" / "varnish" / "coat.py").write_text('"""A coat."""\n')
     with pytest.raises(LookupError, match=r"selfmoe/varnish/coat\.py"):

@@ -30,7 +30,7 @@ def test_the_examples_of_all_hooks_make_one_run(toy_run, toy_base, tmp_path):
         shutil.copy(path, tmp_path / "hooks")
     modules = [import_file(tmp_path / "hooks" / path.name) for path in HOOKS]
     run = toy_run(*modules, domains=["toy", "toy-other"])
-    names = {system["name"] for system in run.results["systems"]}
+    names = {system.name for system in run.results.systems}
     assert {"router-soft", "merge-sum", "expert-toy"} <= names
     told = (run.path / "manifest.json").read_text("utf-8")
     assert all(f'"{name}"' in told for name in ("mine", "plain", "soft", "sum"))

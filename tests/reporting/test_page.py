@@ -132,8 +132,8 @@ def test_other_benchmarks_have_a_table_of_their_own(tmp_path, fake_run, words_of
     root = fake_run(tmp_path, non_target="coding", lenient=None)
     words = words_of(page_of(root))
     assert "Other benchmarks have no part in average and gain." in words
-    for system in collect(Cells(root))["systems"]:
-        assert system["covers"] == [1, 1]
+    for system in collect(Cells(root)).systems:
+        assert system.covers == [1, 1]
 
 
 def test_what_was_not_run_is_said(tmp_path, fake_run, words_of):
@@ -165,20 +165,20 @@ def test_any_run_has_a_page(tmp_path, fake_run, settings, words_of):
 
 
 def test_averages_over_root_seeds_have_the_interval_of_the_seeds(tmp_path, fake_run):
-    systems = collect(Cells(fake_run(tmp_path, seeds=(0, 1, 2))))["systems"]
-    (mixse,) = [system for system in systems if system["name"] == "mixse"]
-    assert mixse["average"] == pytest.approx(0.65)
+    systems = collect(Cells(fake_run(tmp_path, seeds=(0, 1, 2)))).systems
+    (mixse,) = [system for system in systems if system.name == "mixse"]
+    assert mixse.average == pytest.approx(0.65)
     half = 4.302653 * 0.05 / 3**0.5  # Student's t with two degrees of freedom
-    assert mixse["average_low"] == pytest.approx(0.65 - half, abs=1e-6)
+    assert mixse.average_low == pytest.approx(0.65 - half, abs=1e-6)
     base = systems[0]
-    assert base["average_low"] < base["average"] < base["average_high"]
+    assert base.average_low < base.average < base.average_high
 
 
 def test_the_interval_of_an_average_is_narrower_than_those_it_is_made_of(tmp_path, fake_run):
-    for system in collect(Cells(fake_run(tmp_path)))["systems"]:
-        for score in system["scores"].values():
-            assert score["low"] < system["average_low"] < system["average"]
-            assert score["high"] > system["average_high"] > system["average"]
+    for system in collect(Cells(fake_run(tmp_path))).systems:
+        for score in system.scores.values():
+            assert score.low < system.average_low < system.average
+            assert score.high > system.average_high > system.average
 
 
 def test_it_is_made_when_something_changes(tmp_path, fake_run):

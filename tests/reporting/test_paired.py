@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from scipy import stats
 
+from selfmoe.reporting.model import Changes, Estimate
 from selfmoe.reporting.numbers import points
 from selfmoe.reporting.paired import changes, compare
 from selfmoe.reporting.report import write_report
@@ -51,17 +52,17 @@ def test_items_of_one_benchmark(fake_run: Callable[..., Path], tmp_path: Path) -
     run = fake_run(tmp_path, domains=["math"])
     values = answered(run, n=4000)
     found = of(run)
-    assert found["reference"] == "mixse"
-    assert list(found["systems"]) == ["base", "base-5shot", "ties", "expert-math"]
+    assert found.reference == "mixse"
+    assert list(found.systems) == ["base", "base-5shot", "ties", "expert-math"]
     theirs = stats.ttest_rel(values["ties", "math", 0], values["mixse", "math", 0])
-    ours = found["systems"]["ties"]["score"]
+    ours = found.systems["ties"].score
     low, high = theirs.confidence_interval(0.9)
-    assert ours["difference"] == pytest.approx(
+    assert ours.difference == pytest.approx(
         fmean(values["ties", "math", 0]) - fmean(values["mixse", "math", 0])
     )
     # 4 000 items: Student's t and the normal distribution are one.
-    assert (ours["low"], ours["high"]) == pytest.approx((low, high), rel=1e-3, abs=1e-5)
-    assert ours["p"] == pytest.approx(theirs.pvalue, rel=1e-2)
+    assert (ours.low, ours.high) == pytest.approx((low, high), rel=1e-3, abs=1e-5)
+    assert ours.p == pytest.approx(theirs.pvalue, rel=1e-2)
 
 
 def test_several_root_seeds(fake_run: Callable[..., Path], tmp_path: Path) -> None:
@@ -73,16 +74,16 @@ def test_several_root_seeds(fake_run: Callable[..., Path], tmp_path: Path) -> No
         for system in ("base", "mixse")
     }
     theirs = stats.ttest_rel(averages["base"], averages["mixse"])
-    ours = of(run)["systems"]["base"]["score"]
-    assert ours["p"] == pytest.approx(theirs.pvalue)
-    assert (ours["low"], ours["high"]) == pytest.approx(tuple(theirs.confidence_interval(0.9)))
+    ours = of(run).systems["base"].score
+    assert ours.p == pytest.approx(theirs.pvalue)
+    assert (ours.low, ours.high) == pytest.approx(tuple(theirs.confidence_interval(0.9)))
 
 
 def test_equal_answers_differ_by_nothing(fake_run: Callable[..., Path], tmp_path: Path) -> None:
     run = fake_run(tmp_path)
     answered(run)
-    lenient = of(run)["systems"]["base"]["lenient"]
-    assert lenient == {"difference": 0.0, "low": 0.0, "high": 0.0, "p": 1.0}
+    lenient = of(run).systems["base"].lenient
+    assert lenient == Estimate(difference=0.0, low=0.0, high=0.0, p=1.0)
 
 
 @pytest.mark.parametrize("what", ["missing", "other items", "no such score"])
@@ -99,15 +100,15 @@ def test_without_the_same_items_nothing_is_compared(
     else:
         old, new = ("item-3", "item-99") if what == "other items" else ("score", "other")
         samples.write_text(samples.read_text().replace(f'"{old}"', f'"{new}"'))
-    found = of(run)["systems"]
-    assert found["ties"]["score"] is None
-    assert found["base"]["score"] is not None
+    found = of(run).systems
+    assert found["ties"].score is None
+    assert found["base"].score is not None
 
 
 def test_other_than_targets_do_not_count(fake_run: Callable[..., Path], tmp_path: Path) -> None:
     run = fake_run(tmp_path, non_target="coding")
     values = answered(run)
-    assert of(run)["systems"]["base"]["score"]["difference"] == pytest.approx(
+    assert of(run).systems["base"].score.difference == pytest.approx(
         fmean(values["base", "math", 0]) - fmean(values["mixse", "math", 0])
     )
 
@@ -118,17 +119,17 @@ def test_a_run_of_experts_alone_has_nothing_to_compare_with(
     run = fake_run(tmp_path, systems={"base": "base", "expert-math": "expert"})
     answered(run)
     assert of(run) is None
-    assert collect(Cells(run))["paired"] is None
+    assert collect(Cells(run)).paired is None
 
 
 def test_the_page_shows_it(fake_run: Callable[..., Path], tmp_path: Path) -> None:
     run = fake_run(tmp_path)
     assert "answer by answer" not in write_report(run).read_text("utf-8")
     answered(run)
-    ours = of(run)["systems"]["ties"]["score"]
+    ours = of(run).systems["ties"].score
     page = write_report(run).read_text("utf-8")
     assert "Compared with mixse, answer by answer" in page
-    assert f">{points(ours['difference'], 0)}<" in page
+    assert f">{points(ours.difference, 0)}<" in page
     assert "normal, over the items" in page
 
 
@@ -155,16 +156,16 @@ def test_differences_without_spread_are_not_sure(
         right = float(path.parent == run / ties)
         rows = [{"id": str(i), "score": right, "lenient": None} for i in range(6)]
         write_jsonl(path, rows)
-    found = of(run)["systems"]
-    assert found["ties"]["score"] == {"difference": 1.0, "low": None, "high": None, "p": None}
-    assert found["ties"]["lenient"] is None
+    found = of(run).systems
+    assert found["ties"].score == Estimate(difference=1.0, low=None, high=None, p=None)
+    assert found["ties"].lenient is None
     assert "+100.0" in write_report(run).read_text("utf-8")
 
 
 def test_what_neither_was_asked_is_left_out(fake_run: Callable[..., Path], tmp_path: Path) -> None:
     run = fake_run(tmp_path, sick="coding")
     values = answered(run)
-    assert of(run)["systems"]["base"]["score"]["difference"] == pytest.approx(
+    assert of(run).systems["base"].score.difference == pytest.approx(
         fmean(values["base", "math", 0]) - fmean(values["mixse", "math", 0])
     )
 
@@ -182,5 +183,5 @@ def test_a_benchmark_that_was_not_run_has_a_row_without_numbers(fake_run, tmp_pa
     path.write_text(json.dumps({**score, "value": None, "not_run": "no sandbox"}))
     found = changes(Cells(run), Cells(run), "mixse", 0.9)
     assert set(found) == {"coding/mini", "math/mini"}
-    assert found["coding/mini"] == {"score": None, "lenient": None}
-    assert found["math/mini"]["score"]["difference"] == 0
+    assert found["coding/mini"] == Changes(score=None, lenient=None)
+    assert found["math/mini"].score.difference == 0

@@ -15,12 +15,13 @@ from rich.console import Console
 from scipy.stats import t
 
 from selfmoe.config.resolve import resolve
-from selfmoe.contracts.errors import DataError
+from selfmoe.contracts.errors import RunError
 from selfmoe.evaluation.statistics import wilson
 from selfmoe.pipeline.execute import Outcome, by_root, manifest_of
 from selfmoe.pipeline.make import make_plans
 from selfmoe.pipeline.plan import Plan
 from selfmoe.reporting.html.scores import averages
+from selfmoe.reporting.model import RunResults
 from selfmoe.reporting.results import collect, read_results, write_results
 from selfmoe.reporting.terminal.tables import best_system, print_results, scores_table
 from selfmoe.store.cells import Cells
@@ -74,16 +75,17 @@ def root_of(plans: list[Plan]) -> Path:
     return plans[0].directory.root
 
 
-def collected(plans: list[Plan]) -> dict[str, Any]:
+def collected(plans: list[Plan]) -> RunResults:
     """Return the results of plans that look done."""
     return collect(Cells(root_of(plans)))
 
 
 def test_one_root_seed(tmp_path: Path) -> None:
     results = collected(finished(tmp_path))
-    assert json.loads(json.dumps(results, allow_nan=False)) == results
-    systems = {system["name"]: system for system in results["systems"]}
-    assert {name: system["kind"] for name, system in systems.items()} == {
+    text = json.dumps(results.to_json(), allow_nan=False)
+    assert RunResults.model_validate_json(text) == results
+    systems = {system.name: system for system in results.systems}
+    assert {name: system.kind for name, system in systems.items()} == {
         "base": "base",
         "base-5shot": "base",
         "expert-math": "expert",
@@ -93,41 +95,41 @@ def test_one_root_seed(tmp_path: Path) -> None:
     }
     assert next(iter(systems)) == "base"
     for name, system in systems.items():
-        assert set(system["scores"]) == {"math/mini", "knowledge/mini"}
-        for benchmark, score in system["scores"].items():
+        assert set(system.scores) == {"math/mini", "knowledge/mini"}
+        for benchmark, score in system.scores.items():
             expected = score_of(f"{name}/{benchmark.partition('/')[0]}", 0)
-            assert (score["value"], score["stderr"], score["n"]) == (expected, 0.03, 200)
-            assert (score["low"], score["high"]) == wilson(expected * 200, 200)
-        values = [score["value"] for score in system["scores"].values()]
-        assert system["average"] == pytest.approx(fmean(values))
-    assert systems["expert-math"]["average"] == pytest.approx(0.6)
-    assert results["interval"] == "items"
-    assert results["seeds"] == [0]
+            assert (score.value, score.stderr, score.n) == (expected, 0.03, 200)
+            assert (score.low, score.high) == wilson(expected * 200, 200)
+        values = [score.value for score in system.scores.values()]
+        assert system.average == pytest.approx(fmean(values))
+    assert systems["expert-math"].average == pytest.approx(0.6)
+    assert results.interval == "items"
+    assert results.seeds == [0]
 
 
 def test_routing_shares_of_routed_systems_only(tmp_path: Path) -> None:
     results = collected(finished(tmp_path))
-    assert results["routing"] == {
+    assert results.routing == {
         "mixse": {"math/mini": SHARES["all"], "knowledge/mini": SHARES["all"]}
     }
-    assert results["routing_response"]["mixse"]["math/mini"] == SHARES["response"]
+    assert results.routing_response["mixse"]["math/mini"] == SHARES["response"]
 
 
 def test_several_root_seeds(tmp_path: Path) -> None:
     results = collected(finished(tmp_path, seed=[0, 1, 4]))
-    assert results["interval"] == "root seeds"
-    assert results["seeds"] == [0, 1, 4]
-    (mixse,) = [system for system in results["systems"] if system["name"] == "mixse"]
-    score = mixse["scores"]["math/mini"]
+    assert results.interval == "root seeds"
+    assert results.seeds == [0, 1, 4]
+    (mixse,) = [system for system in results.systems if system.name == "mixse"]
+    score = mixse.scores["math/mini"]
     values = [score_of("mixse/math", root) for root in (0, 1, 4)]
     stderr = stdev(values) / sqrt(3)
     half = t.ppf(0.975, 2) * stderr
-    assert score["by_seed"] == values
-    assert score["lenient_by_seed"] == [0.9, 0.9, 0.9]
-    assert score["value"] == pytest.approx(fmean(values))
-    assert score["stderr"] == pytest.approx(stderr)
-    assert score["low"] == pytest.approx(score["value"] - half)
-    assert score["high"] == pytest.approx(score["value"] + half)
+    assert score.by_seed == values
+    assert score.lenient_by_seed == [0.9, 0.9, 0.9]
+    assert score.value == pytest.approx(fmean(values))
+    assert score.stderr == pytest.approx(stderr)
+    assert score.low == pytest.approx(score.value - half)
+    assert score.high == pytest.approx(score.value + half)
 
 
 @pytest.mark.parametrize("seeds", [2, 3])
@@ -136,16 +138,16 @@ def test_a_missing_score_is_neither_averaged_nor_hidden(tmp_path: Path, seeds: i
     (task,) = [t for t in plans[0].tasks if t.name == "evaluate mixse/math/mini"]
     shutil.rmtree(task.cell.path)
     results = collected(plans)
-    (mixse,) = [system for system in results["systems"] if system["name"] == "mixse"]
+    (mixse,) = [system for system in results.systems if system.name == "mixse"]
     whole = [
         fmean(score_of(f"mixse/{domain}", root) for domain in ("math", "knowledge"))
         for root in range(1, seeds)
     ]
-    assert mixse["average"] == pytest.approx(fmean(whole))
-    assert (mixse["average_low"] is None) == (seeds == 2)
+    assert mixse.average == pytest.approx(fmean(whole))
+    assert (mixse.average_low is None) == (seeds == 2)
     assert f"mixse on math/mini: {seeds - 1} of {seeds}" in shown(results)
     marks = averages(results).marks
-    assert [mark.name for mark in marks] == [s["name"] for s in results["systems"]]
+    assert [mark.name for mark in marks] == [s.name for s in results.systems]
 
 
 def test_averages_over_other_targets_are_not_compared(tmp_path: Path) -> None:
@@ -153,12 +155,12 @@ def test_averages_over_other_targets_are_not_compared(tmp_path: Path) -> None:
     (task,) = [t for t in plans[0].tasks if t.name == "evaluate mixse/math/mini"]
     shutil.rmtree(task.cell.path)
     results = collected(plans)
-    (mixse,) = [system for system in results["systems"] if system["name"] == "mixse"]
-    assert mixse["covers"] == [1, 2]
+    (mixse,) = [system for system in results.systems if system.name == "mixse"]
+    assert mixse.covers == [1, 2]
     (row,) = [line for line in shown(results).splitlines() if "mixse " in line and "over 1" in line]
     assert "over 1 of 2" in row
     assert row.rstrip(" │").endswith("–")
-    assert best_system(results["systems"]) != "mixse"
+    assert best_system(results.systems) != "mixse"
 
 
 def test_what_was_not_run_has_no_value(tmp_path: Path) -> None:
@@ -169,11 +171,11 @@ def test_what_was_not_run_has_no_value(tmp_path: Path) -> None:
             score = json.loads(path.read_text())
             write_json(path, {**score, "value": None, "stderr": None, "not_run": "no sandbox"})
     results = collected(plans)
-    for system in results["systems"]:
-        assert system["scores"]["math/mini"]["value"] is None
-        assert system["scores"]["math/mini"]["not_run"] == "no sandbox"
-        assert system["average"] == system["scores"]["knowledge/mini"]["value"]
-        assert system["covers"] == [1, 2]
+    for system in results.systems:
+        assert system.scores["math/mini"].value is None
+        assert system.scores["math/mini"].not_run == "no sandbox"
+        assert system.average == system.scores["knowledge/mini"].value
+        assert system.covers == [1, 2]
     assert "not run: no sandbox" in shown(results)
 
 
@@ -182,8 +184,8 @@ def test_other_than_target_benchmarks_do_not_count(tmp_path: Path) -> None:
     for path in tmp_path.glob("evaluations/*/math.mini.json"):
         write_json(path, {**json.loads(path.read_text()), "role": "non-target"})
     results = collected(plans)
-    for system in results["systems"]:
-        assert system["average"] == system["scores"]["knowledge/mini"]["value"]
+    for system in results.systems:
+        assert system.average == system.scores["knowledge/mini"].value
     first, other = (scores_table(results, role) for role in ("target", "non-target"))
     headers = [[column.header for column in table.columns] for table in (first, other)]
     assert headers[0] == ["system", "kind", "knowledge/mini", "average", "gain"]
@@ -198,9 +200,9 @@ def test_it_is_written_when_it_changes(tmp_path: Path) -> None:
     write_results(root_of(finished(tmp_path)))
     assert path.stat().st_mtime_ns == before
     write_results(root_of(finished(tmp_path, report={"confidence": 0.5})))
-    assert read_results(tmp_path)["confidence"] == 0.5
+    assert read_results(tmp_path).confidence == 0.5
     path.write_text("{")
-    with pytest.raises(DataError, match=r"(?s)results\.json.*selfmoe run"):
+    with pytest.raises(RunError, match=r"(?s)results\.json.*selfmoe run"):
         read_results(tmp_path)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from selfmoe.reporting.model import RunResults
 from selfmoe.reporting.terminal.tables import print_results, scores_table
 
 DEMO = json.loads((Path(__file__).parents[2] / "results" / "demo.json").read_text("utf-8"))
@@ -18,7 +19,7 @@ DEMO = json.loads((Path(__file__).parents[2] / "results" / "demo.json").read_tex
 
 def shown(results: Any, width: int) -> str:
     stream = StringIO()
-    print_results(results, Console(file=stream, width=width))
+    print_results(RunResults.model_validate(results), Console(file=stream, width=width))
     return stream.getvalue()
 
 
@@ -32,7 +33,7 @@ def test_nothing_is_cut(width: int) -> None:
     text = shown(DEMO, width)
     assert "…" not in text
     assert max(map(len, text.splitlines())) <= width
-    table = scores_table(DEMO)
+    table = scores_table(RunResults.model_validate(DEMO))
     for column in table.columns[1:]:
         for cell in column.cells:
             assert cell in text

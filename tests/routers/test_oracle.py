@@ -99,24 +99,24 @@ def run(tmp_path, monkeypatch):
 
 
 def test_an_evaluation_tells_it_the_domain_and_tables_say_so(run):
-    systems = {system["name"]: system for system in run.results["systems"]}
+    systems = {system.name: system for system in run.results.systems}
     told = systems["router-oracle"]
-    assert told["labelled"]
-    assert not any(s["labelled"] for name, s in systems.items() if name != "router-oracle")
+    assert told.labelled
+    assert not any(s.labelled for name, s in systems.items() if name != "router-oracle")
     assert marked(told) == "router-oracle *"
     assert "* is told the domain of every item" in legend(run.results)
     assert best_system([told]) is None
-    routing = run.results["routing"]["router-oracle"]
+    routing = run.results.routing["router-oracle"]
     assert routing
     for benchmark, shares in routing.items():
         domain = benchmark.partition("/")[0]
         assert shares == {name: float(name == domain) for name in shares}
-        score = told["scores"][benchmark]
-        assert score["value"] == systems[f"expert-{domain}"]["scores"][benchmark]["value"]
+        score = told.scores[benchmark]
+        assert score.value == systems[f"expert-{domain}"].scores[benchmark].value
 
 
 def test_generate_must_be_told_the_domain(run):
-    name = next(s["name"] for s in run.results["systems"] if s["kind"] == "expert")
+    name = next(s.name for s in run.results.systems if s.kind == "expert")
     domain = name.removeprefix("expert-")
 
     def ask(system, *more):

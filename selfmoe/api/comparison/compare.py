@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from selfmoe.api.comparison.plan import ComparisonPlan, Question, plan_comparison
 from selfmoe.contracts.paths import expand
 from selfmoe.pipeline.execute import Outcome, fill, manifest_of, planned
 from selfmoe.pipeline.session import Session
-from selfmoe.reporting.comparison.page import render
+from selfmoe.reporting.comparison.model import ComparisonResults
+from selfmoe.reporting.comparison.page import comparison_page
 from selfmoe.reporting.comparison.results import collect_comparison
 from selfmoe.reporting.terminal.progress import Display
 from selfmoe.store.directory import ComparisonDirectory
-from selfmoe.store.files import write_atomic, write_json
+from selfmoe.store.files import write_atomic
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class Comparison:
     """
 
     directory: ComparisonDirectory
-    results: Mapping[str, Any]
+    results: ComparisonResults
     outcome: Outcome
 
 
@@ -57,6 +56,6 @@ def carry_out(plan: ComparisonPlan, display: Display) -> Comparison:
         outcome = fill(plan.tasks, Session(first.config, first.base, display))
         directory.write_manifest(manifest_of(plan.seeds, outcome, plan.left_out))
         results = collect_comparison(directory.root, first.config, first.root)
-        write_json(directory.results, results)
-        write_atomic(directory.page, render(results))
+        results.write(directory.results)
+        write_atomic(directory.page, comparison_page(results))
     return Comparison(directory, results, outcome)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
+from selfmoe.reporting.comparison.model import ComparisonResults
 from selfmoe.reporting.comparison.tables import cost_columns, cost_row, notes
 from selfmoe.reporting.html import pairs, routing, scores
 from selfmoe.reporting.html.head import Tile, headline, missing, sections
@@ -12,8 +13,6 @@ from selfmoe.reporting.html.templating import fill
 from selfmoe.reporting.numbers import plural
 from selfmoe.reporting.terminal.tables import best_system, by_kind, marked
 from selfmoe.reporting.visible import short
-
-Json = Mapping[str, Any]
 
 SECTIONS = {
     "scores": "Results",
@@ -24,14 +23,14 @@ SECTIONS = {
 }
 
 
-class Costs(NamedTuple):
+class SystemCosts(NamedTuple):
     """What each system gains and costs; of a row: name, texts, best or not, first of its kind."""
 
     columns: tuple[str, ...]
     rows: list[tuple[str, list[str], bool, bool]]
 
 
-def render(results: Json) -> str:
+def comparison_page(results: ComparisonResults) -> str:
     """Return the page.
 
     Args:
@@ -49,47 +48,46 @@ def render(results: Json) -> str:
     return fill(
         "comparison.html",
         what="comparison",
-        title=f"Routers and merges on {short(results['base']['name'], 80)}",
+        title=f"Routers and merges on {short(results.base.name, 80)}",
         lead=_lead(results),
         tiles=list(_tiles(results)),
         sections=sections(SECTIONS, there),
-        missing=missing(results["missing"], results["seed"]),
+        missing=missing(results.missing, results.seed),
         notes=notes(results),
-        versions=list(results["versions"].items()),
-        keys=results["cells"],
+        versions=list(results.versions.items()),
+        keys=results.cells,
         footer="The numbers are in results.json beside this page.",
         **shown,
     )
 
 
-def _lead(results: Json) -> str:
-    seeds = results["seeds"]
-    base = f"{short(results['base']['name'])} ({results['base']['hash']})"
+def _lead(results: ComparisonResults) -> str:
+    base = f"{short(results.base.name)} ({results.base.hash})"
     return (
-        f"Base {base}, track {results['track']}, preset {results['preset']}; the experts of root "
-        f"seed {results['root_seed']}, composed with {plural(len(seeds), results['seed'])}."
+        f"Base {base}, track {results.track}, preset {results.preset}; the experts of root seed "
+        f"{results.root_seed}, composed with {plural(len(results.seeds), results.seed)}."
     )
 
 
-def _tiles(results: Json) -> Iterator[Tile]:
+def _tiles(results: ComparisonResults) -> Iterator[Tile]:
     yield from headline(results)
-    composed = sum(system["composer"] is not None for system in results["systems"])
+    composed = sum(system.composer is not None for system in results.systems)
     yield Tile("Compositions", str(composed), "routers and merges")
 
 
-def _costs(results: Json) -> Costs:
-    systems, best = results["systems"], best_system(results["systems"])
+def _costs(results: ComparisonResults) -> SystemCosts:
+    systems, best = results.systems, best_system(results.systems)
     rows = [
-        (marked(system), cost_row(results, system), system["name"] == best, first)
+        (marked(system), cost_row(results, system), system.name == best, first)
         for system, first in by_kind(systems)
     ]
-    return Costs(cost_columns(results), rows)
+    return SystemCosts(cost_columns(results), rows)
 
 
-def _routed(results: Json) -> list[routing.Map]:
+def _routed(results: ComparisonResults) -> list[routing.Map]:
     """Return the share of each expert by benchmark, for every system that routes."""
-    answers = results["routing_response"]
-    systems = {**results["routing"], **answers}
+    answers = results.routing_response
+    systems = {**results.routing, **answers}
     return [
         routing.map_of(f"{name}: {routing.PARTS['response' if name in answers else 'all']}", rows)
         for name, rows in systems.items()

@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from statistics import fmean
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from selfmoe.config.model import ComposeConfig, RunConfig
 from selfmoe.contracts.records import System
+from selfmoe.reporting.comparison.model import ComparedSystem, ComparisonResults
 from selfmoe.reporting.comparison.order import order
 from selfmoe.reporting.details import fits
+from selfmoe.reporting.model import Shares, SystemScores
+from selfmoe.reporting.numbers import collapsed
 from selfmoe.reporting.results import scored, scores_of
-from selfmoe.store.cells import FILE, TOKENS, Cells, Json, read_json
+from selfmoe.store.cells import FILE, TOKENS, Cells, Interval, Json, read_json
 from selfmoe.store.directory import ComparisonDirectory, RunDirectory
 from selfmoe.store.files import SEAL
+from selfmoe.store.record import read_record
 
 _BASE = System.base().name
-
-COLLAPSED = 0.95
-"""Share of the weight of the answer tokens above which one expert has taken over a router."""
 
 
 class ComparisonCells(Cells):
@@ -27,10 +28,11 @@ class ComparisonCells(Cells):
 
     RECORD: ClassVar[type[RunDirectory]] = ComparisonDirectory
     SEED: ClassVar[str] = "composer seed"
+    INTERVAL: ClassVar[Interval] = "composer seeds"
     MOVED: ClassVar[tuple[str, ...]] = ("router", "merge")
 
 
-def collect_comparison(root: Path, config: RunConfig, root_seed: int) -> Json:
+def collect_comparison(root: Path, config: RunConfig, root_seed: int) -> ComparisonResults:
     """Return the numbers of a comparison; ``docs/compare.md`` says what each is.
 
     Args:
@@ -40,33 +42,45 @@ def collect_comparison(root: Path, config: RunConfig, root_seed: int) -> Json:
     """
     cells = ComparisonCells(root)
     found = scored(cells)
-    systems, paired = found.pop("systems"), found.pop("paired")
-    facts = _Facts(cells, config, found["routing_response"] or found["routing"])
-    rows = [{**system, **facts.of(system)} for system in systems]
-    return {
-        "format": 1,
-        "base": cells.manifest.base.to_json(),
-        "track": config.track,
-        "preset": config.preset,
-        "root_seed": root_seed,
-        "seed": cells.SEED,
-        "seeds": [int(seed) for seed in cells.seeds],
-        **found,
-        "tokens": TOKENS,
-        "systems": rows,
-        "paired": paired,
-        "order": order(rows, paired, 1 - found["confidence"]),
-        "left_out": cells.manifest.no_composers,
-        "missing": cells.missing,
-        "versions": cells.manifest.versions,
-        "cells": cells.keys,
-    }
+    facts = _Facts(cells, config, found.routing_response or found.routing)
+    systems = [facts.compared(system) for system in found.systems]
+    return ComparisonResults(
+        format=ComparisonResults.FORMAT,
+        base=cells.manifest.base,
+        track=config.track,
+        preset=str(config.preset),
+        root_seed=root_seed,
+        seed=cells.SEED,
+        seeds=[int(seed) for seed in cells.seeds],
+        interval=found.interval,
+        confidence=found.confidence,
+        routing=found.routing,
+        routing_response=found.routing_response,
+        tokens=TOKENS,
+        systems=systems,
+        paired=found.paired,
+        order=order(systems, found.paired, 1 - found.confidence),
+        left_out=cells.manifest.no_composers,
+        missing=cells.missing,
+        versions=cells.manifest.versions,
+        cells=cells.keys,
+    )
+
+
+def read_comparison(run: Path) -> ComparisonResults:
+    """Return the numbers of the comparison that was made last on a run.
+
+    Raises:
+        RunError: If there are none, they are damaged, or of another format.
+    """
+    directory = ComparisonDirectory(run)
+    return read_record(ComparisonResults, directory.results, directory.again)
 
 
 class _Facts:
     """What is known of a system beside its scores."""
 
-    def __init__(self, cells: ComparisonCells, config: RunConfig, routing: Json) -> None:
+    def __init__(self, cells: ComparisonCells, config: RunConfig, routing: Shares) -> None:
         self._config, self._routing = config, routing
         self._costs = {label: read_json(path / FILE) for label, path in cells.of("0", "cost")}
         self._trained = {fit["name"]: fit["trained_parameters"] for fit in fits(cells, "0")}
@@ -78,24 +92,25 @@ class _Facts:
             for name, seconds in _times(cells, seed):
                 self._seconds[name] = self._seconds.get(name, 0.0) + seconds / len(cells.seeds)
 
-    def of(self, system: Json) -> Json:
-        """Return composer, parameters, cost, entropy, collapse and seconds of one system."""
-        name, is_base = system["name"], system["kind"] == "base"
-        entry = (self._config.compose or {}).get(name)
+    def compared(self, system: SystemScores) -> ComparedSystem:
+        """Return a system with its composer, parameters, cost, entropy, collapse and seconds."""
+        name, is_base = system.name, system.kind == "base"
         cost, base = self._costs.get(_BASE if is_base else name, {}), self._costs.get(_BASE, {})
         flops, entropy = cost.get("flops"), self._entropy.get(name)
-        return {
-            **self._composer(entry),
-            "trained_parameters": 0 if is_base else self._trained.get(name),
-            "added_parameters": cost.get("added_parameters"),
-            "flops": flops,
-            "forward": flops / base["flops"] if flops and base else None,
-            "entropy": fmean(entropy) if entropy else None,
-            "collapsed": collapsed(self._routing.get(name, {})),
-            "seconds": round(self._seconds.get(name, 0.0), 3),
-        }
+        scores = {key: getattr(system, key) for key in SystemScores.model_fields}
+        return ComparedSystem(
+            **scores,
+            **self._composer((self._config.compose or {}).get(name)),
+            trained_parameters=0 if is_base else self._trained.get(name),
+            added_parameters=cost.get("added_parameters"),
+            flops=flops,
+            forward=flops / base["flops"] if flops and base else None,
+            entropy=fmean(entropy) if entropy else None,
+            collapsed=collapsed(self._routing.get(name, {})),
+            seconds=round(self._seconds.get(name, 0.0), 3),
+        )
 
-    def _composer(self, entry: ComposeConfig | None) -> Json:
+    def _composer(self, entry: ComposeConfig | None) -> dict[str, Any]:
         if entry is None:
             return {"composer": None, "options": None, "control": False}
         kind, name = entry.component
@@ -121,12 +136,3 @@ def _times(cells: ComparisonCells, seed: str) -> Iterator[tuple[str, float]]:
     for system, folder in [*cells.of(seed, "compose"), *cells.evaluations(seed)]:
         seconds: float = read_json(folder / SEAL).get("seconds", 0.0)
         yield system, seconds
-
-
-def collapsed(routing: Mapping[str, Mapping[str, float]]) -> str | None:
-    """Return the expert that gets nearly all weight on every benchmark, if there is one."""
-    rows = list(routing.values())
-    for expert in rows[0] if rows and len(rows[0]) > 1 else ():
-        if all(row[expert] > COLLAPSED for row in rows):
-            return expert
-    return None

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from selfmoe.reporting.model import Results, SystemScores
 from selfmoe.reporting.numbers import percent, points
 from selfmoe.reporting.terminal.tables import best_system, gain, marked
 from selfmoe.reporting.visible import short
-
-Json = Mapping[str, Any]
 
 
 class Tile(NamedTuple):
@@ -20,15 +19,15 @@ class Tile(NamedTuple):
     note: str
 
 
-def headline(results: Json) -> Iterator[Tile]:
+def headline(results: Results) -> Iterator[Tile]:
     """Yield the averages of the base and of the best composition, and what is between them."""
-    systems = results["systems"]
-    base, named = systems[0], best_system([s for s in systems if s["kind"] != "expert"])
-    if base["average"] is not None:
-        yield Tile("Base, average", f"{percent(base['average'])} %", _spread(base))
-    for best in (system for system in systems if system["name"] == named):
+    systems = results.systems
+    base, named = systems[0], best_system([s for s in systems if s.kind != "expert"])
+    if base.average is not None:
+        yield Tile("Base, average", f"{percent(base.average)} %", _interval(base))
+    for best in (system for system in systems if system.name == named):
         label = f"Best composition: {short(marked(best))}"
-        yield Tile(label, f"{percent(best['average'])} %", _spread(best))
+        yield Tile(label, f"{percent(best.average)} %", _interval(best))
         if (value := gain(best, base)) is not None:
             yield Tile("Its gain over the base", points(value, 0.0), "points on average")
 
@@ -58,6 +57,6 @@ def missing(cells: Mapping[str, Mapping[str, str]], seed: str = "seed") -> list[
     ]
 
 
-def _spread(system: Json) -> str:
-    low, high = system.get("average_low"), system.get("average_high")
+def _interval(system: SystemScores) -> str:
+    low, high = system.average_low, system.average_high
     return "" if low is None else f"interval {percent(low)} to {percent(high)}"

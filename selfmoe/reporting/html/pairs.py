@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from selfmoe.reporting.numbers import points
-
-Json = Mapping[str, Any]
+from selfmoe.reporting.model import Estimate, Results
+from selfmoe.reporting.numbers import p_value, percent, points
 
 
 class Difference(NamedTuple):
@@ -35,26 +33,28 @@ class Pairs(NamedTuple):
     lenient: bool
 
 
-def pairs(results: Json) -> Pairs | None:
+def pairs(results: Results) -> Pairs | None:
     """Return all comparisons of a run, or ``None`` if it has none."""
-    found = results.get("paired") or {"systems": {}}
+    if results.paired is None:
+        return None
     rows = [
-        Pair(name, _difference(values["score"]), _difference(values["lenient"]))
-        for name, values in found["systems"].items()
-        if values["score"] is not None
+        Pair(name, _difference(measured.score), _difference(measured.lenient))
+        for name, measured in results.paired.systems.items()
+        if measured.score is not None
     ]
     if not rows:
         return None
-    several = results["interval"] != "items"
-    law = f"Student's t over the {results['interval']}" if several else "normal, over the items"
-    about = f"{100 * results['confidence']:.0f} % intervals and two-sided p: {law}."
-    return Pairs(found["reference"], about, rows, any(row.lenient.value for row in rows))
+    several = results.interval != "items"
+    law = f"Student's t over the {results.interval}" if several else "normal, over the items"
+    about = f"{percent(results.confidence, 0)} % intervals and two-sided p: {law}."
+    return Pairs(results.paired.reference, about, rows, any(row.lenient.value for row in rows))
 
 
-def _difference(estimate: Json | None) -> Difference:
+def _difference(estimate: Estimate | None) -> Difference:
     if estimate is None:
         return Difference()
-    value, low, high = (points(estimate[key], 0.0) for key in ("difference", "low", "high"))
-    if (p := estimate["p"]) is None:
+    value = points(estimate.difference, 0.0)
+    if estimate.p is None:
         return Difference(value)
-    return Difference(value, f"[{low}, {high}]", "< 0.001" if p < 0.001 else f"{p:.3f}")
+    between = f"[{points(estimate.low, 0.0)}, {points(estimate.high, 0.0)}]"
+    return Difference(value, between, p_value(estimate.p))

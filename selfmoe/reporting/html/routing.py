@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from selfmoe.reporting.numbers import balance, decimal
+from selfmoe.reporting.numbers import COLLAPSED, balance, collapsed, decimal, percent
 from selfmoe.reporting.palette import style_class
 
 Json = Mapping[str, Any]
 
 PARTS = {"response": "answer tokens", "prompt": "prompt tokens", "all": "all tokens"}
-
-
-COLLAPSED = 0.95
-"""Share of the weight on every benchmark above which a router prefers one expert blindly."""
 
 
 class Heat(NamedTuple):
@@ -71,11 +67,15 @@ def routed_systems(details: Json) -> list[Routed]:
 
 def _collapse(blocks: Mapping[str, Json], names: Sequence[str]) -> str:
     """Return a warning if one expert gets nearly everything, whatever is asked."""
-    known = [shares(parts[_of(parts)[0]]) for parts in blocks.values()]
-    for index, name in enumerate(names):
-        if len(names) > 1 and min(row[index] for row in known) > COLLAPSED:
-            return f"The router has collapsed: {name} gets over {100 * COLLAPSED:.0f} % everywhere."
-    return ""
+    expert = collapsed(
+        {
+            benchmark: dict(zip(names, shares(parts[_of(parts)[0]]), strict=True))
+            for benchmark, parts in blocks.items()
+        }
+    )
+    if expert is None:
+        return ""
+    return f"The router has collapsed: {expert} gets over {percent(COLLAPSED, 0)} % everywhere."
 
 
 def legend(names: Sequence[str]) -> list[Legend]:
@@ -125,7 +125,7 @@ def map_of(title: str, rows: Mapping[str, Mapping[str, float]]) -> Map:
 def _heats(values: Sequence[float], names: Sequence[str]) -> list[Heat]:
     top = max(values)
     return [
-        _heat(value, f"{name}: {100 * value:.1f} %", value == top > 0)
+        _heat(value, f"{name}: {percent(value)} %", value == top > 0)
         for name, value in zip(names, values, strict=True)
     ]
 
@@ -140,7 +140,7 @@ def _by_block(
         heats = [
             _heat(
                 values[index],
-                f"block {block}, {name}: {100 * values[index]:.1f} %",
+                f"block {block}, {name}: {percent(values[index])} %",
                 values[index] == max(values) > 0,
             )
             for block, values in enumerate(by_block)
@@ -151,4 +151,4 @@ def _by_block(
 
 
 def _heat(value: float, title: str, top: bool) -> Heat:
-    return Heat(f"{value:.3f}", f"{100 * value:.0f}", title, top)
+    return Heat(decimal(value), percent(value, 0), title, top)

@@ -28,7 +28,7 @@ class Token(NamedTuple):
     title: str
 
 
-class Trace(NamedTuple):
+class TracedSample(NamedTuple):
     """A sample: its prompt and its answer as tokens; ``cut`` says what is left out in front."""
 
     name: str
@@ -43,7 +43,7 @@ class Traced(NamedTuple):
 
     system: str
     experts: list[Legend]
-    benchmarks: list[tuple[str, list[Trace]]]
+    benchmarks: list[tuple[str, list[TracedSample]]]
 
 
 def traced_systems(details: Json) -> list[Traced]:
@@ -78,11 +78,11 @@ def _within_budget(traces: Traces) -> list[tuple[str, str, Json]]:
     return [entry[1:] for index, entry in enumerate(entries) if index in kept]
 
 
-def _trace(row: Json) -> Trace:
+def _trace(row: Json) -> TracedSample:
     tokens = list(_tokens(row))
     start = row["prompt"]
     right = {1.0: "right", 0.0: "wrong"}.get(row["score"], f"score {row['score']:.2f}")
-    return Trace(str(row["id"]), right, row["cut"], tokens[:start], tokens[start:])
+    return TracedSample(str(row["id"]), right, row["cut"], tokens[:start], tokens[start:])
 
 
 def _tokens(row: Json) -> Iterator[Token]:

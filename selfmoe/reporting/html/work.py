@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from selfmoe.reporting.model import DataYield, RunResults
 from selfmoe.reporting.numbers import count, decimal, percent, position
 from selfmoe.reporting.terminal.progress import duration
 
@@ -37,7 +38,7 @@ class Curve(NamedTuple):
     last: str
 
 
-class Cost(NamedTuple):
+class FitCost(NamedTuple):
     """What one expert or composition cost."""
 
     name: str
@@ -50,28 +51,29 @@ class Cost(NamedTuple):
     time: str
 
 
-def funnels(results: Json, details: Json) -> list[Funnel]:
+def funnels(results: RunResults, details: Json) -> list[Funnel]:
     """Return one funnel a domain and root seed."""
     asked = details["config"]["brainstorm"]["n"]
-    several = len(results["data"]) > 1
+    several = len(results.data) > 1
     return [
         _funnel(f"{domain}, seed {seed}" if several else domain, counts, asked)
-        for seed, domains in results["data"].items()
+        for seed, domains in results.data.items()
         for domain, counts in domains.items()
     ]
 
 
-def _funnel(name: str, counts: Json, asked: int) -> Funnel:
-    whole = max(1, counts["written"], counts["instructions"], asked)
-    stages = (("written", "written"), ("parsed", "instructions"), ("kept", "kept"))
-    steps = [(label, count(counts[key]), position(counts[key] / whole)) for label, key in stages]
+def _funnel(name: str, counts: DataYield, asked: int) -> Funnel:
+    whole = max(1, counts.written, counts.instructions, asked)
+    stages = {"written": counts.written, "parsed": counts.instructions, "kept": counts.kept}
+    steps = [(label, count(n), position(n / whole)) for label, n in stages.items()]
+    parsing, curating = counts.dropped.brainstorm, counts.dropped.curate
     reasons = [
         (why, count(number), stage)
-        for key, stage in (("brainstorm", "while parsing"), ("curate", "while curating"))
-        for why, number in sorted(counts["dropped"][key].items(), key=lambda pair: -pair[1])
+        for numbers, stage in ((parsing, "while parsing"), (curating, "while curating"))
+        for why, number in sorted(numbers.items(), key=lambda pair: -pair[1])
     ]
-    share = percent(counts["kept"] / counts["written"], 0) if counts["written"] else "–"
-    passages = count(counts["retrieved"]["kept"]) if "retrieved" in counts else ""
+    share = percent(counts.kept / counts.written, 0) if counts.written else "–"
+    passages = count(counts.retrieved.kept) if counts.retrieved else ""
     return Funnel(name, count(asked), steps, reasons, share, passages)
 
 
@@ -113,10 +115,10 @@ def _loss(value: float) -> str:
     return f"{value:.2f}" if value >= 1 else f"{value:.3f}"
 
 
-def costs(details: Json) -> list[Cost]:
+def costs(details: Json) -> list[FitCost]:
     """Return what each expert and composition cost."""
     return [
-        Cost(
+        FitCost(
             name=_name(fit, details),
             examples=count(fit["examples"]),
             steps=count(fit["steps"]),
@@ -130,8 +132,8 @@ def costs(details: Json) -> list[Cost]:
     ]
 
 
-def times(results: Json) -> list[tuple[str, str, str]]:
+def times(results: RunResults) -> list[tuple[str, str, str]]:
     """Return stage, time and share of the longest stage."""
-    seconds = results["seconds"]
+    seconds = results.seconds
     longest = max(seconds.values(), default=0) or 1
     return [(stage, duration(time), position(time / longest)) for stage, time in seconds.items()]
