@@ -10,9 +10,12 @@ import pytest
 import torch
 
 import selfmoe
+from selfmoe.api.load import default_system
 from selfmoe.api.run import complete
 from selfmoe.contracts.errors import ConfigError, RunError, UnknownNameError
 from selfmoe.mixture.storage import model_hash
+from selfmoe.store.directory import RunDirectory
+from selfmoe.store.manifest import Manifest
 
 SYSTEMS = ["base", "expert-anything", "mixse", "instance", "ties", "dare"]
 
@@ -42,6 +45,35 @@ def test_run_returns_what_the_report_holds(finished):
     assert set(SYSTEMS) < set(names)
     shares = finished.results.routing["mixse"]["anything/mini"]
     assert sum(shares.values()) == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("systems", "meant"),
+    [
+        ({"base": "base", "ties": "merge", "two": "router", "one": "router"}, "two"),
+        ({"base": "base", "expert-a": "expert", "ties": "merge"}, "ties"),
+        ({"base": "base", "ties": "merge", "dare": "merge"}, None),
+        ({"base": "base", "expert-a": "expert"}, None),
+    ],
+)
+def test_what_is_loaded_where_no_system_is_named(tmp_path, systems, meant):
+    facts = {"format": 1, "base": {"name": "b", "hash": "0"}, "config": {}, "cells": {"0": {}}}
+    manifest = Manifest.model_validate({**facts, "systems": systems})
+    RunDirectory(tmp_path).write_manifest(manifest)
+    if meant:
+        assert default_system(tmp_path) == meant
+        return
+    with pytest.raises(RunError) as caught:
+        selfmoe.load(tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path} has no system that routes, so the one that is meant must be named\n"
+        f"  Available: {', '.join(systems)}."
+    )
+
+
+def test_load_without_a_name_takes_the_run_s_router(finished):
+    model, _ = selfmoe.load(finished.path)
+    assert model.mixture.composition.composer == "topk"
 
 
 @pytest.mark.parametrize("system", SYSTEMS)

@@ -17,11 +17,11 @@ from selfmoe.evaluation.leaks import refuse_leaks
 from selfmoe.registry.discovery import wanted
 from selfmoe.registry.registry import Registry
 
-Settings = dict[str, Any]
+RawSettings = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Source:
+class ExpertSource:
     """Where a new expert comes from, besides a domain plugin of its name.
 
     Attributes:
@@ -43,8 +43,13 @@ class Source:
                 object.__setattr__(self, name, expand(path).absolute())
 
 
-def with_source(raw: Settings, name: str, source: Source) -> Settings:
-    """Return settings with one expert more, which no composition has yet."""
+def with_source(raw: RawSettings, name: str, source: ExpertSource) -> RawSettings:
+    """Return settings with one expert more, which no composition has yet.
+
+    Raises:
+        ConfigError: If what the source says does not go together, or no plugin reads its files.
+        UnknownNameError: If no plugin provides the domain and the source names no files.
+    """
     new = copy.deepcopy(raw)
     names = RunConfig.model_validate({"plugin_dir": raw.get("plugin_dir")}).registry
     provided = name in names.names("domain")
@@ -89,7 +94,7 @@ def _reader(names: Registry) -> str:
     )
 
 
-def made_of(raw: Settings, name: str, source: Source) -> bool:
+def made_of(raw: RawSettings, name: str, source: ExpertSource) -> bool:
     """Return whether an expert that a run has comes from where a source says, if it says it."""
     adapter = (raw.get("adapters") or {}).get(name)
     if source.adapter is not None and adapter != written(source.adapter):
@@ -99,7 +104,7 @@ def made_of(raw: Settings, name: str, source: Source) -> bool:
     return all(there.get(key) == value for key, value in asked.items())
 
 
-def check_source(config: RunConfig, name: str, source: Source) -> None:
+def check_source(config: RunConfig, name: str, source: ExpertSource) -> None:
     """Read what a source names, so that what is wrong with it is said before a run changes.
 
     Raises:
@@ -119,7 +124,7 @@ def check_source(config: RunConfig, name: str, source: Source) -> None:
         refuse_leaks(name, seeds, [benchmark])
 
 
-def _options(source: Source) -> Mapping[str, str]:
+def _options(source: ExpertSource) -> Mapping[str, str]:
     """Return what a source says of files, as options of the domain that reads them."""
     said: dict[str, str] = {}
     if source.seeds is not None:

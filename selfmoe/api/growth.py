@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from selfmoe.api.expert_source import Settings, Source, check_source, made_of, with_source
+from selfmoe.api.expert_source import ExpertSource, RawSettings, check_source, made_of, with_source
 from selfmoe.api.run import Run, from_yaml, run_plans
 from selfmoe.config.model import RunConfig
 from selfmoe.config.resolve import resolve
@@ -29,7 +29,16 @@ from selfmoe.reporting.terminal.progress import Display
 from selfmoe.store.cells import Cells
 from selfmoe.store.directory import CONFIG, RunDirectory
 
-__all__ = ["Growth", "Join", "Source", "add_expert", "grown", "remove_expert", "shrunk", "without"]
+__all__ = [
+    "ExpertSource",
+    "Growth",
+    "Join",
+    "add_expert",
+    "grown",
+    "remove_expert",
+    "shrunk",
+    "without",
+]
 
 Join = Literal["refit", "extend"]
 
@@ -71,7 +80,7 @@ def add_expert(
     *,
     join: Join | None = None,
     systems: Sequence[str] | None = None,
-    source: Source | None = None,
+    source: ExpertSource | None = None,
     display: Display | None = None,
 ) -> Growth:
     """Return a run with one more expert; only what depends on it is made.
@@ -89,7 +98,7 @@ def add_expert(
     Raises:
         SelfmoeError: If the run or the request is wrong, or something could not be made.
     """
-    display, source = display or Display(), source or Source()
+    display, source = display or Display(), source or ExpertSource()
     root = expand(run)
     RunDirectory(root).manifest()  # refuses what is no finished run
     raw = from_yaml(root / CONFIG)
@@ -108,15 +117,20 @@ def add_expert(
     changed = [label for label, entry in (config.compose or {}).items() if _has(entry, name)]
     finished, outcome = run_plans(make_plans(config), display)
     outcome.raise_failures()
-    before = make_plans(resolve(without(after, name, changed), "the system before"))
-    asked_before = execute(before, display, recorded=False)
-    asked_before.raise_failures()
-    old = manifest_of(by_root(before), asked_before)
+    before, now = _before(root, without(after, name, changed), display), Cells(root)
     level = config.report.confidence
-    told = {label: changes(Cells(root, old), Cells(root), label, level) for label in changed}
+    told = {label: changes(before, now, label, level) for label in changed}
     left = [label for label in config.compose or {} if label not in changed]
     extended = [label for label in changed if name in (config.compose or {})[label].extend]
     return Growth(finished, name, "extend" if extended else "refit", told, left)
+
+
+def _before(root: Path, raw: RawSettings, display: Display) -> Cells:
+    """Return the cells of the system as it was; what is missing of them is made."""
+    plans = make_plans(resolve(raw, "the system before"))
+    outcome = execute(plans, display, recorded=False)
+    outcome.raise_failures()
+    return Cells(root, manifest_of(by_root(plans), outcome))
 
 
 def remove_expert(run: str | Path, name: str, *, display: Display | None = None) -> Run:
@@ -144,7 +158,7 @@ def remove_expert(run: str | Path, name: str, *, display: Display | None = None)
     return finished
 
 
-def grown(raw: Settings, name: str, labels: Sequence[str], join: Join) -> Settings:
+def grown(raw: RawSettings, name: str, labels: Sequence[str], join: Join) -> RawSettings:
     """Return complete settings in which an expert has joined the compositions in ``labels``."""
     new = copy.deepcopy(raw)
     former = [expert for expert in _experts(raw) if expert != name]
@@ -156,8 +170,12 @@ def grown(raw: Settings, name: str, labels: Sequence[str], join: Join) -> Settin
     return _tidied(new)
 
 
-def shrunk(raw: Settings, name: str) -> Settings:
-    """Return complete settings without an expert: the inverse of ``grown``."""
+def shrunk(raw: RawSettings, name: str) -> RawSettings:
+    """Return complete settings without an expert: the inverse of ``grown``.
+
+    Raises:
+        ConfigError: If it is the only expert of a composition.
+    """
     new = copy.deepcopy(raw)
     new["domains"] = [domain for domain in new["domains"] if domain != name]
     for key in ("define", "adapters"):
@@ -175,14 +193,18 @@ def shrunk(raw: Settings, name: str) -> Settings:
     return _leave(new, name, list(new["compose"]))
 
 
-def without(raw: Settings, name: str, labels: Sequence[str]) -> Settings:
-    """Return settings with an expert that no composition has, and these compositions only."""
+def without(raw: RawSettings, name: str, labels: Sequence[str]) -> RawSettings:
+    """Return settings with an expert that no composition has, and these compositions only.
+
+    Raises:
+        ConfigError: If it is the only expert of a composition.
+    """
     new = copy.deepcopy(raw)
     new["compose"] = {label: new["compose"][label] for label in labels}
     return _leave(new, name, labels)
 
 
-def _leave(new: Settings, name: str, labels: Sequence[str]) -> Settings:
+def _leave(new: RawSettings, name: str, labels: Sequence[str]) -> RawSettings:
     everyone = [*_experts(new), name]
     for label in labels:
         entry = new["compose"][label]
@@ -198,7 +220,11 @@ def _leave(new: Settings, name: str, labels: Sequence[str]) -> Settings:
 
 
 def _asks_otherwise(
-    raw: Settings, name: str, join: Join | None, systems: Sequence[str] | None, source: Source
+    raw: RawSettings,
+    name: str,
+    join: Join | None,
+    systems: Sequence[str] | None,
+    source: ExpertSource,
 ) -> bool:
     """Return whether an expert that is there joined in another way than is asked."""
     compose = raw["compose"]
@@ -235,7 +261,7 @@ def _removing(root: Path, name: str) -> str:
     return f"selfmoe remove-expert {shlex.quote(str(root))} {name}"
 
 
-def _tidied(new: Settings) -> Settings:
+def _tidied(new: RawSettings) -> RawSettings:
     """Return settings in which compositions of all experts say so by naming none."""
     everyone = _experts(new)
     for entry in new["compose"].values():
@@ -244,7 +270,7 @@ def _tidied(new: Settings) -> Settings:
     return new
 
 
-def _experts(raw: Settings) -> list[str]:
+def _experts(raw: RawSettings) -> list[str]:
     return list(dict.fromkeys([*raw["domains"], *(raw.get("adapters") or {})]))
 
 
@@ -252,7 +278,7 @@ def _has(entry: Any, name: str) -> bool:
     return entry.experts is None or name in entry.experts
 
 
-def _joined(raw: Settings, systems: Sequence[str] | None) -> list[str]:
+def _joined(raw: RawSettings, systems: Sequence[str] | None) -> list[str]:
     """Return the labels of the compositions that an expert joins."""
     compose = raw["compose"]
     for label in systems or ():

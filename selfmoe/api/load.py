@@ -111,12 +111,7 @@ def load_system(
     settings = manifest.config | {k: v for k, v in instead.items() if v is not None}
     config = resolve(settings, str(root / "manifest.json"))
     chosen = str(config.root_seeds[0] if seed is None else seed)
-    if chosen not in manifest.cells:
-        raise unknown_name("root seed", chosen, manifest.cells)
-    made = _made(root, manifest, chosen)
-    named = manifest.system(system)
-    if named is None or system not in made:
-        raise _not_made(system, manifest, chosen, made)
+    named, cell = _find(root, manifest, chosen, system)
     files = find_base(config)
     again = command_for(root / "config.yaml")
     if files.hash != manifest.base.hash:
@@ -124,13 +119,23 @@ def load_system(
             f"the base '{files.name}' is not the one this run was made with (hash {files.hash}, "
             f"not {manifest.base.hash})\n  This makes the run again with it: {again}"
         )
-    cell = made[system]
     problem = damage(cell) if cell else None
     if problem:
         raise RunError(f"cell damaged: {problem}\n  This makes it again: {again}")
     base = load_base(files, config)
     attach_system(base, named, cell, config.registry, check=check)
     return base
+
+
+def _find(root: Path, manifest: Manifest, seed: str, system: str) -> tuple[System, Path | None]:
+    """Return a system of a root seed, and the folder of what makes it."""
+    if seed not in manifest.cells:
+        raise unknown_name("root seed", seed, manifest.cells)
+    made = _made(root, manifest, seed)
+    named = manifest.system(system)
+    if named is None or system not in made:
+        raise _not_made(system, manifest, seed, made)
+    return named, made[system]
 
 
 def _made(root: Path, manifest: Manifest, seed: str) -> dict[str, Path | None]:

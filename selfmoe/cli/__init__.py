@@ -1,4 +1,4 @@
-"""The command line: one module a command, each a thin layer over ``selfmoe.api.run``."""
+"""The command line: one module or folder a command."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Run the command line; Ctrl-C is answered from here on, while the rest is imported, too."""
+    """Run the command line; Ctrl-C is answered from here on, while the rest is imported, too.
+
+    Raises:
+        SystemExit: With 130 after Ctrl-C, else with what the command ends with.
+    """
     interrupts.watch()
     try:
         from selfmoe.cli.app import run

@@ -61,11 +61,11 @@ def command(
       selfmoe add-expert runs/demo law --seeds law.jsonl --description "contract law"
       selfmoe add-expert runs/demo law --adapter adapters/law --systems mixse,ties
     """
-    from selfmoe.api.growth import Source, add_expert
+    from selfmoe.api.growth import ExpertSource, add_expert
     from selfmoe.reporting.terminal.progress import output
 
     labels = [label.strip() for label in systems.split(",")] if systems else None
-    growth = add_expert(run, domain, join=join, systems=labels, source=Source(**source))
+    growth = add_expert(run, domain, join=join, systems=labels, source=ExpertSource(**source))
     if as_json:
         click.echo(json.dumps(growth.record.to_json(), indent=1, ensure_ascii=False))
     else:

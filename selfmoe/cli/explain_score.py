@@ -12,7 +12,7 @@ from selfmoe.cli import options
 from selfmoe.cli.completing import benchmarks, runs, systems
 
 if TYPE_CHECKING:
-    from selfmoe.reporting.explain import Explanation, Verdict
+    from selfmoe.reporting.explain import Explanation, ItemVerdict
 
 _TAIL = 3
 """Lines at the end of a prompt that are shown, empty ones aside."""
@@ -86,7 +86,7 @@ def _head(found: Explanation) -> str:
     return "\n".join(lines)
 
 
-def _item(verdict: Verdict) -> str:
+def _item(verdict: ItemVerdict) -> str:
     tail = "\n".join([line for line in verdict.prompt.splitlines() if line.strip()][-_TAIL:])
     lines = [f"\nitem       {_shown(verdict.id)}", f"prompt   … {_shown(tail)}"]
     for option in verdict.options:
@@ -104,7 +104,7 @@ def _item(verdict: Verdict) -> str:
     return "\n".join(lines)
 
 
-def _verdict(verdict: Verdict) -> str:
+def _verdict(verdict: ItemVerdict) -> str:
     if not verdict.fits:
         return "wrong: the prompt left no room for an answer, so it was not asked"
     strict = _word(verdict.score)

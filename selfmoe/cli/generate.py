@@ -62,17 +62,9 @@ def command(
       selfmoe generate runs/demo $'Solve it.\\nTom has 3 pens and buys 4.' --trace
     """
     from selfmoe.api.load import default_system, load_system
-    from selfmoe.contracts.errors import DataError
-    from selfmoe.contracts.lines import plain_lines
-    from selfmoe.contracts.prompts import alpaca
-    from selfmoe.contracts.records import Instruction
     from selfmoe.reporting.terminal.progress import output
 
-    if not prompt.strip():
-        raise DataError("the prompt is empty; give an instruction")
-    prompt = plain_lines(prompt)
-    first, _, rest = prompt.partition("\n")
-    text = prompt if raw else alpaca(Instruction(first.strip(), rest.strip()))
+    text = _text(prompt, raw)
     system = default_system(run) if system is None else system
     base = load_system(run, system, seed, device=device, dtype=dtype)
     _check(base, text, max_new_tokens)
@@ -83,6 +75,20 @@ def command(
             return
         coloured = console.color_system is not None and not console.no_color
         console.print(*_traced(base, text, max_new_tokens, coloured), sep="\n", soft_wrap=True)
+
+
+def _text(prompt: str, raw: bool) -> str:
+    """Return what the base is given to go on from."""
+    from selfmoe.contracts.errors import DataError
+    from selfmoe.contracts.lines import plain_lines
+    from selfmoe.contracts.prompts import alpaca
+    from selfmoe.contracts.records import Instruction
+
+    if not prompt.strip():
+        raise DataError("the prompt is empty; give an instruction")
+    prompt = plain_lines(prompt)
+    first, _, rest = prompt.partition("\n")
+    return prompt if raw else alpaca(Instruction(first.strip(), rest.strip()))
 
 
 def _labelled(

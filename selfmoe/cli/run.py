@@ -119,7 +119,11 @@ def _execute(plans: list[Any]) -> None:
 def raw_settings(
     config: Path | None, assignments: tuple[str, ...], seeds: str | None, flags: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the settings a command line asks for, as nested plain data."""
+    """Return the settings a command line asks for, as nested plain data.
+
+    Raises:
+        ConfigError: If an option or the file is malformed, or ``--seed`` and ``--seeds`` are given.
+    """
     from selfmoe.api.run import from_yaml
     from selfmoe.config.layers import assign
 

@@ -1,4 +1,4 @@
-"""Reading YAML strictly, and writing it with comments, which no YAML library does."""
+"""Reading YAML strictly, and writing settings as YAML with a comment after each."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from selfmoe.contracts.records import Expert, LoadedBase, System
 from selfmoe.mixture.systems import attached
 from selfmoe.pipeline.plan import Job, Plan, Task
 from selfmoe.pipeline.systems import systems_of
-from selfmoe.store.cells import FILE, TOKENS
+from selfmoe.store.cells import COST, COST_TOKENS
 from selfmoe.store.files import write_json
 
 if TYPE_CHECKING:
@@ -33,9 +33,9 @@ def _add(plan: Plan, system: System, made_by: Task | None) -> None:
         "costs",
         system.name,
         partial(measure, system),
-        settings={"tokens": TOKENS},
+        settings={"tokens": COST_TOKENS},
         inputs={"system": made_by} if made_by else {},
-        size=f"{TOKENS} tokens",
+        size=f"{COST_TOKENS} tokens",
         seeded=False,
     )
 
@@ -51,7 +51,7 @@ def measure(system: System, job: Job) -> None:
             "flops": count_flops(base.model, ids, placed),
             "added_parameters": added_parameters(placed),
         }
-    write_json(job.out / FILE, facts)
+    write_json(job.out / COST, facts)
 
 
 def _prompt(base: LoadedBase, seed: int) -> Tensor:
@@ -61,7 +61,7 @@ def _prompt(base: LoadedBase, seed: int) -> Tensor:
     model: Any = base.model
     size = model.get_input_embeddings().num_embeddings
     generator = torch.Generator().manual_seed(seed)
-    ids = torch.randint(size, (1, min(TOKENS, base.context)), generator=generator)
+    ids = torch.randint(size, (1, min(COST_TOKENS, base.context)), generator=generator)
     return ids.to(next(model.parameters()).device)
 
 

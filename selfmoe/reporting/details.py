@@ -31,7 +31,7 @@ def collect_details(cells: Cells) -> Json:
         "blocks": _blocks(routed),
         "experts": {system: list(routing["shares"]["all"]) for _, system, _, routing in routed},
         "traces": _traces(cells),
-        "fits": [fit for seed in cells.seeds for fit in fits(cells, seed)],
+        "fits": [fit for seed in cells.seeds for fit in fitted(cells, seed)],
         "missing": cells.missing,
         "left_out": cells.left_out,
         "finished": max(dates, default="") or None,
@@ -77,7 +77,7 @@ def _traces(cells: Cells) -> Json:
     return table
 
 
-def fits(cells: Cells, seed: str) -> Iterator[Json]:
+def fitted(cells: Cells, seed: str) -> Iterator[Json]:
     """Yield what was fitted: losses by step, tokens, parameters, seconds."""
     for stage in ("specialise", "compose"):
         for label, folder in cells.of(seed, stage):

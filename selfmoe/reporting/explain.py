@@ -43,7 +43,7 @@ class Option:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ItemVerdict:
     """One item, what was answered and what that counts.
 
     Attributes:
@@ -87,7 +87,7 @@ class Explanation:
     benchmark: str
     rule: str
     facts: Mapping[str, Any]
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[ItemVerdict, ...]
 
     def wrong(self) -> Explanation:
         """Return the same with those items only that do not score 1."""
@@ -183,7 +183,7 @@ def _asked(manifest: Manifest, seed: str, system: str) -> str:
 
 def _verdict(
     benchmark: Benchmark, docs: Mapping[str, Doc], row: Mapping[str, Any], name: BenchmarkName
-) -> Verdict:
+) -> ItemVerdict:
     doc = docs.get(row["id"])
     if doc is None or not _same_item(benchmark, doc, row):
         raise RunError(
@@ -192,7 +192,7 @@ def _verdict(
             "the run's config.yaml."
         )
     completion = row["completion"]
-    return Verdict(
+    return ItemVerdict(
         id=row["id"],
         prompt=row["prompt"],
         fits=row["fits"],

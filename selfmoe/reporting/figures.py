@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from selfmoe.reporting.html.routing import PARTS, shares
+from selfmoe.reporting.html.routing import PART_NAMES, shares
 from selfmoe.reporting.html.work import thinned
 from selfmoe.reporting.model import DataYield, RunResults, Spread, SystemScores
 from selfmoe.reporting.numbers import percent
 from selfmoe.reporting.palette import colour
 from selfmoe.reporting.terminal.tables import benchmarks_of_role
 from selfmoe.reporting.visible import short
+from selfmoe.store.cells import Json
 from selfmoe.store.files import cannot_write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Json = Mapping[str, Any]
 _Row = tuple[SystemScores, Spread]
 
 KINDS = {"base": "#6b7480", "expert": "#b7791f", "router": "#1f66c1", "merge": "#13795f"}
@@ -124,14 +124,14 @@ def _plain(axes: Axes) -> None:
 
 
 def _routing(blocks: Mapping[str, Json], names: Sequence[str]) -> Figure:
-    parts = [part for part in PARTS if any(part in known for known in blocks.values())]
+    parts = [part for part in PART_NAMES if any(part in known for known in blocks.values())]
     parts = [part for part in parts if part != "all"] or parts
     size = (len(parts) * (1.8 + 0.6 * len(names)), 1.2 + 0.4 * len(blocks))
     figure = _new(*size)
     for axes, part in zip(figure.subplots(1, len(parts), squeeze=False).flat, parts, strict=True):
         rows = {name: shares(known[part]) for name, known in blocks.items() if part in known}
         _heat(axes, list(rows.values()), list(rows), names)
-        axes.set_title(PARTS[part], fontsize="medium")
+        axes.set_title(PART_NAMES[part], fontsize="medium")
     return figure
 
 
@@ -141,7 +141,7 @@ def _by_block(blocks: Mapping[str, Json], names: Sequence[str]) -> Figure:
     figure = _new(1.6 + max(3.0, 0.42 * depth), len(blocks) * (0.7 + 0.34 * len(names)))
     grid = figure.subplots(len(blocks), 1, squeeze=False).flat
     for axes, (benchmark, parts) in zip(grid, blocks.items(), strict=True):
-        matrix = [shares([row]) for row in parts.get("response", parts["all"])]
+        matrix = [shares([row]) for row in parts["response" if "response" in parts else "all"]]
         columns = [list(row) for row in zip(*matrix, strict=True)]
         _heat(axes, columns, names, [str(block) for block in range(len(matrix))], slant=False)
         axes.set_title(f"{short(benchmark, 28)}, by block", fontsize="medium", loc="left")

@@ -14,7 +14,7 @@ from pydantic import Field
 from selfmoe.contracts.records import SystemKind
 from selfmoe.store.cells import Interval
 from selfmoe.store.manifest import StoredBase
-from selfmoe.store.record import FileRecord, Record
+from selfmoe.store.record import FileRecord, StrictRecord
 
 Shares = dict[str, dict[str, dict[str, float]]]
 """``system -> benchmark -> expert -> share`` of the weight of tokens, 0..1."""
@@ -34,7 +34,7 @@ class Spread(NamedTuple):
         return (self.high - self.low) / 2
 
 
-class BenchmarkScore(Record):
+class BenchmarkScore(StrictRecord):
     """One system's score on one benchmark, over all seeds.
 
     Attributes:
@@ -71,7 +71,7 @@ class BenchmarkScore(Record):
         return _spread(self.value, self.low, self.high, self.lenient)
 
 
-class SystemScores(Record):
+class SystemScores(StrictRecord):
     """One system's scores and their average over the targets.
 
     Attributes:
@@ -116,7 +116,7 @@ def _spread(
     return Spread(value, value if low is None else low, value if high is None else high, lenient)
 
 
-class Estimate(Record):
+class Estimate(StrictRecord):
     """A difference of two systems on the same items.
 
     Attributes:
@@ -132,14 +132,14 @@ class Estimate(Record):
     p: float | None
 
 
-class Measured(Record):
+class Measured(StrictRecord):
     """A system's difference to the reference, by measure; ``None`` where it cannot be had."""
 
     score: Estimate | None
     lenient: Estimate | None
 
 
-class Paired(Record):
+class Paired(StrictRecord):
     """Differences of all systems to one of them.
 
     Attributes:
@@ -163,21 +163,21 @@ class Change(Estimate):
     after: float
 
 
-class Changes(Record):
+class Changes(StrictRecord):
     """What became of a system on one benchmark, by measure; ``None`` where it cannot be had."""
 
     score: Change | None
     lenient: Change | None
 
 
-class Dropped(Record):
+class Dropped(StrictRecord):
     """Generated texts that were not used: how many by reason, where they were found."""
 
     brainstorm: dict[str, int]
     curate: dict[str, int]
 
 
-class Retrieved(Record):
+class Retrieved(StrictRecord):
     """Of a domain with documents: answers and kept ones that had passages; passages left out."""
 
     answers: int
@@ -185,7 +185,7 @@ class Retrieved(Record):
     no_room: int
 
 
-class DataYield(Record):
+class DataYield(StrictRecord):
     """What became of the texts that the base wrote for one domain, in numbers of them.
 
     Attributes:
@@ -259,7 +259,7 @@ class RunResults(Results):
     seconds: dict[str, float]
 
 
-class GrowthResults(Record):
+class GrowthResults(StrictRecord):
     """What ``selfmoe add-expert --json`` prints.
 
     Attributes:

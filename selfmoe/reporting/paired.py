@@ -19,7 +19,7 @@ Answers = Mapping[str, Mapping[str, Mapping[str, Any]]]
 Measure = Literal["score", "lenient"]
 
 
-def compare(cells: Cells, level: float) -> Paired | None:
+def differences(cells: Cells, level: float) -> Paired | None:
     """Return every system's average less the reference's, measured item by item.
 
     The reference is the first composition of the run. With one root seed, interval and p speak of

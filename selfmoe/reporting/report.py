@@ -12,7 +12,7 @@ from selfmoe.reporting.results import read_results, write_results
 from selfmoe.store.cells import Cells
 from selfmoe.store.files import write_atomic
 
-PAGE = "index.html"
+_PAGE = "index.html"
 _HEAD = 2000
 """Characters in which the page says what it was made from."""
 
@@ -32,7 +32,7 @@ def write_report(run: Path, *, again: bool = False) -> Path:
     """
     Cells(run).check()
     write_results(run)
-    page, state = run / "report" / PAGE, _state(run)
+    page, state = run / "report" / _PAGE, _state(run)
     if again or not _is_current(page, state):
         from selfmoe.reporting.details import collect_details
         from selfmoe.reporting.html.page import run_page

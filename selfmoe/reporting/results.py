@@ -20,7 +20,7 @@ from selfmoe.reporting.model import (
     Shares,
     SystemScores,
 )
-from selfmoe.reporting.paired import compare
+from selfmoe.reporting.paired import differences
 from selfmoe.store.cells import Cells, Interval, Json, read_json
 from selfmoe.store.directory import RunDirectory
 from selfmoe.store.record import read_record
@@ -114,7 +114,7 @@ def scored(cells: Cells) -> Scored:
         "items" if len(cells.seeds) == 1 else over,
         level,
         systems,
-        compare(cells, level),
+        differences(cells, level),
         _routing(scores, "all"),
         _routing(scores, "response"),
     )

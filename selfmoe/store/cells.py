@@ -23,10 +23,10 @@ READ = (".json", ".samples.jsonl", ".traces.jsonl")
 """How the names of the files end that a report is made of."""
 
 
-TOKENS = 256
+COST_TOKENS = 256
 """Length of the prompt whose forward is counted; a shorter context is filled."""
 
-FILE = "cost.json"
+COST = "cost.json"
 
 
 class Cells:

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 from selfmoe.contracts.errors import RunError
 from selfmoe.contracts.names import CellName, EvaluationName
 from selfmoe.contracts.records import System, SystemKind
-from selfmoe.store.record import FileRecord, Record, parse, read_record
+from selfmoe.store.record import FileRecord, StrictRecord, parse, read_record
 
 
 def _cell_name(text: str) -> str:
@@ -21,7 +21,7 @@ def _cell_name(text: str) -> str:
     return text
 
 
-class StoredBase(Record):
+class StoredBase(StrictRecord):
     """The base that a run was made with.
 
     Attributes:
@@ -33,7 +33,7 @@ class StoredBase(Record):
     hash: str
 
 
-class StoredCell(Record):
+class StoredCell(StrictRecord):
     """Where a cell lies.
 
     Attributes:
@@ -112,7 +112,7 @@ def read_manifest(path: Path, again: str) -> Manifest:
     return read_record(Manifest, path, again, newer="choose another --out")
 
 
-class PlannedCell(Record):
+class PlannedCell(StrictRecord):
     """A cell that a command needs, done or not.
 
     Attributes:

@@ -12,7 +12,7 @@ from selfmoe.contracts.errors import RunError
 from selfmoe.store.files import write_json
 
 
-class Record(BaseModel):
+class StrictRecord(BaseModel):
     """Part of a file; nothing is converted, and nothing else may stand there.
 
     What was not given when it was made is not written.
@@ -25,7 +25,7 @@ class Record(BaseModel):
         return self.model_dump(mode="json", exclude_unset=True)
 
 
-class FileRecord(Record):
+class FileRecord(StrictRecord):
     """All that a file holds.
 
     Attributes:

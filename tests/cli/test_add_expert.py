@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 import selfmoe
 from selfmoe.api.expert_source import with_source
-from selfmoe.api.growth import Source, add_expert, grown, remove_expert, shrunk
+from selfmoe.api.growth import ExpertSource, add_expert, grown, remove_expert, shrunk
 from selfmoe.config.model import RunConfig
 from selfmoe.config.resolve import resolve
 from selfmoe.contracts.errors import (
@@ -107,7 +107,7 @@ def test_what_the_settings_leave_unscored_is_said_and_named_benchmarks_go_with_t
     raw = yaml.safe_load((run / "config.yaml").read_text())
     raw["evaluate"]["benchmarks"] = named
     (run / "config.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
-    growth = add_expert(run, "nothing-else", source=Source(adapter=adapter_in(tmp_path)))
+    growth = add_expert(run, "nothing-else", source=ExpertSource(adapter=adapter_in(tmp_path)))
     assert "names none" not in capsys.readouterr().err  # it has no domain to be scored on
     assert list(growth.systems["mixse"]) == named
     remove_expert(run, "nothing-else")
@@ -179,7 +179,7 @@ def test_extending_keeps_the_former_composition_as_a_step(run, plugin_with_more)
 
 def test_an_adapter_from_outside_is_taken_as_it_is(run, tmp_path, capsys):
     adapter = adapter_in(tmp_path)
-    add_expert(run, "law", source=Source(adapter=adapter))
+    add_expert(run, "law", source=ExpertSource(adapter=adapter))
     cell = run / cells(run)["specialise/law"]
     for name in ("adapter_model.safetensors", "adapter_config.json"):
         assert (cell / name).read_bytes() == (adapter / name).read_bytes()
@@ -214,7 +214,7 @@ def test_an_adapter_that_does_not_fit_is_refused_before_the_run_is_changed(run, 
             WRONG[kind][-1] if kind in WRONG else "lm_head, which lies outside the decoder blocks"
         )
         with pytest.raises(CompositionError, match=says) as said:
-            add_expert(run, "law", source=Source(adapter=adapter))
+            add_expert(run, "law", source=ExpertSource(adapter=adapter))
         assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
         doors = [{"router": "uniform"}] + ([{"merge": "ties"}] if kind in WRONG else [])
         for door in doors:
@@ -230,7 +230,7 @@ def test_an_adapter_of_the_base_itself_draws_no_warning(run, tmp_path, capsys):
     config = json.loads((adapter / "adapter_config.json").read_text())
     config["base_model_name_or_path"] = str(tmp_path / "link")
     (adapter / "adapter_config.json").write_text(json.dumps(config))
-    add_expert(run, "law", source=Source(adapter=adapter))
+    add_expert(run, "law", source=ExpertSource(adapter=adapter))
     assert "was made for" not in capsys.readouterr().err
 
 
@@ -257,7 +257,7 @@ def anything_is_a_task(monkeypatch):
 
 def test_a_field_without_a_plugin(run, tmp_path, anything_is_a_task):
     seeds, held = write(tmp_path / "my.jsonl", ROWS[:4]), write(tmp_path / "held.jsonl", ROWS[4:])
-    source = Source(seeds=seeds, description="counting", benchmark=held)
+    source = ExpertSource(seeds=seeds, description="counting", benchmark=held)
     growth = add_expert(run, "law", source=source)
     assert "law/held-out" in growth.systems["mixse"]
     told = yaml.safe_load((run / "config.yaml").read_text())["define"]["law"]
@@ -273,15 +273,15 @@ def test_an_interrupted_addition_from_files_goes_on(run, tmp_path, anything_is_a
     def stop(*arguments):
         raise KeyboardInterrupt
 
-    source = Source(seeds=write(tmp_path / "my.jsonl", ROWS), description="counting")
+    source = ExpertSource(seeds=write(tmp_path / "my.jsonl", ROWS), description="counting")
     with monkeypatch.context() as patch:
         patch.setattr(evaluate, "_one", stop)
         with pytest.raises(KeyboardInterrupt):
             add_expert(run, "law", source=source)
     assert add_expert(run, "law", source=source).run.built > 0
     others: list[dict[str, object]] = [
-        {"source": Source(seeds=write(tmp_path / "other.jsonl", ROWS))},
-        {"source": Source(adapter=tmp_path)},
+        {"source": ExpertSource(seeds=write(tmp_path / "other.jsonl", ROWS))},
+        {"source": ExpertSource(adapter=tmp_path)},
         {"join": "extend"},
         {"systems": ["ties"]},
     ]
@@ -299,10 +299,10 @@ def test_mistakes_are_said_before_anything_is_done(run, tmp_path, plugin_with_mo
     cases = [
         (("furter",), {}, UnknownNameError, "did you mean 'further'"),
         (("further",), {"systems": ["mixe"]}, UnknownNameError, "no composition named 'mixe'"),
-        (("further",), {"source": Source(seeds=seeds)}, ConfigError, "with seeds of its own"),
-        (("law",), {"source": Source(description="x")}, ConfigError, "go with --seeds"),
-        (("anything",), {"source": Source(seeds=seeds)}, ConfigError, "already"),
-        (("Law",), {"source": Source(seeds=seeds)}, ConfigError, "not a possible name"),
+        (("further",), {"source": ExpertSource(seeds=seeds)}, ConfigError, "with seeds of its own"),
+        (("law",), {"source": ExpertSource(description="x")}, ConfigError, "go with --seeds"),
+        (("anything",), {"source": ExpertSource(seeds=seeds)}, ConfigError, "already"),
+        (("Law",), {"source": ExpertSource(seeds=seeds)}, ConfigError, "not a possible name"),
         (("further",), {"join": "extend", "systems": ["ties"]}, ConfigError, "cannot be extended"),
     ]
     for arguments, named, error, words in cases:
@@ -323,11 +323,11 @@ def test_a_source_that_cannot_be_used_leaves_the_run_as_it_was(run, tmp_path):
     settings = json.loads((odd / "adapter_config.json").read_text())
     (odd / "adapter_config.json").write_text(json.dumps({**settings, "r": "x"}))
     for source, words in (
-        (Source(seeds=empty), "holds no tasks"),
-        (Source(seeds=seeds, benchmark=empty), "holds no tasks"),
-        (Source(seeds=seeds, benchmark=held), "of its benchmark 'held-out'"),
-        (Source(adapter=cut), "cut/adapter_model.safetensors is damaged"),
-        (Source(adapter=odd), "must be a number; got 'x'"),
+        (ExpertSource(seeds=empty), "holds no tasks"),
+        (ExpertSource(seeds=seeds, benchmark=empty), "holds no tasks"),
+        (ExpertSource(seeds=seeds, benchmark=held), "of its benchmark 'held-out'"),
+        (ExpertSource(adapter=cut), "cut/adapter_model.safetensors is damaged"),
+        (ExpertSource(adapter=odd), "must be a number; got 'x'"),
     ):
         with pytest.raises(SelfmoeError, match=words):
             add_expert(run, "law", source=source)
@@ -392,7 +392,7 @@ def test_what_others_have_checked_stays_checked():
 
 
 def test_removing_a_verified_field_of_the_run(run, tmp_path, anything_is_a_task):
-    add_expert(run, "law", source=Source(seeds=write(tmp_path / "my.jsonl", ROWS)))
+    add_expert(run, "law", source=ExpertSource(seeds=write(tmp_path / "my.jsonl", ROWS)))
     raw = yaml.safe_load((run / "config.yaml").read_text())
     raw["curate"]["verify"] = ["law"]
     (run / "config.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
@@ -414,7 +414,7 @@ def test_seeds_without_a_domain_that_reads_files(tmp_path, monkeypatch, loaded, 
     registry.cache_clear()
     try:
         with pytest.raises(ConfigError, match=r"--seeds needs a plugin") as caught:
-            with_source({"domains": ["a"]}, "law", Source(seeds=tmp_path / "law.jsonl"))
+            with_source({"domains": ["a"]}, "law", ExpertSource(seeds=tmp_path / "law.jsonl"))
     finally:
         registry.cache_clear()
     assert re.search(words, str(caught.value))
@@ -426,7 +426,7 @@ def test_seeds_where_the_plugin_that_reads_files_is_broken(tmp_path, monkeypatch
     names.plugins = [replace(p, reason="no") for p in names.plugins if p.name == "domain-files"]
     monkeypatch.setattr(type(RunConfig()), "registry", names)
     with pytest.raises(ConfigError, match=r"domain-files \(no\)(.|\n)*list-plugins"):
-        with_source({"domains": ["a"]}, "law", Source(seeds=tmp_path / "law.jsonl"))
+        with_source({"domains": ["a"]}, "law", ExpertSource(seeds=tmp_path / "law.jsonl"))
 
 
 def test_the_command_says_that_nothing_reads_files(run, tmp_path, cli, monkeypatch):
@@ -444,8 +444,8 @@ def test_the_command_says_that_nothing_reads_files(run, tmp_path, cli, monkeypat
 def test_paths_of_a_source_are_expanded(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("PLACE", str(tmp_path))
-    source = Source(seeds="~/law.jsonl", benchmark="$PLACE/held.jsonl", adapter="${PLACE}/a")
+    source = ExpertSource(seeds="~/law.jsonl", benchmark="$PLACE/held.jsonl", adapter="${PLACE}/a")
     assert source.seeds == tmp_path / "home" / "law.jsonl"
     assert (source.benchmark, source.adapter) == (tmp_path / "held.jsonl", tmp_path / "a")
     with pytest.raises(ConfigError, match="'NO_SUCH' is not set"):
-        Source(seeds="$NO_SUCH/law.jsonl")
+        ExpertSource(seeds="$NO_SUCH/law.jsonl")

@@ -14,7 +14,7 @@ from scipy import stats
 
 from selfmoe.reporting.model import Changes, Estimate
 from selfmoe.reporting.numbers import points
-from selfmoe.reporting.paired import changes, compare
+from selfmoe.reporting.paired import changes, differences
 from selfmoe.reporting.report import write_report
 from selfmoe.reporting.results import collect
 from selfmoe.store.cells import Cells
@@ -45,7 +45,7 @@ def answered(run: Path, n: int = 40) -> Answers:
 
 
 def of(run: Path) -> Any:
-    return compare(Cells(run), 0.9)
+    return differences(Cells(run), 0.9)
 
 
 def test_items_of_one_benchmark(fake_run: Callable[..., Path], tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from selfmoe.config.yaml_text import read_value, value_text
 from selfmoe.contracts.errors import ConfigError, UnknownNameError
 from selfmoe.store.cell import key_of
 
-Kind = Literal["router", "merge"]
+ComposerKind = Literal["router", "merge"]
 
 _LONGEST = 64
 """Characters of a label."""
@@ -30,7 +30,7 @@ class Spec:
         options: What was given of its options.
     """
 
-    kind: Kind
+    kind: ComposerKind
     name: str
     options: Mapping[str, Any]
 
@@ -48,7 +48,7 @@ def _word(value: Any) -> str:
 
 def everything(config: RunConfig) -> list[Spec]:
     """Return every composer that is installed, as it is by default."""
-    kinds: tuple[Kind, ...] = ("router", "merge")
+    kinds: tuple[ComposerKind, ...] = ("router", "merge")
     return [Spec(kind, name, {}) for kind in kinds for name in config.registry.names(kind)]
 
 
@@ -83,7 +83,7 @@ def read_specs(
     return _labelled(entries, config.compose or {})
 
 
-def _specs(kind: Kind, texts: Iterable[str], found: list[str]) -> Iterator[Spec]:
+def _specs(kind: ComposerKind, texts: Iterable[str], found: list[str]) -> Iterator[Spec]:
     for text in texts:
         for part in _split(text, ","):
             name, *options = _split(part, ":")

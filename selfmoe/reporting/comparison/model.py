@@ -7,7 +7,7 @@ from typing import Any
 
 from selfmoe.contracts.records import SystemKind
 from selfmoe.reporting.model import Results, SystemScores
-from selfmoe.store.record import Record
+from selfmoe.store.record import StrictRecord
 
 
 class ComparedSystem(SystemScores):
@@ -38,7 +38,7 @@ class ComparedSystem(SystemScores):
     seconds: float
 
 
-class OrderedPair(Record):
+class OrderedPair(StrictRecord):
     """Two systems of which one should be the better one.
 
     Attributes:

@@ -19,7 +19,7 @@ def order(
 
     Args:
         systems: What the comparison knows of them.
-        paired: Differences to the reference; see ``selfmoe.reporting.paired.compare``.
+        paired: Differences to the reference; see ``selfmoe.reporting.paired.differences``.
         alpha: Largest p that counts, 0..1.
 
     Returns:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from selfmoe.reporting.comparison.model import ComparisonResults
-from selfmoe.reporting.comparison.tables import cost_columns, cost_row, notes
+from selfmoe.reporting.comparison.tables import comparison_notes, cost_columns, cost_row
 from selfmoe.reporting.html import pairs, routing, scores
 from selfmoe.reporting.html.head import Tile, headline, missing, sections
 from selfmoe.reporting.html.templating import fill
@@ -14,7 +14,7 @@ from selfmoe.reporting.numbers import plural
 from selfmoe.reporting.terminal.tables import best_system, by_kind, marked
 from selfmoe.reporting.visible import short
 
-SECTIONS = {
+_SECTIONS = {
     "scores": "Results",
     "cost": "Differences and cost",
     "benchmarks": "By benchmark",
@@ -51,9 +51,9 @@ def comparison_page(results: ComparisonResults) -> str:
         title=f"Routers and merges on {short(results.base.name, 80)}",
         lead=_lead(results),
         tiles=list(_tiles(results)),
-        sections=sections(SECTIONS, there),
+        sections=sections(_SECTIONS, there),
         missing=missing(results.missing, results.seed),
-        notes=notes(results),
+        notes=comparison_notes(results),
         versions=list(results.versions.items()),
         keys=results.cells,
         footer="The numbers are in results.json beside this page.",
@@ -89,7 +89,9 @@ def _routed(results: ComparisonResults) -> list[routing.Map]:
     answers = results.routing_response
     systems = {**results.routing, **answers}
     return [
-        routing.map_of(f"{name}: {routing.PARTS['response' if name in answers else 'all']}", rows)
+        routing.map_of(
+            f"{name}: {routing.PART_NAMES['response' if name in answers else 'all']}", rows
+        )
         for name, rows in systems.items()
         if rows
     ]

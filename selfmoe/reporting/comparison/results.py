@@ -11,11 +11,11 @@ from selfmoe.config.model import ComposeConfig, RunConfig
 from selfmoe.contracts.records import System
 from selfmoe.reporting.comparison.model import ComparedSystem, ComparisonResults
 from selfmoe.reporting.comparison.order import order
-from selfmoe.reporting.details import fits
+from selfmoe.reporting.details import fitted
 from selfmoe.reporting.model import Shares, SystemScores
 from selfmoe.reporting.numbers import collapsed
 from selfmoe.reporting.results import scored, scores_of
-from selfmoe.store.cells import FILE, TOKENS, Cells, Interval, Json, read_json
+from selfmoe.store.cells import COST, COST_TOKENS, Cells, Interval, Json, read_json
 from selfmoe.store.directory import ComparisonDirectory, RunDirectory
 from selfmoe.store.files import SEAL
 from selfmoe.store.record import read_record
@@ -56,7 +56,7 @@ def collect_comparison(root: Path, config: RunConfig, root_seed: int) -> Compari
         confidence=found.confidence,
         routing=found.routing,
         routing_response=found.routing_response,
-        tokens=TOKENS,
+        tokens=COST_TOKENS,
         systems=systems,
         paired=found.paired,
         order=order(systems, found.paired, 1 - found.confidence),
@@ -82,8 +82,8 @@ class _Facts:
 
     def __init__(self, cells: ComparisonCells, config: RunConfig, routing: Shares) -> None:
         self._config, self._routing = config, routing
-        self._costs = {label: read_json(path / FILE) for label, path in cells.of("0", "cost")}
-        self._trained = {fit["name"]: fit["trained_parameters"] for fit in fits(cells, "0")}
+        self._costs = {label: read_json(path / COST) for label, path in cells.of("0", "cost")}
+        self._trained = {fit["name"]: fit["trained_parameters"] for fit in fitted(cells, "0")}
         self._entropy: dict[str, list[float]] = {}
         self._seconds: dict[str, float] = {}
         for seed in cells.seeds:

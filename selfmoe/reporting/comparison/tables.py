@@ -12,7 +12,7 @@ from selfmoe.reporting.comparison.model import ComparedSystem, ComparisonResults
 from selfmoe.reporting.comparison.order import sentence
 from selfmoe.reporting.model import Measured
 from selfmoe.reporting.numbers import COLLAPSED, change, margin, p_value, percent
-from selfmoe.reporting.terminal.narrow import fits, print_table
+from selfmoe.reporting.terminal.narrow import fits_width, print_table
 from selfmoe.reporting.terminal.progress import duration
 from selfmoe.reporting.terminal.tables import add_rows, benchmarks_of_role, legend, scores_table
 
@@ -22,13 +22,13 @@ def print_comparison(results: ComparisonResults, console: Console) -> None:
     for role in ("target", "non-target"):
         if benchmarks_of_role(results, role):
             table = scores_table(results, role)
-            if not fits(table, console):
+            if not fits_width(table, console):
                 table = scores_table(results, role, narrow=True)
             print_table(table, console)
             console.print()
     print_table(costs_table(results), console)
     console.print()
-    for line in notes(results):
+    for line in comparison_notes(results):
         console.print(line, markup=False)
 
 
@@ -91,7 +91,7 @@ def _entropy(system: ComparedSystem) -> str:
     return _number(system.entropy, "!" if system.collapsed else "", 2)
 
 
-def notes(results: ComparisonResults) -> list[str]:
+def comparison_notes(results: ComparisonResults) -> list[str]:
     """Return what a reader must know, and what came of what was asked."""
     return [*legend(results).splitlines(), *_about(results), *_alarms(results)]
 

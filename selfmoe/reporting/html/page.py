@@ -13,10 +13,9 @@ from selfmoe.reporting.model import RunResults
 from selfmoe.reporting.numbers import count, plural
 from selfmoe.reporting.terminal.progress import duration
 from selfmoe.reporting.visible import short
+from selfmoe.store.cells import Json
 
-Json = Mapping[str, Any]
-
-SECTIONS = {
+_SECTIONS = {
     "scores": "Results",
     "benchmarks": "By benchmark",
     "routing": "Routing",
@@ -45,7 +44,7 @@ def run_page(results: RunResults, details: Json, state: str) -> str:
 def _content(results: RunResults, details: Json) -> dict[str, Any]:
     shown = {
         "tables": scores.tables(results),
-        "notes": scores.notes(results),
+        "notes": scores.score_notes(results),
         "averages": scores.averages(results),
         "pairs": pairs.pairs(results),
         "panels": scores.panels(results),
@@ -83,7 +82,7 @@ def _sections(shown: Mapping[str, Any], details: Json) -> list[tuple[str, str]]:
         "training": shown["curves"] or shown["costs"],
         "protocol": shown["protocols"] or details["left_out"],
     }
-    return sections(SECTIONS, there)
+    return sections(_SECTIONS, there)
 
 
 def _lead(results: RunResults, details: Json) -> str:

@@ -16,7 +16,7 @@ class Difference(NamedTuple):
     p: str = ""
 
 
-class Pair(NamedTuple):
+class SystemPair(NamedTuple):
     """One system against the reference."""
 
     name: str
@@ -24,21 +24,21 @@ class Pair(NamedTuple):
     lenient: Difference
 
 
-class Pairs(NamedTuple):
+class SystemPairs(NamedTuple):
     """The systems that could be compared with the reference, and how sure that is."""
 
     reference: str
     about: str
-    rows: list[Pair]
+    rows: list[SystemPair]
     lenient: bool
 
 
-def pairs(results: Results) -> Pairs | None:
+def pairs(results: Results) -> SystemPairs | None:
     """Return all comparisons of a run, or ``None`` if it has none."""
     if results.paired is None:
         return None
     rows = [
-        Pair(name, _difference(measured.score), _difference(measured.lenient))
+        SystemPair(name, _difference(measured.score), _difference(measured.lenient))
         for name, measured in results.paired.systems.items()
         if measured.score is not None
     ]
@@ -47,7 +47,9 @@ def pairs(results: Results) -> Pairs | None:
     several = results.interval != "items"
     law = f"Student's t over the {results.interval}" if several else "normal, over the items"
     about = f"{percent(results.confidence, 0)} % intervals and two-sided p: {law}."
-    return Pairs(results.paired.reference, about, rows, any(row.lenient.value for row in rows))
+    return SystemPairs(
+        results.paired.reference, about, rows, any(row.lenient.value for row in rows)
+    )
 
 
 def _difference(estimate: Estimate | None) -> Difference:

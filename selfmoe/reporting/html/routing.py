@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 
 from selfmoe.reporting.numbers import COLLAPSED, balance, collapsed, decimal, percent
 from selfmoe.reporting.palette import style_class
+from selfmoe.store.cells import Json
 
-Json = Mapping[str, Any]
-
-PARTS = {"response": "answer tokens", "prompt": "prompt tokens", "all": "all tokens"}
+PART_NAMES = {"response": "answer tokens", "prompt": "prompt tokens", "all": "all tokens"}
 
 
 class Heat(NamedTuple):
@@ -54,7 +53,7 @@ def routed_systems(details: Json) -> list[Routed]:
         Routed(
             name=system,
             warning=_collapse(details["blocks"][system], names),
-            experts=legend(names),
+            experts=expert_legend(names),
             benchmarks=_by_benchmark(details["blocks"][system], names),
             blocks=[
                 (benchmark, [_by_block(benchmark, part, parts[part], names) for part in _of(parts)])
@@ -78,7 +77,7 @@ def _collapse(blocks: Mapping[str, Json], names: Sequence[str]) -> str:
     return f"The router has collapsed: {expert} gets over {percent(COLLAPSED, 0)} % everywhere."
 
 
-def legend(names: Sequence[str]) -> list[Legend]:
+def expert_legend(names: Sequence[str]) -> list[Legend]:
     """Return experts with their CSS classes."""
     return [Legend(name, style_class(index)) for index, name in enumerate(names)]
 
@@ -105,7 +104,7 @@ def _by_benchmark(blocks: Mapping[str, Json], names: Sequence[str]) -> list[Map]
                 benchmark: dict(zip(names, shares(matrix), strict=True))
                 for benchmark, matrix in known.items()
             }
-            maps.append(map_of(PARTS[part].capitalize(), rows))
+            maps.append(map_of(PART_NAMES[part].capitalize(), rows))
     return maps
 
 
@@ -147,7 +146,7 @@ def _by_block(
         ]
         rows.append((name, heats, ""))
     columns = [str(block) for block in range(len(matrix))]
-    return Map(PARTS[part].capitalize(), "block", columns, rows)
+    return Map(PART_NAMES[part].capitalize(), "block", columns, rows)
 
 
 def _heat(value: float, title: str, top: bool) -> Heat:

@@ -167,7 +167,7 @@ def _mark(system: SystemScores, spread: Spread, best: str | None) -> Mark:
     )
 
 
-def notes(results: Results) -> list[str]:
+def score_notes(results: Results) -> list[str]:
     """Return what a reader must know about the numbers, as the terminal says it."""
     if not any(system.scores for system in results.systems):
         return []

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from selfmoe.reporting.html.routing import Legend, legend
+from selfmoe.reporting.html.routing import Legend, expert_legend
 from selfmoe.reporting.palette import style_class
+from selfmoe.store.cells import Json
 
-Json = Mapping[str, Any]
 Traces = Mapping[str, Mapping[str, Sequence[Json]]]
 
 BUDGET = 12_000
@@ -57,7 +57,7 @@ def traced_systems(details: Json) -> list[Traced]:
             (benchmark, [_trace(row) for _, row in group])
             for benchmark, group in groupby(rows, key=lambda pair: pair[0])
         ]
-        found.append(Traced(system, legend(names), benchmarks))
+        found.append(Traced(system, expert_legend(names), benchmarks))
     return found
 
 

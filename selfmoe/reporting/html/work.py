@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from selfmoe.reporting.model import DataYield, RunResults
 from selfmoe.reporting.numbers import count, decimal, percent, position
 from selfmoe.reporting.terminal.progress import duration
-
-Json = Mapping[str, Any]
+from selfmoe.store.cells import Json
 
 STEPS = 300
 """Points of a loss curve at the most; longer ones are averaged over neighbouring steps."""

@@ -27,7 +27,7 @@ def print_table(table: Table, console: Console, keys: int = 1) -> None:
         console.print(part)
 
 
-def fits(table: Table, console: Console) -> bool:
+def fits_width(table: Table, console: Console) -> bool:
     """Return whether a table can be printed in one part."""
     return len(list(parts(table, console))) == 1
 

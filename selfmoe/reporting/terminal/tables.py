@@ -12,7 +12,7 @@ from rich.text import Text
 
 from selfmoe.reporting.model import BenchmarkScore, Results, RunResults, SystemScores
 from selfmoe.reporting.numbers import change, percent, score_text
-from selfmoe.reporting.terminal.narrow import fits, print_table
+from selfmoe.reporting.terminal.narrow import fits_width, print_table
 from selfmoe.reporting.terminal.progress import duration
 
 S = TypeVar("S", bound=SystemScores)
@@ -26,7 +26,7 @@ def print_results(results: RunResults, console: Console) -> None:
         for role in ("target", "non-target"):
             if benchmarks_of_role(results, role):
                 table = scores_table(results, role)
-                if not fits(table, console):
+                if not fits_width(table, console):
                     table = scores_table(results, role, narrow=True)
                 print_table(table, console)
                 console.print()
