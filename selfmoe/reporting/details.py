@@ -42,11 +42,9 @@ def collect_details(cells: Cells) -> Json:
 def _routed(cells: Cells) -> Iterator[tuple[str, str, str, Json]]:
     """Yield root seed, system, benchmark and routing of every routed evaluation."""
     for seed in cells.seeds:
-        for system, folder in cells.evaluations(seed):
-            for path in sorted(folder.glob("*.*.json")):
-                score = read_json(path)
-                if (score["routing"] or {}).get("mean"):
-                    yield seed, system, score["benchmark"], score["routing"]
+        for system, _, score in cells.scores(seed):
+            if (score["routing"] or {}).get("mean"):
+                yield seed, system, score["benchmark"], score["routing"]
 
 
 def _blocks(routed: Sequence[tuple[str, str, str, Json]]) -> Json:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from selfmoe.evaluation.statistics import confident
 from selfmoe.reporting.model import Change, Changes, Estimate, Measured, Paired
-from selfmoe.store.cells import Cells, read_json
+from selfmoe.store.cells import Cells
 from selfmoe.store.files import read_jsonl
 
 Answers = Mapping[str, Mapping[str, Mapping[str, Any]]]
@@ -81,9 +81,7 @@ def changes(before: Cells, after: Cells, system: str, level: float) -> dict[str,
 
 def _targets(cells: Cells, system: str) -> list[str]:
     """Return the target benchmarks that a system was asked, answered or not."""
-    evaluations = cells.evaluations(cells.seeds[0])
-    folders = [folder for asked, folder in evaluations if asked == system]
-    scores = [read_json(path) for folder in folders for path in sorted(folder.glob("*.*.json"))]
+    scores = [score for asked, _, score in cells.scores(cells.seeds[0]) if asked == system]
     return [score["benchmark"] for score in scores if score["role"] == "target"]
 
 
@@ -110,11 +108,10 @@ def _change(
 
 def _answers(cells: Cells, seed: str) -> Answers:
     found: dict[str, dict[str, Any]] = {}
-    for system, folder in cells.evaluations(seed):
-        for path in folder.glob("*.samples.jsonl"):
-            about = read_json(path.with_name(path.name.replace(".samples.jsonl", ".json")))
-            if about["role"] == "target" and not about["not_run"]:
-                found.setdefault(system, {})[about["benchmark"]] = _rows(path)
+    for system, path, about in cells.scores(seed):
+        samples = path.with_suffix(".samples.jsonl")
+        if about["role"] == "target" and not about["not_run"] and samples.exists():
+            found.setdefault(system, {})[about["benchmark"]] = _rows(samples)
     return found
 
 

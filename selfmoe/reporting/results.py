@@ -123,10 +123,8 @@ def scored(cells: Cells) -> Scored:
 def scores_of(cells: Cells, seed: str) -> dict[str, dict[str, Json]]:
     """Return ``system -> benchmark -> score`` of one seed."""
     found: dict[str, dict[str, Json]] = {}
-    for system, folder in cells.evaluations(seed):
-        for path in sorted(folder.glob("*.*.json")):
-            score = read_json(path)
-            found.setdefault(system, {})[score["benchmark"]] = score
+    for system, _, score in cells.scores(seed):
+        found.setdefault(system, {})[score["benchmark"]] = score
     return found
 
 

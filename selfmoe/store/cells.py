@@ -114,6 +114,12 @@ class Cells:
         for label, folder in self.of(seed, "evaluate"):
             yield EvaluationName.parse(label).system, folder
 
+    def scores(self, seed: str) -> Iterator[tuple[str, Path, Json]]:
+        """Yield every score that is there: the system, the file, and what it holds."""
+        for system, folder in self.evaluations(seed):
+            for path in sorted(folder.glob("*.*.json")):
+                yield system, path, read_json(path)
+
     def seals(self) -> Iterator[tuple[str, Json]]:
         """Yield stage and seal of every cell, those that several root seeds share once."""
         for path, stage in self._stages().items():
