@@ -17,9 +17,10 @@ import pytest
 from selfmoe.cli.app import COMMANDS
 from selfmoe.contracts.errors import UnknownNameError
 from selfmoe.registry import hooks
+from selfmoe.registry.code import code_hash
 from selfmoe.registry.inspection import KINDS, inspect_plugin
 from selfmoe.registry.moved import HOMES, new_home
-from selfmoe.registry.registry import Registry, code_hash, registry
+from selfmoe.registry.registry import Registry, registry
 
 GOOD = """
 from selfmoe import hookimpl
@@ -226,9 +227,9 @@ def test_a_broken_plugin_beside_the_run_file_is_named(tmp_path: Path, command: C
 
 
 def test_two_run_files_with_plugins_in_one_process(tmp_path: Path) -> None:
-    for name, comment in (("a", "# one"), ("b", "# two")):
+    for name, code in (("a", "NUMBER = 1"), ("b", "NUMBER = 2")):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "selfmoe_plugin.py").write_text(LOCAL + comment)
+        (tmp_path / name / "selfmoe_plugin.py").write_text(LOCAL + code)
     a, b = registry(tmp_path / "a"), registry(tmp_path / "b")
     assert a.identity("base", "local-base")["code"] != b.identity("base", "local-base")["code"]
     assert a.get("base", "local-base") is not b.get("base", "local-base")

@@ -24,7 +24,7 @@ from selfmoe.config.resolve import resolve
 from selfmoe.contracts.errors import SelfmoeError, StageError
 from selfmoe.pipeline.execute import execute
 from selfmoe.pipeline.make import make_plans
-from selfmoe.pipeline.plan import Job
+from selfmoe.pipeline.task import Job
 from selfmoe.reporting.terminal.progress import Display
 
 SETTINGS: Mapping[str, Any] = {

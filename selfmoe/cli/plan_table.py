@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from selfmoe.pipeline.plan import Plan, Task
+from selfmoe.pipeline.plan import Plan
+from selfmoe.pipeline.task import Task
 from selfmoe.reporting.terminal.progress import Display, output
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from selfmoe.contracts.records import Expert, LoadedBase, System
 from selfmoe.mixture.systems import attached
-from selfmoe.pipeline.plan import Job, Plan, Task
 from selfmoe.pipeline.systems import systems_of
+from selfmoe.pipeline.task import Basis, Job, Task
 from selfmoe.store.cells import COST, COST_TOKENS
 from selfmoe.store.files import write_json
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from selfmoe.mixture.handle import Mixture
+    from selfmoe.pipeline.plan import Plan
 
 
 def plan(plan: Plan) -> None:
@@ -28,16 +29,10 @@ def plan(plan: Plan) -> None:
 
 
 def _add(plan: Plan, system: System, made_by: Task | None) -> None:
-    plan.add(
-        "cost",
-        "costs",
-        system.name,
-        partial(measure, system),
-        settings={"tokens": COST_TOKENS},
-        inputs={"system": made_by} if made_by else {},
-        size=f"{COST_TOKENS} tokens",
-        seeded=False,
-    )
+    inputs = {"system": made_by} if made_by else {}
+    basis = Basis({"tokens": COST_TOKENS}, inputs=inputs, seeded=False)
+    size = f"{COST_TOKENS} tokens"
+    plan.add("cost", system.name, partial(measure, system), basis, size=size)
 
 
 def measure(system: System, job: Job) -> None:

@@ -16,9 +16,10 @@ from selfmoe.config.yaml_text import settings_text
 from selfmoe.contracts.errors import ConfigError, DataError, RunError, SelfmoeError, StageError
 from selfmoe.contracts.paths import written
 from selfmoe.pipeline.interrupts import interrupted
-from selfmoe.pipeline.plan import Job, Plan, Task
+from selfmoe.pipeline.plan import Plan
 from selfmoe.pipeline.session import Session
 from selfmoe.pipeline.systems import systems_of
+from selfmoe.pipeline.task import Job, Task
 from selfmoe.reporting.terminal.progress import Display, duration
 from selfmoe.store.directory import CONFIG, RunDirectory
 from selfmoe.store.files import cannot_write, write_atomic

@@ -6,100 +6,28 @@ says, ``--dry-run`` prints it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selfmoe import __version__
 from selfmoe.config.model import RunConfig
 from selfmoe.contracts.domain import Domain
-from selfmoe.contracts.names import CellName
 from selfmoe.contracts.randomness import derive
 from selfmoe.evaluation.benchmarks import Choice, choose, refuse_unknown
 from selfmoe.models.base import BaseFiles
-from selfmoe.registry.registry import Kind
-from selfmoe.store.cell import Cell, key_of
-from selfmoe.store.directory import RunDirectory
+from selfmoe.pipeline.task import Basis, Job, Task
+from selfmoe.registry.code import engine_hash
+from selfmoe.store.cell import key_of
+from selfmoe.store.directory import CELL_FOLDERS, RunDirectory
 from selfmoe.store.files import hash_of
 
 if TYPE_CHECKING:
     from selfmoe.pipeline.session import Session
 
-
-@dataclass(frozen=True)
-class Task:
-    """One cell to fill.
-
-    Attributes:
-        stage: Name of the stage.
-        label: What it is about: a domain, an expert, a system, or ``<system>/<domain>``.
-        cell: Where the result goes.
-        inputs: The tasks whose results it reads, by role.
-        run: Fills the cell.
-        size: What it amounts to, in words: ``"5000 instructions"``.
-        seed: Seed of this cell.
-        root: Root seed of the pipeline it belongs to.
-        outdated: Says why a finished cell should be made again after all.
-        foresee: Called before any task is done, if this one is to be: to refuse what cannot work,
-            and to say what is going to happen. Tasks that share one share the call.
-    """
-
-    stage: str
-    label: str
-    cell: Cell
-    inputs: Mapping[str, Task]
-    run: Callable[[Job], None]
-    size: str
-    seed: int
-    root: int
-    outdated: Callable[[Path], str | None] | None = None
-    foresee: Callable[[Session], None] | None = None
-
-    def problem(self) -> str | None:
-        """Return why the task has to be done, or ``None`` if it is done."""
-        problem = self.cell.problem()
-        if problem is None and self.outdated is not None:
-            problem = self.outdated(self.cell.path)
-        return problem
-
-    @property
-    def cell_name(self) -> CellName:
-        """Return what the manifest calls the cell."""
-        return CellName(self.stage, self.label)
-
-    @property
-    def name(self) -> str:
-        """Return stage and label as one text."""
-        return f"{self.stage} {self.label}"
-
-
-@dataclass(frozen=True)
-class Job:
-    """A task being done: what its function is given.
-
-    Attributes:
-        task: The task.
-        session: What all tasks of a run share: settings, the loaded base, the display.
-        work: Folder for resumable state.
-        out: Folder to fill.
-        remarks: To be added to: what came of it, where that is less than what was planned.
-    """
-
-    task: Task
-    session: Session
-    work: Path
-    out: Path
-    remarks: list[str] = field(default_factory=list)
-
-    def input(self, role: str) -> Path:
-        """Return the folder of the task that plays a role among the inputs."""
-        return self.task.inputs[role].cell.path
-
-    def seed(self, *purpose: str | int) -> int:
-        """Return the seed for one purpose within this task."""
-        return derive(self.task.seed, *purpose)
+TASK, SESSION = "selfmoe.pipeline.task", "selfmoe.pipeline.session"
+"""What tasks compute with besides their stages: all of them, and those that read the base."""
 
 
 @dataclass
@@ -156,62 +84,52 @@ class Plan:
     def add(
         self,
         stage: str,
-        folder: str,
         label: str,
         run: Callable[[Job], None],
+        basis: Basis,
         *,
-        settings: Mapping[str, Any],
-        components: Sequence[tuple[Kind, str]] = (),
-        inputs: Mapping[str, Task] | None = None,
-        reads_base: bool = True,
-        size: str = "",
-        version: int = 1,
-        cell_label: str | None = None,
+        size: str,
+        folder_label: str | None = None,
         name: str | None = None,
-        seeded: bool = True,
-        draw: int = 0,
         outdated: Callable[[Path], str | None] | None = None,
         foresee: Callable[[Session], None] | None = None,
     ) -> Task:
-        """Add a task; what is given here decides its key, but for its name, size and functions.
+        """Add a task and return it; see ``Task``.
 
         Args:
             stage: Name of the stage.
-            folder: Folder of the run directory the cell lies in.
             label: What the task is about.
-            run: Fills the cell.
-            settings: The part of the configuration that matters.
-            components: The plugins at work.
-            inputs: The tasks whose results it reads, by role.
-            reads_base: Whether the base model matters.
+            run: Fills the cell; the code of its module, and what that imports, decides the key.
+            basis: What else does.
             size: What it amounts to, in words.
-            version: To be raised when the stage's code changes what comes out.
-            cell_label: First part of the cell's folder name; default: ``label``.
+            folder_label: First part of the cell's folder name; default: ``label``.
             name: What the task is called in plan and manifest; default: ``label``.
-            seeded: Whether the root seed matters by itself, not only through the inputs.
-            draw: Number of the task's seed, where the same task is done with several.
             outdated: Says why a finished cell should be made again after all.
             foresee: Called before any task is done, if this one is to be.
         """
-        inputs = inputs or {}
-        names = self.config.registry
-        facts: dict[str, Any] = {
-            "stage": stage,
-            "version": version,
-            "label": label,
-            "settings": settings,
-            "components": [names.identity(*component) for component in components],
-            "inputs": [[role, task.cell.key] for role, task in inputs.items()],
-            "seed": self.root if seeded else None,
-            "selfmoe": __version__,
-        }
-        if draw:
-            facts["draw"] = draw
-        if reads_base:
-            facts["base"] = [self.base.hash, self.base.dtype, self.config.blocks]
-        cell = self.directory.cell(folder, cell_label or label, key_of(facts))
-        seed = derive(self.root, stage, label, *([draw] if draw else []))
-        known = (stage, name or label, cell, inputs, run, size, seed, self.root)
+        key = key_of(self._facts(stage, label, run, basis))
+        cell = self.directory.cell(CELL_FOLDERS[stage], folder_label or label, key)
+        seed = derive(self.root, stage, label, *([basis.draw] if basis.draw else []))
+        known = (stage, name or label, cell, basis.inputs, run, size, seed, self.root)
         task = Task(*known, outdated, foresee)
         self.tasks.append(task)
         return task
+
+    def _facts(
+        self, stage: str, label: str, run: Callable[[Job], None], basis: Basis
+    ) -> dict[str, Any]:
+        """Return all that decides a task's key."""
+        names = self.config.registry
+        stage_module = getattr(run, "func", run).__module__
+        code = (stage_module, TASK, *([SESSION] if basis.reads_base else []))
+        base = [self.base.hash, self.base.dtype, self.config.blocks]
+        return {
+            "stage": stage,
+            "label": label,
+            "code": engine_hash(code, basis.without),
+            "settings": basis.settings,
+            "components": [names.identity(*component) for component in basis.components],
+            "inputs": [[role, task.cell.key] for role, task in basis.inputs.items()],
+            "seed": [self.root, basis.draw] if basis.seeded else None,
+            "base": base if basis.reads_base else None,
+        }

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from selfmoe.config.model import RunConfig
 from selfmoe.contracts.records import LoadedBase
 from selfmoe.contracts.trainer import Trainer
 from selfmoe.models.base import BaseFiles, load_base
 from selfmoe.reporting.terminal.progress import Display
-
-if TYPE_CHECKING:
-    from selfmoe.models.fitting.loop import Fit
 
 
 class Session:
@@ -46,11 +40,3 @@ class Session:
             "trainer", str(chosen.trainer), chosen.options
         )
         return trainer
-
-    @contextlib.contextmanager
-    def fitting(self, title: str) -> Iterator[Fit]:
-        """Yield the fitting loop, with its progress shown under a title."""
-        from selfmoe.models.fitting.loop import Fit
-
-        with self.display.work(title) as update:
-            yield Fit(update)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from selfmoe.contracts.records import System
-from selfmoe.pipeline.plan import Plan, Task
+
+if TYPE_CHECKING:
+    from selfmoe.pipeline.plan import Plan
+    from selfmoe.pipeline.task import Task
 
 
 def systems_of(plan: Plan) -> Iterator[tuple[System, Task | None]]:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import hashlib
 import io
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,14 +20,9 @@ from pydantic import ValidationError
 
 from selfmoe.contracts.component import Component
 from selfmoe.contracts.errors import ConfigError, PluginError, counted, unknown_name
+from selfmoe.registry.code import code_hash
 from selfmoe.registry.discovery import LOCAL, OWN, import_file, installed, wanted
-from selfmoe.registry.inspection import (
-    KINDS,
-    NAME,
-    Inspected,
-    Kind,
-    inspect_plugin,
-)
+from selfmoe.registry.inspection import KINDS, NAME, Inspected, Kind, inspect_plugin
 from selfmoe.registry.problem import Problem, explain
 
 __all__ = [
@@ -41,7 +34,6 @@ __all__ = [
     "Kind",
     "Plugin",
     "Registry",
-    "code_hash",
     "registry",
 ]
 
@@ -146,16 +138,19 @@ class Registry:
             raise ConfigError(f"options of {kind} '{name}':\n  " + "\n  ".join(lines)) from None
 
     def identity(self, kind: Kind, name: str) -> dict[str, Any]:
-        """Return distribution, version and code hash of a component; part of every cell key."""
+        """Return name, options and code hash of a component; part of every cell key."""
         entry = self.entry(kind, name)
         return {
             "kind": kind,
             "name": name,
-            "distribution": entry.plugin.distribution,
-            "version": entry.plugin.version,
-            "code": code_hash(entry.cls.__module__),
+            "code": code_hash(entry.cls.__module__, self._packages),
             **({"options": dict(entry.options)} if entry.options else {}),
         }
+
+    @property
+    def _packages(self) -> frozenset[str]:
+        """Packages of plugins, from which other plugins may import."""
+        return frozenset(e.cls.__module__.partition(".")[0] for e in self._entries.values())
 
     def with_domains(self, defined: Mapping[str, tuple[str, Mapping[str, Any]]]) -> Registry:
         """Return a registry that knows some domains more.
@@ -210,20 +205,6 @@ class Registry:
     def _provider(self, kind: Kind, name: str) -> str | None:
         entry = self._entries.get((kind, name))
         return str(entry.plugin) if entry else None
-
-
-@cache
-def code_hash(module: str) -> str:
-    """Return 10 hex digits over the .py files of the package that ``module`` belongs to."""
-    parts = module.split(".")
-    above = (sys.modules[".".join(parts[:n])].__file__ for n in range(1, len(parts) + 1))
-    file = Path(next(filter(None, above)))  # namespace packages have no file of their own
-    files = sorted(file.parent.rglob("*.py")) if file.name == "__init__.py" else [file]
-    digest = hashlib.sha256()
-    for path in files:
-        digest.update(path.relative_to(file.parent).as_posix().encode() + b"\0")
-        digest.update(path.read_bytes() + b"\0")
-    return digest.hexdigest()[:10]
 
 
 @cache

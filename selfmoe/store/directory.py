@@ -9,7 +9,7 @@ import shlex
 import shutil
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,10 +17,19 @@ from selfmoe.contracts.errors import RunError
 from selfmoe.store.cell import Cell
 from selfmoe.store.manifest import Manifest, PlannedCell, PlanRecord, read_manifest, read_plan
 
-FOLDERS = (
-    "work", "seeds", "brainstorm", "respond", "data", "experts", "compositions", "evaluations",
-    "costs", "report", "comparison",
-)  # fmt: skip
+CELL_FOLDERS: Mapping[str, str] = {
+    "seeds": "seeds",
+    "brainstorm": "brainstorm",
+    "respond": "respond",
+    "curate": "data",
+    "specialise": "experts",
+    "compose": "compositions",
+    "evaluate": "evaluations",
+    "cost": "costs",
+}
+"""The folder of a run directory in which the cells of a stage lie."""
+
+FOLDERS = ("work", *CELL_FOLDERS.values(), "report", "comparison")
 """Folders of a run directory; whatever else lies there is left alone."""
 
 CONFIG = "config.yaml"

@@ -9,15 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from selfmoe.store.directory import COMPARISON, FOLDERS, ComparisonDirectory, RunDirectory
+from selfmoe.store.directory import CELL_FOLDERS, ComparisonDirectory, RunDirectory
 from selfmoe.store.files import damage
 from selfmoe.store.manifest import Manifest
 from selfmoe.store.status import size_of
 
 CELL = re.compile(r".+@[0-9a-f]{10}(\.damaged-\d+)?")
 """Names of cells, and of what was set aside of damaged ones."""
-
-CELL_FOLDERS = tuple(name for name in FOLDERS if name not in ("work", "report", COMPARISON))
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ def find_garbage(run: RunDirectory) -> list[Garbage]:
     if (run.root / comparison.MANIFEST).exists():
         named |= _named(comparison.manifest())
     found = []
-    for folder in CELL_FOLDERS:
+    for folder in CELL_FOLDERS.values():
         for path in _cells(run.root, folder):
             if f"{folder}/{path.name}" not in named | planned:
                 copy = ".damaged-" in path.name

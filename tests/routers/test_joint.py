@@ -17,12 +17,7 @@ from selfmoe.contracts.fitting import FitConfig
 from selfmoe.contracts.records import Composition, Expert, LoadedBase
 from selfmoe.mixture.adapters import factors_of
 from selfmoe.mixture.runtime import attach
-from selfmoe.mixture.storage import (
-    read_composition,
-    reference,
-    references,
-    write_composition,
-)
+from selfmoe.mixture.storage import read_composition, reference, references, write_composition
 from selfmoe.models.fitting.batches import collate, encode_all
 from selfmoe.models.fitting.loop import Fit, padding
 from selfmoe.models.structure import find_decoder, linears

@@ -16,7 +16,8 @@ from selfmoe.contracts.paths import written
 from selfmoe.models.base import find_base
 from selfmoe.pipeline import cost
 from selfmoe.pipeline.make import plan_stages
-from selfmoe.pipeline.plan import Plan, Task
+from selfmoe.pipeline.plan import Plan
+from selfmoe.pipeline.task import Task
 from selfmoe.store.directory import ComparisonDirectory, RunDirectory
 from selfmoe.store.manifest import StoredCell
 
@@ -155,8 +156,7 @@ def _stale(made: StoredCell | None, task: Task) -> str | None:
     if made is None or made.key == task.cell.key:
         return None
     return (
-        f"made as {made.key}; the plugins, base or version of selfmoe here would make "
-        f"{task.cell.key}"
+        f"made as {made.key}; the plugins, base or code of selfmoe here would make {task.cell.key}"
     )
 
 

@@ -10,7 +10,7 @@ from selfmoe.contracts.records import Example, Instruction
 from selfmoe.contracts.text import ngrams, normalise, words
 from selfmoe.contracts.words import runs, size
 from selfmoe.evaluation.benchmarks import guarded
-from selfmoe.pipeline.plan import Job
+from selfmoe.pipeline.task import Job
 
 LONG, SHORT = 13, 8
 """Sizes of the n-grams looked for in items, in words (``selfmoe.contracts.words.size``)."""

@@ -7,7 +7,7 @@ import warnings
 from collections import Counter
 from dataclasses import asdict, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from selfmoe.contracts.domain import Domain
 from selfmoe.contracts.errors import StageError
@@ -15,8 +15,11 @@ from selfmoe.contracts.lines import plain_record
 from selfmoe.contracts.records import Seed
 from selfmoe.evaluation.benchmarks import check_items, files_of, guarded
 from selfmoe.evaluation.leaks import refuse_leaks
-from selfmoe.pipeline.plan import Job, Plan, Task
+from selfmoe.pipeline.task import Basis, Job, Task
 from selfmoe.store.files import write_json, write_jsonl
+
+if TYPE_CHECKING:
+    from selfmoe.pipeline.plan import Plan
 
 
 def plan(plan: Plan) -> None:
@@ -32,16 +35,9 @@ def plan(plan: Plan) -> None:
 
 
 def _add(plan: Plan, domain: Domain, settings: dict[str, Any]) -> Task:
-    return plan.add(
-        "seeds",
-        "seeds",
-        domain.name,
-        partial(draw, domain),
-        settings=settings,
-        components=[("domain", domain.name)],
-        reads_base=False,
-        size=f"{plan.config.seeds.n} seeds",
-    )
+    basis = Basis(settings, components=[("domain", domain.name)], reads_base=False)
+    size = f"{plan.config.seeds.n} seeds"
+    return plan.add("seeds", domain.name, partial(draw, domain), basis, size=size)
 
 
 def _unchecked(domain: Domain, track: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from selfmoe.contracts.domain import Domain
 from selfmoe.contracts.errors import StageError
@@ -12,26 +13,25 @@ from selfmoe.contracts.records import Instruction, Rejected, Seed
 from selfmoe.contracts.text import normalise
 from selfmoe.models.tokens import STRANGE, text_ids, unknown_token
 from selfmoe.pipeline.few_shot import Row, fit, pick
-from selfmoe.pipeline.plan import Job, Plan
 from selfmoe.pipeline.records import read_seeds
+from selfmoe.pipeline.task import Basis, Job
 from selfmoe.store.files import write_json, write_jsonl
 from selfmoe.store.shards import batch
+
+if TYPE_CHECKING:
+    from selfmoe.pipeline.plan import Plan
 
 
 def plan(plan: Plan) -> None:
     """Add one task a domain."""
     for domain in plan.domains:
-        plan.add(
-            "brainstorm",
-            "brainstorm",
-            domain.name,
-            partial(brainstorm, domain),
-            settings=plan.config.brainstorm.model_dump() | {"track": plan.config.track},
+        basis = Basis(
+            plan.config.brainstorm.model_dump() | {"track": plan.config.track},
             components=[("domain", domain.name)],
             inputs={"seeds": plan.of("seeds")[domain.name]},
-            size=f"{plan.config.brainstorm.n} instructions",
-            version=2,
         )
+        size = f"{plan.config.brainstorm.n} instructions"
+        plan.add("brainstorm", domain.name, partial(brainstorm, domain), basis, size=size)
 
 
 def brainstorm(domain: Domain, job: Job) -> None:

@@ -15,15 +15,16 @@ from selfmoe.contracts.domain import Domain
 from selfmoe.contracts.prompts import Prompts
 from selfmoe.contracts.records import Instruction, Seed
 from selfmoe.pipeline.few_shot import Row, fit, pick
-from selfmoe.pipeline.plan import Job, Plan
 from selfmoe.pipeline.records import read_seeds
 from selfmoe.pipeline.retrieval import Finder, Passage, read_passages
 from selfmoe.pipeline.retrieval.passages import documents
+from selfmoe.pipeline.task import Basis, Job
 from selfmoe.store.files import hash_of, read_jsonl, write_jsonl
 from selfmoe.store.shards import batch
 
 if TYPE_CHECKING:
     from selfmoe.models.generation import Continuation
+    from selfmoe.pipeline.plan import Plan
 
 
 def plan(plan: Plan) -> None:
@@ -31,20 +32,16 @@ def plan(plan: Plan) -> None:
     config = plan.config.respond
     for domain in plan.domains:
         folder = config.folder(domain.name)
-        task = plan.add(
-            "respond",
-            "respond",
-            domain.name,
-            partial(respond, domain),
-            settings=_settings(plan, domain.name) | {"track": plan.config.track},
+        basis = Basis(
+            _settings(plan, domain.name) | {"track": plan.config.track},
             components=[("domain", domain.name)],
             inputs={
                 "seeds": plan.of("seeds")[domain.name],
                 "instructions": plan.of("brainstorm")[domain.name],
             },
-            size=f"up to {plan.config.brainstorm.n} responses",
-            version=1 if folder is None else 2,
         )
+        size = f"up to {plan.config.brainstorm.n} responses"
+        task = plan.add("respond", domain.name, partial(respond, domain), basis, size=size)
         if folder is not None and task.problem():
             read_passages(folder, config.passage_words)  # what is wrong is said now, not later
 

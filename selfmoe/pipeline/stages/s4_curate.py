@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from selfmoe.config.model import RunConfig
 from selfmoe.contracts.domain import Domain
@@ -24,9 +24,12 @@ from selfmoe.evaluation.code import allow_unsafe
 from selfmoe.models.tokens import STRANGE, unknown_token
 from selfmoe.pipeline.curation.agreement import settle
 from selfmoe.pipeline.curation.overlap import Overlap
-from selfmoe.pipeline.plan import Job, Plan
 from selfmoe.pipeline.records import read_seeds
+from selfmoe.pipeline.task import Basis, Job
 from selfmoe.store.files import read_jsonl, write_json, write_jsonl
+
+if TYPE_CHECKING:
+    from selfmoe.pipeline.plan import Plan
 
 Check = Callable[[Example], str | None]
 
@@ -37,26 +40,22 @@ def plan(plan: Plan) -> None:
     for domain in plan.domains:
         verifies = plan.config.curate.verifies(domain.name)
         guards = list(guarded_splits(domain, source, named))
-        task = plan.add(
-            "curate",
-            "data",
-            domain.name,
-            partial(curate, domain),
-            settings=plan.config.curate.model_dump()
+        basis = Basis(
+            plan.config.curate.model_dump()
             | {
                 "verify": verifies,
                 "source": plan.sources(files_of(benchmark for _, benchmark in guards)),
                 "clear_of": sorted([benchmark.name, split] for split, benchmark in guards),
             },
-            version=3,
             components=[("domain", domain.name)],
             inputs={
                 "seeds": plan.of("seeds")[domain.name],
                 "instructions": plan.of("brainstorm")[domain.name],
                 "responses": plan.of("respond")[domain.name],
             },
-            size=f"up to {plan.config.brainstorm.n} examples",
         )
+        size = f"up to {plan.config.brainstorm.n} examples"
+        task = plan.add("curate", domain.name, partial(curate, domain), basis, size=size)
         if verifies and domain.verifies_by_running and task.problem():
             _need_sandbox(domain, plan.config)
 

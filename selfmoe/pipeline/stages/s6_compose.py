@@ -9,15 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
+from typing import TYPE_CHECKING
 
 from selfmoe.config.model import ComposeConfig
 from selfmoe.contracts.composer import ComposeContext, Composer
 from selfmoe.contracts.errors import ConfigError, counted
 from selfmoe.contracts.records import Expert
-from selfmoe.pipeline.plan import Job, Plan, Task
+from selfmoe.pipeline.fitting import fitting
 from selfmoe.pipeline.records import read_examples
+from selfmoe.pipeline.task import Basis, Job, Task
 from selfmoe.registry.registry import Registry
 from selfmoe.store.files import write_json
+
+if TYPE_CHECKING:
+    from selfmoe.pipeline.plan import Plan
 
 START = "composition"
 """Role of the composition that experts are added to."""
@@ -64,21 +69,20 @@ def _add(
     inputs = {f"expert {name}": made[name] for name in experts}
     inputs |= {f"data {name}": data[name] for name in experts if name in data}
     drawn = f", composer seed {plan.composer_seed}" if plan.composer_seed else ""
-    return plan.add(
-        "compose",
-        "compositions",
-        label,
-        partial(compose, label),
-        # which experts, and which of them were added, the inputs say
-        settings={
-            **entry.model_dump(exclude={"experts", "extend"}),
-            "trainer": trainer.model_dump(),
-        },
+    # which experts, and which of them were added, the inputs say
+    settings = entry.model_dump(exclude={"experts", "extend"}) | {"trainer": trainer.model_dump()}
+    basis = Basis(
+        settings,
         components=[entry.component, ("trainer", str(trainer.trainer))],
         inputs=inputs | ({START: start} if start else {}),
-        size=counted(len(experts), "expert") + drawn,
         draw=plan.composer_seed,
-        version=2,
+    )
+    return plan.add(
+        "compose",
+        label,
+        partial(compose, label),
+        basis,
+        size=counted(len(experts), "expert") + drawn,
         name=label if last else f"{label} of {', '.join(experts)}",
     )
 
@@ -105,7 +109,7 @@ def compose(label: str, job: Job) -> None:
             experts[name] = Expert(name, job.input(role))
         elif what == "data":
             data += read_examples(job.input(role))
-    with session.fitting(job.task.name) as fit:
+    with fitting(job) as fit:
         context = ComposeContext(
             base=session.base,
             experts=experts,

@@ -17,12 +17,13 @@ from selfmoe.contracts.names import BenchmarkName, EvaluationName
 from selfmoe.contracts.records import Score, System
 from selfmoe.evaluation.benchmarks import check_items
 from selfmoe.mixture.systems import attached
-from selfmoe.pipeline.plan import Job, Plan, Task
 from selfmoe.pipeline.systems import systems_of
+from selfmoe.pipeline.task import Basis, Job, Task
 from selfmoe.store.files import write_json, write_jsonl
 
 if TYPE_CHECKING:
     from selfmoe.mixture.handle import Mixture
+    from selfmoe.pipeline.plan import Plan
 
 
 def plan(plan: Plan) -> None:
@@ -38,12 +39,8 @@ def _add(
 ) -> None:
     config = plan.config.evaluate
     settings = config.model_dump(exclude={"base_shots", "benchmarks"})
-    plan.add(
-        "evaluate",
-        "evaluations",
-        str(EvaluationName(system.name, BenchmarkName(domain.name, benchmark.name))),
-        partial(evaluate, system, domain, benchmark),
-        settings={
+    basis = Basis(
+        {
             **settings,
             "shots": system.shots,
             "source": plan.sources(benchmark.files()),
@@ -51,10 +48,16 @@ def _add(
         },
         components=[("domain", domain.name)],
         inputs={"system": made_by} if made_by else {},
-        size=f"up to {config.limit} items" if config.limit else "all items",
-        version=3 if system.kind == "router" else 2,
-        cell_label=system.name,
         seeded=False,
+        without=() if made_by else ("selfmoe.mixture",),
+    )
+    plan.add(
+        "evaluate",
+        str(EvaluationName(system.name, BenchmarkName(domain.name, benchmark.name))),
+        partial(evaluate, system, domain, benchmark),
+        basis,
+        size=f"up to {config.limit} items" if config.limit else "all items",
+        folder_label=system.name,
         outdated=outdated,
     )
 
