@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import shlex
 import shutil
-import socket
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from selfmoe.contracts.errors import RunError
 from selfmoe.store.cell import Cell
+from selfmoe.store.lock import held, holder
 from selfmoe.store.manifest import Manifest, PlannedCell, PlanRecord, read_manifest, read_plan
 
 CELL_FOLDERS: Mapping[str, str] = {
@@ -81,15 +78,18 @@ class RunDirectory:
         Raises:
             RunError: If another process is writing, or the folder cannot be written to.
         """
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            handle = (self.root / LOCK).open("a+", encoding="utf-8")
-        except OSError as error:
-            raise RunError(
-                f"cannot write to {self.root}: {error.strerror or error}; choose another --out"
-            ) from None
-        with handle:
-            self._lock(handle)
+        with contextlib.ExitStack() as stack:
+            try:
+                self.root.mkdir(parents=True, exist_ok=True)
+                other = stack.enter_context(held(self.root / LOCK))
+            except OSError as error:
+                raise RunError(
+                    f"cannot write to {self.root}: {error.strerror or error}; choose another --out"
+                ) from None
+            if other:
+                raise RunError(
+                    f"{self.root} is being written by {other}; wait for it or choose another --out"
+                )
             self._sweep()
             yield
 
@@ -103,33 +103,7 @@ class RunDirectory:
 
     def holder(self) -> str | None:
         """Return who holds the lock, as ``process 7 on host``; ``None`` if nobody does."""
-        try:
-            handle = (self.root / LOCK).open(encoding="utf-8")
-        except OSError:
-            return None
-        with handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except OSError:
-                return handle.read().strip() or "another process"
-        return None
-
-    def _lock(self, handle: Any) -> None:
-        for _ in range(3):
-            with contextlib.suppress(OSError):
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            time.sleep(0.05)  # someone may only be asking who holds it
-        else:
-            handle.seek(0)
-            holder = handle.read().strip() or "another process"
-            raise RunError(
-                f"{self.root} is being written by {holder}; wait for it or choose another --out"
-            )
-        handle.seek(0)
-        handle.truncate()
-        handle.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        handle.flush()
+        return holder(self.root / LOCK)
 
     def manifest(self) -> Manifest:
         """Return the manifest.

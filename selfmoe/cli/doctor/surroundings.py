@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +28,11 @@ def sandbox() -> Iterator[Finding]:
     """Look for the best tier that stops its canary."""
     from selfmoe.evaluation.sandbox import TIERS, available_tiers
 
+    if sys.platform != "linux":
+        found = f"none: it needs Linux, this is {sys.platform}"
+        advice = "Code benchmarks are not run here; score them on Linux, in a container or in WSL."
+        yield Finding("sandbox", found, "note", advice)
+        return
     tiers = available_tiers()
     best = next((tier for tier, reason in tiers.items() if reason is None), None)
     better = TIERS[: TIERS.index(best)] if best else TIERS

@@ -6,6 +6,7 @@ import secrets
 import select
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -41,6 +42,8 @@ class Verdict:
 
 def execute(tier: str, program: str, timeout_s: float) -> Verdict:
     """The verdict on ``program`` in ``tier``, tried again while the sandbox itself fails."""
+    if os.name != "posix":
+        return Verdict("infra_error", tier, f"programs are not run on {sys.platform}")
     for attempt in range(RETRIES + 1):
         if attempt:
             time.sleep(0.05 * 2**attempt)
