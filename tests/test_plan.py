@@ -13,13 +13,14 @@ from selfmoe.config.resolve import resolve
 from selfmoe.contracts.errors import ConfigError, MissingDataError, StageError
 from selfmoe.pipeline.make import make_plans
 from selfmoe.pipeline.plan import Plan
+from selfmoe.pipeline.run_plan import RunPlan
 
 SAMPLE = Path(__file__).parents[1] / "docs" / "sample-data"
 
 
 @pytest.fixture
 def plan(tiny_base_folder: Path, tmp_path: Path):
-    def make(**settings: Any) -> list[Plan]:
+    def make(**settings: Any) -> RunPlan:
         base = {"base": str(tiny_base_folder), "out": str(tmp_path / "run")}
         return make_plans(resolve({**base, "domains": ["math", "coding"], **settings}))
 

@@ -21,7 +21,7 @@ from selfmoe.config.resolve import resolve
 from selfmoe.contracts.errors import ConfigError, unknown_name
 from selfmoe.contracts.names import BenchmarkName
 from selfmoe.contracts.paths import expand
-from selfmoe.pipeline.execute import by_root, execute, manifest_of
+from selfmoe.pipeline.execute import execute, manifest_of
 from selfmoe.pipeline.make import make_plans
 from selfmoe.reporting.model import Changes, GrowthResults
 from selfmoe.reporting.paired import changes
@@ -130,7 +130,7 @@ def _before(root: Path, raw: RawSettings, display: Display) -> Cells:
     plans = make_plans(resolve(raw, "the system before"))
     outcome = execute(plans, display, recorded=False)
     outcome.raise_failures()
-    return Cells(root, manifest_of(by_root(plans), outcome))
+    return Cells(root, manifest_of(plans, outcome))
 
 
 def remove_expert(run: str | Path, name: str, *, display: Display | None = None) -> Run:

@@ -14,7 +14,7 @@ from selfmoe.contracts.errors import ConfigError
 from selfmoe.contracts.paths import expand, written
 from selfmoe.pipeline.execute import Outcome, execute
 from selfmoe.pipeline.make import make_plans
-from selfmoe.pipeline.plan import Plan
+from selfmoe.pipeline.run_plan import RunPlan
 from selfmoe.registry.registry import LOCAL
 from selfmoe.reporting.model import RunResults
 from selfmoe.reporting.report import write_report
@@ -60,12 +60,12 @@ def run(config: Settings, *, display: Display | None = None) -> Run:
     return finished
 
 
-def run_plans(plans: list[Plan], display: Display) -> tuple[Run, Outcome]:
+def run_plans(plans: RunPlan, display: Display) -> tuple[Run, Outcome]:
     """Execute plans and write the report on what could be done; see ``run``."""
     outcome = execute(plans, display)
-    directory = plans[0].directory.root
+    directory = plans.directory.root
     write_report(directory, again=bool(outcome.built))
-    finished = Run(directory, plans[0].config, read_results(directory), len(outcome.built))
+    finished = Run(directory, plans.config, read_results(directory), len(outcome.built))
     return finished, outcome
 
 

@@ -72,7 +72,7 @@ def _show(plan: ComparisonPlan) -> None:
     from selfmoe.cli.plan_table import print_tasks
     from selfmoe.reporting.terminal.progress import output
 
-    for label, why in plan.left_out.items():
+    for label, why in plan.no_composers.items():
         output().print(f"Left out: {label}: {why}", markup=False, soft_wrap=True)
     print_tasks(f"Plan of a comparison in {plan.directory.root}", plan.tasks)
 
@@ -86,7 +86,7 @@ def _carry_out(plan: ComparisonPlan, as_json: bool) -> None:
 
     display = Display()
     missing = sum(task.problem() is not None for task in plan.tasks)
-    systems = ", ".join(plan.first.config.compose or {})
+    systems = ", ".join(plan.config.compose or {})
     if missing:
         display.say(f"Comparing {systems}: {missing} of {len(plan.tasks)} cells to do")
     else:

@@ -6,20 +6,20 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from selfmoe.pipeline.plan import Plan
+from selfmoe.pipeline.run_plan import RunPlan
 from selfmoe.pipeline.task import Task
 from selfmoe.reporting.terminal.progress import Display, output
 
 
-def print_plans(plans: list[Plan]) -> None:
+def print_plans(plans: RunPlan) -> None:
     """Print every cell with its key, its size, and whether it is done or why not."""
     console, done = output(), 0
     for plan in plans:
         title = f"Plan for {plan.directory.root}, root seed {plan.root}"
         done += _print_table(title, plan.tasks)
-    for line in _left_out(plans[0]):
+    for line in _left_out(plans):
         console.print(line, markup=False, soft_wrap=True)
-    _print_counts(done, sum(len(plan.tasks) for plan in plans))
+    _print_counts(done, len(plans.tasks))
 
 
 def print_tasks(title: str, tasks: Sequence[Task]) -> None:
@@ -54,18 +54,14 @@ def state_of(exists: bool, problem: str | None) -> str:
     return f"to do again: {problem}" if exists else "to do"
 
 
-def _left_out(plan: Plan) -> list[str]:
+def _left_out(plans: RunPlan) -> list[str]:
     """Return one line a benchmark that is not asked though nobody decided against it."""
-    return [
-        f"Not asked: {identity}: {reason}"
-        for choice in plan.choices.values()
-        for identity, reason in choice.left_out.items()
-    ]
+    return [f"Not asked: {identity}: {reason}" for identity, reason in plans.left_out.items()]
 
 
-def print_budget(plan: Plan, cells: int, display: Display) -> None:
+def print_budget(plans: RunPlan, cells: int, display: Display) -> None:
     """Print what the settings amount to, before the work starts."""
-    config = plan.config
+    config = plans.config
     domains = ", ".join(config.domains or [])
     systems = ", ".join(config.compose or {})
     options = config.specialise.options
@@ -81,5 +77,5 @@ def print_budget(plan: Plan, cells: int, display: Display) -> None:
         f"  a domain: {config.seeds.n} seeds, {config.brainstorm.n} instructions; "
         f"expert: {trained}; {limit} items a benchmark"
     )
-    for line in _left_out(plan):
+    for line in _left_out(plans):
         display.say(f"  {line}")

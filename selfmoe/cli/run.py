@@ -15,6 +15,7 @@ from selfmoe.contracts.errors import ConfigError
 
 if TYPE_CHECKING:
     from selfmoe.config.model import RunConfig
+    from selfmoe.pipeline.run_plan import RunPlan
 
 MOST_SEEDS = 1000
 """Root seeds that a range may stand for."""
@@ -95,17 +96,17 @@ def _warn(complete: RunConfig) -> None:
             Display().warn(f"plugin {plugin.name} is left out, it is broken: {plugin.reason}")
 
 
-def _execute(plans: list[Any]) -> None:
+def _execute(plans: RunPlan) -> None:
     from selfmoe.api.run import run_plans
     from selfmoe.cli.plan_table import print_budget
     from selfmoe.reporting.terminal.progress import Display, output
     from selfmoe.reporting.terminal.tables import print_results
 
     display = Display()
-    cells = {task.cell: task for plan in plans for task in plan.tasks}
+    cells = {task.cell: task for task in plans.tasks}
     missing = sum(task.problem() is not None for task in cells.values())
     if missing:
-        print_budget(plans[0], missing, display)
+        print_budget(plans, missing, display)
     run, outcome = run_plans(plans, display)
     if not missing:
         display.say(f"Nothing to do: all {len(cells)} cells are there.")

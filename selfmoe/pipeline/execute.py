@@ -17,13 +17,13 @@ from selfmoe.contracts.errors import ConfigError, DataError, RunError, SelfmoeEr
 from selfmoe.contracts.paths import written
 from selfmoe.pipeline.interrupts import interrupted
 from selfmoe.pipeline.plan import Plan
+from selfmoe.pipeline.run_plan import RunPlan
 from selfmoe.pipeline.session import Session
-from selfmoe.pipeline.systems import systems_of
 from selfmoe.pipeline.task import Job, Task
 from selfmoe.reporting.terminal.progress import Display, duration
-from selfmoe.store.directory import CONFIG, RunDirectory
+from selfmoe.store.directory import CONFIG
 from selfmoe.store.files import cannot_write, write_atomic
-from selfmoe.store.manifest import Manifest, PlannedCell, StoredBase, StoredCell
+from selfmoe.store.manifest import Manifest, StoredBase, StoredCell
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 
@@ -60,28 +60,27 @@ class Outcome:
         raise type(first)("\n".join(lines))
 
 
-def execute(plans: Sequence[Plan], display: Display, *, recorded: bool = True) -> Outcome:
-    """Fill all cells of the plans that are not done, and write the manifest of those that are.
+def execute(plans: RunPlan, display: Display, *, recorded: bool = True) -> Outcome:
+    """Fill all cells of a run that are not done, and write the manifest of those that are.
 
     A task that fails does not keep those from being done that do not depend on it.
 
     Args:
-        plans: One a root seed.
+        plans: What the run will do.
         display: Where progress is shown.
         recorded: Whether the plans become the run's own: its settings, its plan, its manifest.
 
     Raises:
         SelfmoeError: If another process is writing, or input data is missing or malformed.
     """
-    first = plans[0]
-    tasks = [task for plan in plans for task in plan.tasks]
-    with first.directory.writing():
+    directory = plans.directory
+    with directory.writing():
         if recorded:
-            _write_config(first)
-            first.directory.write_plan(planned(tasks, first.directory))
-        outcome = fill(tasks, Session(first.config, first.base, display))
+            _write_config(plans)
+            directory.write_plan(plans.rows)
+        outcome = fill(plans.tasks, Session(plans.config, plans.base, display))
         if recorded:
-            first.directory.write_manifest(manifest_of(by_root(plans), outcome))
+            directory.write_manifest(manifest_of(plans, outcome))
     return outcome
 
 
@@ -172,7 +171,7 @@ def _facts(task: Task) -> dict[str, Any]:
     return {"stage": task.stage, "label": task.label, "seed": task.root, "inputs": inputs}
 
 
-def _write_config(plan: Plan) -> None:
+def _write_config(plan: RunPlan) -> None:
     values = plan.config.model_dump(mode="json")
     values["out"] = written(plan.directory.root.absolute())  # the file may be used from any folder
     text = settings_text(values)
@@ -181,49 +180,27 @@ def _write_config(plan: Plan) -> None:
         write_atomic(path, text)
 
 
-def planned(tasks: Sequence[Task], directory: RunDirectory) -> list[PlannedCell]:
-    """Return the cells that tasks fill, for ``RunDirectory.write_plan``."""
-    return [
-        PlannedCell(
-            seed=task.root,
-            stage=task.stage,
-            label=task.label,
-            key=task.cell.key,
-            path=task.cell.path.relative_to(directory.root).as_posix(),
-            size=task.size,
-        )
-        for task in tasks
-    ]
-
-
-def by_root(plans: Sequence[Plan]) -> dict[str, Plan]:
-    """Return the plans of a run by their root seeds, as its manifest names them."""
-    return {str(plan.root): plan for plan in plans}
-
-
 def manifest_of(
-    plans: Mapping[str, Plan],
-    outcome: Outcome,
-    no_composers: Mapping[str, str] | None = None,
+    plans: RunPlan, outcome: Outcome, no_composers: Mapping[str, str] | None = None
 ) -> Manifest:
     """Return what a run holds: its settings, its systems, its cells, and what is missing.
 
     Args:
-        plans: By the name of their seed.
-        outcome: What came of them.
+        plans: What it was to do.
+        outcome: What came of it.
         no_composers: Of a comparison: composers that cannot work, by label, each with why.
     """
-    first = next(iter(plans.values()))
     own: dict[str, Any] = {} if no_composers is None else {"no_composers": dict(no_composers)}
+    missing = {seed: _missing(plan, outcome) for seed, plan in plans.seeds.items()}
     return Manifest(
         format=Manifest.FORMAT,
-        base=StoredBase(name=first.base.name, hash=first.base.hash),
-        config=first.config.model_dump(mode="json"),
+        base=StoredBase(name=plans.base.name, hash=plans.base.hash),
+        config=plans.config.model_dump(mode="json"),
         versions=versions(),
-        systems={system.name: system.kind for system, _ in systems_of(first)},
-        left_out={k: v for c in first.choices.values() for k, v in c.left_out.items()},
-        cells={seed: _cells(plan) for seed, plan in plans.items()},
-        missing={seed: why for seed, plan in plans.items() if (why := _missing(plan, outcome))},
+        systems=dict(plans.systems),
+        left_out=dict(plans.left_out),
+        cells={seed: _cells(plan) for seed, plan in plans.seeds.items()},
+        missing={seed: why for seed, why in missing.items() if why},
         **own,
     )
 

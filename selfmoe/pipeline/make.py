@@ -8,6 +8,7 @@ from selfmoe.config.model import RunConfig
 from selfmoe.contracts.errors import DataError, PluginError
 from selfmoe.models.base import find_base
 from selfmoe.pipeline.plan import Plan
+from selfmoe.pipeline.run_plan import RunPlan
 from selfmoe.pipeline.stages import STAGES
 from selfmoe.registry.registry import LOCAL
 from selfmoe.store.directory import RunDirectory
@@ -26,8 +27,8 @@ def _check_surroundings(config: RunConfig) -> None:
             )
 
 
-def make_plans(config: RunConfig) -> list[Plan]:
-    """Return one plan a root seed.
+def make_plans(config: RunConfig) -> RunPlan:
+    """Return what a run will do: one plan a root seed.
 
     Raises:
         SelfmoeError: If the base or the data a domain needs is missing.
@@ -36,7 +37,8 @@ def make_plans(config: RunConfig) -> list[Plan]:
     directory.check()
     _check_surroundings(config)
     base = find_base(config)
-    return [plan_stages(Plan(config, directory, base, root)) for root in config.root_seeds]
+    roots = config.root_seeds
+    return RunPlan({str(root): plan_stages(Plan(config, directory, base, root)) for root in roots})
 
 
 def plan_stages(plan: Plan) -> Plan:

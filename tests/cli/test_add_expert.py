@@ -137,7 +137,7 @@ def test_what_fails_on_the_former_system_is_no_silence(run, plugin_with_more, mo
 
     def failing(plans, display, *, recorded):
         outcome = execute(plans, display, recorded=recorded)
-        outcome.failed.append((plans[0].tasks[0], StageError("it broke")))
+        outcome.failed.append((plans.tasks[0], StageError("it broke")))
         return outcome
 
     execute = growth.execute

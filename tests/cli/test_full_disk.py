@@ -15,7 +15,7 @@ from selfmoe.pipeline.make import make_plans
 
 
 def test_while_tensors_are_written(tmp_path):
-    task = make_plans(resolve({"out": str(tmp_path / "run")}))[0].tasks[0]
+    task = make_plans(resolve({"out": str(tmp_path / "run")})).tasks[0]
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (5000, hard))
     try:

@@ -17,9 +17,9 @@ from scipy.stats import t
 from selfmoe.config.resolve import resolve
 from selfmoe.contracts.errors import RunError
 from selfmoe.evaluation.statistics import wilson
-from selfmoe.pipeline.execute import Outcome, by_root, manifest_of
+from selfmoe.pipeline.execute import Outcome, manifest_of
 from selfmoe.pipeline.make import make_plans
-from selfmoe.pipeline.plan import Plan
+from selfmoe.pipeline.run_plan import RunPlan
 from selfmoe.reporting.html.scores import averages
 from selfmoe.reporting.model import RunResults
 from selfmoe.reporting.results import collect, read_results, write_results
@@ -40,7 +40,7 @@ def score_of(label: str, root: int) -> float:
     return (0.8 if system in (f"expert-{domain}", "mixse") else 0.4) + root / 100
 
 
-def finished(out: Path, **changes: Any) -> list[Plan]:
+def finished(out: Path, **changes: Any) -> RunPlan:
     """Return plans whose cells look done, with made-up scores."""
     plans = make_plans(resolve({**SETTINGS, **changes, "out": str(out)}))
     for plan in plans:
@@ -66,16 +66,16 @@ def finished(out: Path, **changes: Any) -> list[Plan]:
                     "routing": {"shares": SHARES} if system == "mixse" else None,
                 }
                 write_json(folder / f"{domain}.mini.json", score)
-    plans[0].directory.write_manifest(manifest_of(by_root(plans), Outcome()))
+    plans.first.directory.write_manifest(manifest_of(plans, Outcome()))
     return plans
 
 
-def root_of(plans: list[Plan]) -> Path:
+def root_of(plans: RunPlan) -> Path:
     """Return the run directory of plans."""
-    return plans[0].directory.root
+    return plans.first.directory.root
 
 
-def collected(plans: list[Plan]) -> RunResults:
+def collected(plans: RunPlan) -> RunResults:
     """Return the results of plans that look done."""
     return collect(Cells(root_of(plans)))
 
@@ -135,7 +135,7 @@ def test_several_root_seeds(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seeds", [2, 3])
 def test_a_missing_score_is_neither_averaged_nor_hidden(tmp_path: Path, seeds: int) -> None:
     plans = finished(tmp_path, seed=list(range(seeds)))
-    (task,) = [t for t in plans[0].tasks if t.name == "evaluate mixse/math/mini"]
+    (task,) = [t for t in plans.first.tasks if t.name == "evaluate mixse/math/mini"]
     shutil.rmtree(task.cell.path)
     results = collected(plans)
     (mixse,) = [system for system in results.systems if system.name == "mixse"]
@@ -152,7 +152,7 @@ def test_a_missing_score_is_neither_averaged_nor_hidden(tmp_path: Path, seeds: i
 
 def test_averages_over_other_targets_are_not_compared(tmp_path: Path) -> None:
     plans = finished(tmp_path)
-    (task,) = [t for t in plans[0].tasks if t.name == "evaluate mixse/math/mini"]
+    (task,) = [t for t in plans.first.tasks if t.name == "evaluate mixse/math/mini"]
     shutil.rmtree(task.cell.path)
     results = collected(plans)
     (mixse,) = [system for system in results.systems if system.name == "mixse"]
@@ -165,7 +165,7 @@ def test_averages_over_other_targets_are_not_compared(tmp_path: Path) -> None:
 
 def test_what_was_not_run_has_no_value(tmp_path: Path) -> None:
     plans = finished(tmp_path)
-    for task in plans[0].of("evaluate").values():
+    for task in plans.first.of("evaluate").values():
         if "/math/" in task.label:
             (path,) = task.cell.path.glob("math.mini.json")
             score = json.loads(path.read_text())

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from selfmoe.api.comparison.plan import ComparisonPlan, Question, plan_comparison
 from selfmoe.contracts.paths import expand
-from selfmoe.pipeline.execute import Outcome, fill, manifest_of, planned
+from selfmoe.pipeline.execute import Outcome, fill, manifest_of
 from selfmoe.pipeline.session import Session
 from selfmoe.reporting.comparison.model import ComparisonResults
 from selfmoe.reporting.comparison.page import comparison_page
@@ -50,12 +50,12 @@ def compare(question: Question, *, display: Display | None = None) -> Comparison
 
 def carry_out(plan: ComparisonPlan, display: Display) -> Comparison:
     """Do what a plan says; write the numbers of what could be done, and a page of them."""
-    directory, first = plan.directory, plan.first
+    directory = plan.directory
     with directory.writing():
-        directory.write_plan(planned(plan.tasks, directory))
-        outcome = fill(plan.tasks, Session(first.config, first.base, display))
-        directory.write_manifest(manifest_of(plan.seeds, outcome, plan.left_out))
-        results = collect_comparison(directory.root, first.config, first.root)
+        directory.write_plan(plan.rows)
+        outcome = fill(plan.tasks, Session(plan.config, plan.base, display))
+        directory.write_manifest(manifest_of(plan, outcome, plan.no_composers))
+        results = collect_comparison(directory.root, plan.config, plan.first.root)
         results.write(directory.results)
         write_atomic(directory.page, comparison_page(results))
     return Comparison(directory, results, outcome)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from selfmoe.models.base import find_base
 from selfmoe.pipeline import cost
 from selfmoe.pipeline.make import plan_stages
 from selfmoe.pipeline.plan import Plan
+from selfmoe.pipeline.run_plan import RunPlan
 from selfmoe.pipeline.task import Task
 from selfmoe.store.directory import ComparisonDirectory, RunDirectory
 from selfmoe.store.manifest import StoredCell
@@ -47,28 +47,24 @@ class Question:
 
 
 @dataclass(frozen=True)
-class ComparisonPlan:
-    """What is going to be done.
+class ComparisonPlan(RunPlan):
+    """What is going to be done: one plan a composer seed, by its number; runs use number 0.
 
     Attributes:
-        directory: Where.
-        seeds: One plan a composer seed, by its number.
-        left_out: Composers that cannot work on this run, by label, each with why.
+        no_composers: Composers that cannot work on this run, by label, each with why.
     """
 
-    directory: ComparisonDirectory
-    seeds: Mapping[str, Plan]
-    left_out: Mapping[str, str]
+    no_composers: Mapping[str, str]
 
     @property
-    def first(self) -> Plan:
-        """Return the plan with the composer seed that runs use."""
-        return self.seeds["0"]
+    def directory(self) -> ComparisonDirectory:
+        """Return where the comparison lies: in the run's folder."""
+        return ComparisonDirectory(super().directory.root)
 
-    @cached_property
+    @property
     def tasks(self) -> list[Task]:
-        """The tasks that are the comparison's own, in order; what seeds share once."""
-        tasks = [t for plan in self.seeds.values() for t in plan.tasks if t.stage in DONE_HERE]
+        """Return the tasks that are the comparison's own, in order; what seeds share once."""
+        tasks = [task for task in super().tasks if task.stage in DONE_HERE]
         return list({task.cell.path: task for task in reversed(tasks)}.values())[::-1]
 
 
@@ -98,7 +94,7 @@ def plan_comparison(question: Question) -> ComparisonPlan:
         if number == 0:
             cost.plan(made)
         plans[str(number)] = made
-    return ComparisonPlan(directory, plans, left_out)
+    return ComparisonPlan(plans, left_out)
 
 
 def reference(config: RunConfig) -> dict[str, ComposeConfig]:
