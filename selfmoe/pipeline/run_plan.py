@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from selfmoe.config.model import RunConfig
+from selfmoe.contracts.records import SystemKind
 from selfmoe.models.base import BaseFiles
 from selfmoe.pipeline.plan import Plan
 from selfmoe.pipeline.systems import systems_of
@@ -53,7 +54,7 @@ class RunPlan:
         return [task for plan in self for task in plan.tasks]
 
     @property
-    def systems(self) -> Mapping[str, str]:
+    def systems(self) -> Mapping[str, SystemKind]:
         """Return name and kind of every system, the base first."""
         return {system.name: system.kind for system, _ in systems_of(self.first)}
 
