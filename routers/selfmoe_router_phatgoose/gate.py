@@ -76,5 +76,5 @@ class ComparingGate(nn.Module):
 
 
 def standardise(x: Tensor) -> Tensor:
-    """Return x in float32 at mean 0 and variance 1 over its last dimension."""
+    """Return x of any shape in float32, at mean 0 and variance 1 over its last dimension."""
     return layer_norm(x.float(), x.shape[-1:])

@@ -57,7 +57,11 @@ class RandomGate(nn.Module):
 
 
 def mix(x: Tensor) -> Tensor:
-    """Return 64 well-mixed bits for each integer: one step of SplitMix64 (Steele et al. 2014)."""
+    """Return 64 well-mixed bits for each integer: one step of SplitMix64 (Steele et al. 2014).
+
+    Args:
+        x: Integers, int64, of any shape; so is what comes back.
+    """
     x = x + _STEP
     for shift, factor in zip(_SHIFTS, (*_FACTORS, 1), strict=True):
         x = (x ^ ((x >> shift) & ((1 << (64 - shift)) - 1))) * factor

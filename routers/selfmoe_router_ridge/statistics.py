@@ -39,7 +39,13 @@ class Sums:
 
     @classmethod
     def resume(cls, tensors: Mapping[str, Tensor], shape: tuple[int, int], device: Any) -> Sums:
-        """Return the sums that ``tensors`` holds, or those of nothing, for ``(entries, width)``."""
+        """Return the sums that ``tensors`` holds, or those of nothing.
+
+        Args:
+            tensors: What ``tensors()`` returned; may be empty.
+            shape: ``(entries, width)``.
+            device: Where to add up.
+        """
         exact: Any = {"dtype": torch.float64, "device": device}
         entries, width = shape
         if not tensors:
@@ -69,7 +75,11 @@ class Sums:
         return solved.mT.float().contiguous()
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return the sums as a composition keeps them."""
+        """Return the sums as a composition keeps them.
+
+        ``squares`` has shape ``(entries, width, width)``, ``states`` ``(entries, n_experts,
+        width)``, ``tokens`` ``(n_experts,)``.
+        """
         return {
             "squares": self.squares.cpu(),
             "states": self.states.cpu(),

@@ -64,7 +64,7 @@ class Sequence(LearnedRouter):
         return initial_tensors(ctx, self.options)
 
     def gate_of(self, options: Any, tensors: Mapping[str, Tensor]) -> SequenceGate:
-        """Return the gate with these options and tensors."""
+        """Return the gate with these options and ``theta`` of shape ``(n_experts, width)``."""
         from selfmoe_router_sequence.gate import SequenceGate
 
         return SequenceGate(options, tensors)

@@ -25,7 +25,11 @@ class TopPGate(SoftmaxGate):
         self.most: int = options.max_k or self.n_experts
 
     def keep(self, probabilities: Tensor) -> Tensor:
-        """Return the probabilities of the experts that are used, the others set to 0."""
+        """Return the probabilities of the experts that are used, the others set to 0.
+
+        Args:
+            probabilities: Shape ``(..., n_experts)``; so is what comes back.
+        """
         values, experts = probabilities.sort(dim=-1, descending=True, stable=True)
         before = values.cumsum(-1) - values
         used = (before < self.p) | (self.p == 1)  # sums of float32 reach 1 too early

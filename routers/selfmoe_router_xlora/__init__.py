@@ -65,13 +65,13 @@ class XLora(LearnedRouter):
         lr: float = Field(1e-3, gt=0, description="Peak learning rate of AdamW.")
 
     def initial_tensors(self, ctx: ComposeContext) -> dict[str, Tensor]:
-        """Return the classifier as initialised."""
+        """Return the classifier as initialised; shapes as in ``gate.initial_tensors``."""
         from selfmoe_router_xlora.gate import initial_tensors
 
         return initial_tensors(ctx, self.options)
 
     def gate_of(self, options: Any, tensors: Mapping[str, Tensor]) -> XLoraGate:
-        """Return the gate with these options and tensors."""
+        """Return the gate with these options and tensors, of the shapes of ``initial_tensors``."""
         from selfmoe_router_xlora.gate import XLoraGate
 
         return XLoraGate(options, tensors)

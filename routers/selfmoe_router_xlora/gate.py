@@ -59,6 +59,10 @@ def initial_tensors(ctx: ComposeContext, options: Any) -> dict[str, Tensor]:
 
     The last layer's weights are drawn from N(0, init_std²), those before it from N(0, 2 / inputs)
     (He et al. 2015, https://arxiv.org/abs/1502.01852); biases are 0.
+
+    Returns:
+        ``weight_<i>`` of shape ``(outputs, inputs)`` and ``bias_<i>`` of every layer but the last,
+        whose ``weight`` has shape ``(n_experts, size)`` or ``(n_experts, blocks, size)``.
     """
     widths = [final_width(ctx.base.model), *[options.size] * (options.depth - 1)]
     tensors = {}

@@ -123,7 +123,11 @@ def choose_shots(benchmark: Benchmark, n: int | None, seed: int | None) -> list[
 
 
 def render(benchmark: Benchmark, doc: Doc, shots: Sequence[Doc], template: str) -> str:
-    """Return the prompt of an item after solved examples."""
+    """Return the prompt of an item after solved examples.
+
+    Raises:
+        ConfigError: If there is no such template.
+    """
     if template == "plain":
         solved = [_join(benchmark.plain(shot), benchmark.gold(shot)) for shot in shots]
         ended = "".join(text + benchmark.separator for text in solved)

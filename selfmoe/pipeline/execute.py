@@ -50,7 +50,11 @@ class Outcome:
     skipped: list[Task] = field(default_factory=list)
 
     def raise_failures(self) -> None:
-        """Raise what went wrong, if anything did."""
+        """Raise what went wrong, if anything did.
+
+        Raises:
+            SelfmoeError: Of the kind of the first failure; its message names all of them.
+        """
         if not self.failed:
             return
         _, first = self.failed[0]

@@ -75,7 +75,11 @@ class Cell:
             write_atomic(self.work / FAILURE, why)
 
     def set_aside(self) -> Path | None:
-        """Move a damaged result out of the way and return where it went."""
+        """Move a damaged result out of the way and return where it went.
+
+        Raises:
+            RunError: If 999 of them have been put there already.
+        """
         if not self.path.exists():
             return None
         for number in range(1, 1000):

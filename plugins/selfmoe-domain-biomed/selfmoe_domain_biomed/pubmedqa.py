@@ -41,7 +41,11 @@ class PubMedQA(UpstreamBenchmark):
         return [locate(self.data_dir, "pubmedqa", "ori_pqal.json")]
 
     def read(self, split: ScoredSplit) -> list[Doc]:
-        """Return the items of a split."""
+        """Return the items of a split.
+
+        Raises:
+            DataError: If the file has none.
+        """
         found = [doc for doc in self._docs if doc["split"] == split]
         if not found:
             raise DataError(

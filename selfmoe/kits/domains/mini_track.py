@@ -131,11 +131,19 @@ class MiniDomain(Domain):
         return answer_in(response, self.style)
 
     def file_seeds(self, source: Source, n: int, rng: random.Random) -> list[Seed]:
-        """Return ``n`` seeds of a track other than ``mini``."""
+        """Return ``n`` seeds of a track other than ``mini``.
+
+        Raises:
+            DataError: If the domain has no such track.
+        """
         raise self._no_track(source)
 
     def file_benchmarks(self, source: Source) -> list[Benchmark]:
-        """Return the benchmarks of a track other than ``mini``."""
+        """Return the benchmarks of a track other than ``mini``.
+
+        Raises:
+            DataError: If the domain has no such track.
+        """
         raise self._no_track(source)
 
     def file_answer(self, response: str, source: Source) -> str | None:

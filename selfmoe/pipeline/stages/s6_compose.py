@@ -32,6 +32,9 @@ def plan(plan: Plan) -> None:
     """Add one task a system, and one for each step to a system that is extended.
 
     Systems see their experts and the union of the data of these.
+
+    Raises:
+        ConfigError: If a composer cannot work with so many experts, or cannot be extended.
     """
     for label, entry in (plan.config.compose or {}).items():
         composer = _configured(plan.config.registry, entry)
