@@ -49,10 +49,11 @@ TOUR = (
     Chapter(
         "4. mixture: experts and a gate",
         "The numerical heart: on a frozen model, in place and reversible.",
-        "mixture/__init__.py mixture/compose.py mixture/runtime.py mixture/surgery.py "
-        "mixture/forward/__init__.py mixture/forward/layers.py mixture/forward/blocks.py "
-        "mixture/forward/scope.py mixture/forward/*.py mixture/forward/kernels/*.py "
-        "mixture/adapters/*.py mixture/**/*.py",
+        "mixture/__init__.py mixture/compose.py mixture/runtime.py mixture/handle.py "
+        "mixture/surgery.py mixture/forward/__init__.py mixture/forward/parts.py "
+        "mixture/forward/layers.py mixture/forward/blocks.py mixture/forward/scope.py "
+        "mixture/forward/*.py mixture/forward/kernels/*.py mixture/sites/*.py "
+        "mixture/adapters/*.py mixture/*.py mixture/doors/*.py",
     ),
     Chapter(
         "5. evaluation: from a benchmark to a score",
