@@ -254,3 +254,21 @@ def test_a_parameter_can_have_a_rate_of_its_own(tmp_path: Path) -> None:
     )
     other = next(n for n in start if n != name)
     assert torch.equal(slow[other], usual[other])
+
+
+def test_memory_is_saved_while_a_fit_lasts_and_no_longer(tmp_path: Path) -> None:
+    def saving() -> bool:
+        modules = list(base.model.modules())
+        return any(getattr(module, "gradient_checkpointing", False) for module in modules)
+
+    base, parameters = ready()
+    config = CONFIG.model_copy(update={"gradient_checkpointing": True, "max_steps": 2})
+    seen: list[bool] = []
+    report = Fit(lambda step, steps, text: seen.append(saving() and not base.model.training))(
+        base.model, parameters, tiny_examples(6), base, config, seed=5, work=tmp_path, label="test"
+    )
+    assert seen == [True, True]
+    assert not saving()
+    assert not any(module.training for module in base.model.modules())
+    assert report.losses == fit(tmp_path / "other")[0].losses[:2]  # type: ignore[union-attr]
+    assert set(report.summary()) == {"first_loss", "last_loss", "steps", "tokens"}
