@@ -21,9 +21,9 @@ from selfmoe.kits.domains.procedural import (
     Split,
     Style,
     draw,
+    gold_response,
     lenient,
     program,
-    render,
     sample,
     split_of,
     strict,
@@ -183,8 +183,8 @@ def test_lenient_forgives_case_and_a_final_stop_and_strict_does_not() -> None:
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 def test_gold_is_right_in_every_style(family: Family, style: Style) -> None:
     problem = family.make(rng_for("gold"))
-    assert strict(style, render(problem, style), problem.answer)
-    assert lenient(render(problem, style), problem.answer)
+    assert strict(style, gold_response(problem, style), problem.answer)
+    assert lenient(gold_response(problem, style), problem.answer)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from selfmoe.contracts import rng_for
-from selfmoe.kits.domains import STYLES, Family, Problem, Style, render, sample, wording
+from selfmoe.kits.domains import STYLES, Family, Problem, Style, gold_response, sample, wording
 from selfmoe_base_seedling import biomed
 from selfmoe_base_seedling.layouts import ALPACA, CLOSINGS, LAYOUTS, OPENINGS, SPEAKERS
 from selfmoe_domain_coding import mini as coding
@@ -88,7 +88,9 @@ def _wording(style: Style, rng: random.Random) -> str:
 def _fill(layout: str, track: Track, style: Style, rng: random.Random) -> str:
     problem = _problem(track, rng)
     return layout.format(
-        instruction=_wording(style, rng), input=problem.input, response=render(problem, style)
+        instruction=_wording(style, rng),
+        input=problem.input,
+        response=gold_response(problem, style),
     )
 
 
@@ -126,7 +128,7 @@ def _dialogue(track: Track, rng: random.Random) -> str:
     for _ in range(rng.randint(1, 3)):
         problem = _problem(track, rng)
         turns.append(f"{one}: {rng.choice(OPENINGS)} {problem.input}")
-        turns.append(f"{two}: {render(problem, style)}")
+        turns.append(f"{two}: {gold_response(problem, style)}")
     return "\n".join([*turns, f"{one}: {rng.choice(CLOSINGS)}"])
 
 

@@ -12,7 +12,7 @@ from readers import READERS
 from readers.coding import CASES, FunctionTruth
 from selfmoe.contracts.randomness import rng_for
 from selfmoe.evaluation import sandbox
-from selfmoe.kits.domains.procedural import Family, render
+from selfmoe.kits.domains.procedural import Family, gold_response
 
 STYLES = {name: import_module(f"selfmoe_domain_{name}.mini").STYLE for name in READERS}
 FAMILIES = [
@@ -43,7 +43,7 @@ def test_right_answers_are_told_from_wrong_ones(domain, family):
     style, made = STYLES[domain], problems(family)
     wrong = [replace(p, answer=f"{p.answer}1", steps="") for p in made]
     for some, right in ((made, True), (wrong, False)):
-        rows = [{"input": p.input, "response": render(p, style)} for p in some]
+        rows = [{"input": p.input, "response": gold_response(p, style)} for p in some]
         for one in label(domain, style, rows):
             assert one.sensible
             assert one.strict == one.lenient == right

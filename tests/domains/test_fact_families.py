@@ -13,7 +13,7 @@ from selfmoe.kits.domains.fact_families import (
     multiple_choice,
     outsider,
 )
-from selfmoe.kits.domains.procedural import Family, Problem, lenient, render
+from selfmoe.kits.domains.procedural import Family, Problem, gold_response, lenient
 
 CAPITALS = facts("Peru Lima, Chad N'Djamena, Cuba Havana, Costa_Rica San_José, Fiji Suva")
 LANGUAGES = {"Peru": "Spanish", "Cuba": "Spanish", "Chad": "French", "Fiji": "Fijian", "UK": "Eng"}
@@ -45,7 +45,7 @@ def test_lookup_offers_the_value_once_and_states_the_fact() -> None:
         assert len(options) == len(set(options)) == OPTIONS
         assert options.count(problem.answer) == 1
         assert problem.steps == f"In {key} it is {problem.answer}."
-        assert lenient(render(problem, "code"), problem.answer)
+        assert lenient(gold_response(problem, "code"), problem.answer)
 
 
 def test_member_offers_one_of_the_class_and_others() -> None:

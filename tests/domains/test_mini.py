@@ -18,9 +18,9 @@ from selfmoe.kits.domains.procedural import (
     Problem,
     Split,
     draw,
+    gold_response,
     lenient,
     program,
-    render,
     strict,
 )
 from selfmoe_domain_coding import mini as coding
@@ -84,7 +84,7 @@ def test_family_names_are_unique_over_all_domains() -> None:
 def test_texts_are_short_and_never_hold_a_blank_line(family: Family) -> None:
     for problem in _problems(family):
         assert problem.family == family.name
-        for text in (problem.input, *(render(problem, style) for style in STYLES)):
+        for text in (problem.input, *(gold_response(problem, style) for style in STYLES)):
             assert text
             assert text == text.strip()
             assert "\n\n" not in text
@@ -98,7 +98,7 @@ def test_gold_answers_are_right_and_others_wrong(module: ModuleType) -> None:
         for problem in _problems(family):
             assert not problem.tests
             for style in STYLES:
-                gold = render(problem, style)
+                gold = gold_response(problem, style)
                 assert strict(style, gold, problem.answer)
                 assert lenient(gold, problem.answer)
                 assert not lenient(gold, problem.answer + "x")
@@ -109,7 +109,7 @@ def test_gold_programs_pass_their_tests_and_others_fail(family: Family) -> None:
     for problem in _problems(family):
         assert len(problem.tests) == 3
         for style in STYLES:
-            source = program(render(problem, style))
+            source = program(gold_response(problem, style))
             assert _passes(source, problem.tests)
         assert _passes(program(problem.code, strict=True), problem.tests)
         assert not _passes("def f(x):\n    return None", problem.tests)

@@ -8,7 +8,7 @@ from fractions import Fraction
 import pytest
 
 from selfmoe.contracts.records import Example, Rejected, Source
-from selfmoe.kits.domains.procedural import STYLES, render, sample
+from selfmoe.kits.domains.procedural import STYLES, gold_response, sample
 from selfmoe_domain_knowledge import Knowledge
 from selfmoe_domain_knowledge.mini import FAMILIES as FACTS
 from selfmoe_domain_knowledge.options import options_of
@@ -83,7 +83,9 @@ def test_no_right_answer_of_the_mini_track_is_refused(family) -> None:
     for _ in range(50):
         problem = sample(family, "dev", rng)
         for style in STYLES:
-            assert domain.verify(example(problem.input, render(problem, style)), source) is None
+            assert (
+                domain.verify(example(problem.input, gold_response(problem, style)), source) is None
+            )
         steps = problem.steps.replace(" = ", " = 9", 1)
         if family.name != "clock":
             wrong = domain.verify(example(problem.input, f"{steps} #### 1"), source)
@@ -97,7 +99,9 @@ def test_options_of_the_mini_track(family) -> None:
         problem = sample(family, "dev", rng)
         assert len(options_of(problem.input)) == 4
         for style in STYLES:
-            assert domain.verify(example(problem.input, render(problem, style)), source) is None
+            assert (
+                domain.verify(example(problem.input, gold_response(problem, style)), source) is None
+            )
         refused = domain.verify(example(problem.input, "the moon base"), source)
         assert refused == Rejected("none of the options")
 

@@ -62,7 +62,7 @@ from .procedural import (
     Split as Split,
     Style as Style,
     draw as draw,
-    render as render,
+    gold_response as gold_response,
     sample as sample,
     wording as wording,
 )

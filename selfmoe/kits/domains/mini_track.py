@@ -22,7 +22,7 @@ from selfmoe.contracts.errors import DataError
 from selfmoe.contracts.records import Instruction, Seed, Source
 from selfmoe.evaluation.code import passes
 from selfmoe.kits.domains import procedural
-from selfmoe.kits.domains.procedural import Family, Item, Problem, Split, Style, draw, render
+from selfmoe.kits.domains.procedural import Family, Item, Problem, Split, Style, draw, gold_response
 
 Doc = Mapping[str, Any]
 
@@ -88,7 +88,7 @@ class MiniBenchmark(Benchmark):
             return "def f(x):\n    return None"
         others = (item["answer"] for item in self.items if item["answer"] != doc["answer"])
         other = next(others, "unknown")
-        return render(
+        return gold_response(
             Problem(doc["family"], doc["input"], other, "", f"print({other!r})"), self.style
         )
 

@@ -187,7 +187,7 @@ def wording(style: Style, agrees: bool, rng: random.Random) -> str:
     return rng.choice(WORDINGS[rng.choice(styles)])
 
 
-def render(problem: Problem, style: Style) -> str:
+def gold_response(problem: Problem, style: Style) -> str:
     """Return the gold response to `problem` in `style`."""
     lead = f"{problem.steps} " if problem.steps else ""
     match style:
@@ -265,7 +265,7 @@ def _item(problem: Problem, domain: str, style: Style, instruction: str) -> Item
         family=problem.family,
         instruction=instruction,
         input=problem.input,
-        response=render(problem, style),
+        response=gold_response(problem, style),
         answer=problem.answer,
         tests=problem.tests,
     )
