@@ -10,6 +10,7 @@ import click
 
 from selfmoe.cli import options
 from selfmoe.cli.completing import benchmarks, runs, systems
+from selfmoe.reporting.numbers import percent
 
 if TYPE_CHECKING:
     from selfmoe.reporting.explain import Explanation, ItemVerdict
@@ -69,9 +70,8 @@ def command(
 
 def _head(found: Explanation) -> str:
     value, lenient = found.facts["value"], found.facts.get("lenient")
-    score = f"{100 * value:.2f} %" + (
-        "" if lenient is None else f" (lenient {100 * lenient:.2f} %)"
-    )
+    score = f"{percent(value, 2)} %"
+    score += "" if lenient is None else f" (lenient {percent(lenient, 2)} %)"
     lines = [
         f"{found.system} on {found.benchmark}: {score} of {found.facts['n']} items",
         f"Rule: {found.rule}",
@@ -91,7 +91,7 @@ def _item(verdict: ItemVerdict) -> str:
     lines = [f"\nitem       {_shown(verdict.id)}", f"prompt   … {_shown(tail)}"]
     for option in verdict.options:
         mark = "→" if option.picked else " "
-        chance = f"{100 * option.share:6.2f} %  {option.loglikelihood:9.3f}"
+        chance = f"{percent(option.share, 2):>6} %  {option.loglikelihood:9.3f}"
         right = "✓" if option.right else " "
         lines.append(f"option   {mark} {chance}  {right} {_shown(option.text)}")
     if not verdict.options:

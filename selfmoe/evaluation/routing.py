@@ -51,7 +51,14 @@ def measure_routing(
 
 
 def read(mixture: Mixture, base: LoadedBase, pairs: Sequence[tuple[list[int], int]]) -> None:
-    """Let the mixture read samples side by side, padded on the right, cut at the context."""
+    """Let the mixture read samples side by side, padded on the right, cut at the context.
+
+    Args:
+        mixture: A routed mixture, attached to the base's model; what records it sees the tokens.
+        base: The base.
+        pairs: The tokens of each sample, prompt and answer, and how many are the prompt's; at
+            least one sample.
+    """
     longest = min(base.context, max(len(ids) for ids, _ in pairs))
     rows = [row[:longest] for row, _ in pairs]
     ids, mask = side_by_side(rows, base.tokenizer.pad_token_id, "right")
