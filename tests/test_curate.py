@@ -17,9 +17,10 @@ from selfmoe.contracts.domain import Domain
 from selfmoe.contracts.errors import StageError
 from selfmoe.contracts.records import Example, Instruction, Rejected, Seed
 from selfmoe.evaluation.code import passes
+from selfmoe.pipeline.curation.duplicates import Duplicates
 from selfmoe.pipeline.curation.overlap import Overlap
 from selfmoe.pipeline.records import read_examples
-from selfmoe.pipeline.stages.s4_curate import Duplicates, curate
+from selfmoe.pipeline.stages.s4_curate import curate
 from selfmoe.reporting.terminal.progress import Display
 from selfmoe.store.files import write_json, write_jsonl
 from selfmoe.testing.models import tiny_base

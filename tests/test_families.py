@@ -17,7 +17,7 @@ from tokenizers import Regex, decoders
 import selfmoe
 from selfmoe.config.resolve import resolve
 from selfmoe.contracts.records import Source
-from selfmoe.evaluation.bridge import evaluate
+from selfmoe.evaluation.bridge import Setup, evaluate
 from selfmoe.models.base import find_base, load_base
 from selfmoe.registry.registry import registry
 from selfmoe.testing.families import FAMILIES, tiny_model
@@ -183,13 +183,12 @@ def test_learned_positions_are_never_exceeded(tmp_path):
     seen = []
     base.model.transformer.wpe.register_forward_pre_hook(lambda _, args: seen.append(args[0].max()))
     (benchmark,) = registry().configure("domain", "math").benchmarks(Source("mini", None, "test"))
-    how = {"benchmark_id": "math/mini", "context": base.context, "limit": 12}
+    how = {"benchmark_id": "math/mini", "context": base.context}
     used, fitted = set(), set()
     for template, shots in (("examples", 3), ("alpaca", 0)):
         work = tmp_path / template
-        _, rows = evaluate(
-            base.model, base.tokenizer, benchmark, work=work, template=template, shots=shots, **how
-        )
+        setup = Setup(limit=12, template=template, shots=shots)
+        _, rows = evaluate(base.model, base.tokenizer, benchmark, setup, work=work, **how)
         used |= {row["shots_used"] for row in rows if row["shots_asked"]}
         fitted |= {row["fits"] for row in rows}
         assert all(row["score"] == 0 for row in rows if not row["fits"])

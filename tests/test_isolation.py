@@ -18,7 +18,7 @@ from selfmoe.config.resolve import resolve
 from selfmoe.contracts.errors import CompositionError, RunError
 from selfmoe.contracts.records import Source, System
 from selfmoe.evaluation import harness
-from selfmoe.evaluation.bridge import evaluate
+from selfmoe.evaluation.bridge import Setup, evaluate
 from selfmoe.mixture.adapters import adapter_hash
 from selfmoe.mixture.systems import attach_system
 from selfmoe.pipeline.make import make_plans
@@ -161,10 +161,10 @@ def ask(tmp_path: Path) -> Callable[[Any, str], list[str]]:
             model,
             tiny_tokenizer(),
             benchmark,
+            Setup(limit=2),
             benchmark_id="math/mini",
             context=512,
             work=tmp_path / name,
-            limit=2,
         )
         return [row["completion"] for row in rows]
 

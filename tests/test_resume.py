@@ -211,7 +211,7 @@ def test_leftovers_of_a_killed_writer_are_removed(runner: Runner) -> None:
     folder.mkdir()
     (folder / ".cell.json.tmp-99").write_text("{")
     (runner.out / "work").mkdir(exist_ok=True)
-    (runner.out / "work" / ".batch-00000.jsonl.tmp-99").write_text("{")
+    (runner.out / "work" / ".shard-00000.jsonl.tmp-99").write_text("{")
     assert runner() == []
     assert not list(runner.out.rglob("*.tmp-*"))
 

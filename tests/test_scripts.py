@@ -15,9 +15,9 @@ from selfmoe.config.model import RunConfig
 from selfmoe.contracts.benchmark import Benchmark
 from selfmoe.contracts.domain import Domain
 from selfmoe.contracts.records import Example, Instruction, PassageRef, Seed
+from selfmoe.pipeline.curation.duplicates import Duplicates
 from selfmoe.pipeline.curation.overlap import Overlap
 from selfmoe.pipeline.retrieval import Finder, Passage, read_passages
-from selfmoe.pipeline.stages.s4_curate import Duplicates
 from selfmoe.store.files import write_jsonl
 
 

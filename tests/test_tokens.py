@@ -20,10 +20,10 @@ from selfmoe.config.resolve import resolve
 from selfmoe.contracts.errors import DataError
 from selfmoe.contracts.prompts import alpaca
 from selfmoe.contracts.records import Example, Instruction, LoadedBase
-from selfmoe.evaluation.bridge import _count
 from selfmoe.evaluation.harness import HarnessModel
 from selfmoe.evaluation.traces import pieces
 from selfmoe.models import base as bases
+from selfmoe.models.context import prompt_length
 from selfmoe.models.fitting.batches import encode, encode_all
 from selfmoe.models.generation import generate
 from selfmoe.models.tokens import (
@@ -162,7 +162,7 @@ class TestPrompts:
         assert prompt == make(False)(PROMPT).input_ids
         assert row.ids[row.prompt :] == [*text_ids(tokenizer, "It is 5."), tokenizer.eos_token_id]
         assert seen(tokenizer, [PROMPT, "a", PROMPT])[0] == prompt
-        assert _count(tokenizer, PROMPT) == len(prompt)
+        assert prompt_length(tokenizer, PROMPT) == len(prompt)
         sample, length = answered_ids(tokenizer, PROMPT, "It is 5.")
         assert (sample, length) == (row.ids[:-1], row.prompt)
 

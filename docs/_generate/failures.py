@@ -61,7 +61,8 @@ def _data() -> None:
 
 
 def _stage() -> None:
-    from selfmoe.evaluation.prompting import Prompt, refuse_overflow
+    from selfmoe.evaluation.prompting import refuse_overflow
+    from selfmoe.models.context import Prompt
 
     prompts = [Prompt("", 8, 900, fits=True), Prompt("", 5, 1000, fits=True)]
     refuse_overflow("math/gsm8k", prompts, 8)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from math import ceil, nan
 from pathlib import Path
@@ -16,13 +17,12 @@ from selfmoe.contracts.records import Score
 from selfmoe.evaluation.code import allow_unsafe
 from selfmoe.evaluation.prompting import (
     TEMPLATE_STOPS,
-    Prompt,
     Prompter,
     choose_shots,
     refuse_overflow,
 )
 from selfmoe.evaluation.statistics import mean_stderr
-from selfmoe.models.tokens import prompt_ids
+from selfmoe.models.context import Prompt, prompt_length
 from selfmoe.store.shards import Row, in_shards
 
 if TYPE_CHECKING:
@@ -32,21 +32,39 @@ _SHARD = 16
 """Items a shard at the least: what a killed evaluation may have to ask again."""
 
 
+@dataclass(frozen=True)
+class Setup:
+    """How a benchmark is asked.
+
+    Attributes:
+        limit: How many items at the most, from the front; ``None`` for all.
+        batch_size: Prompts a forward pass.
+        template: ``alpaca``, ``examples`` or ``plain``; ``None`` for the benchmark's own.
+        shots: Solved examples; ``None`` for the benchmark's own number.
+        fewshot_seed: Which examples; ``None`` for the first ones of the pool.
+        overflow: ``fewer-shots`` drops the last examples until prompt and answer fit;
+            ``error`` stops instead.
+        unsafe_code: Go on where generated code must run and there is no sandbox.
+    """
+
+    limit: int | None = None
+    batch_size: int = 8
+    template: str | None = None
+    shots: int | None = None
+    fewshot_seed: int | None = None
+    overflow: str = "fewer-shots"
+    unsafe_code: bool = False
+
+
 def evaluate(
     model: Any,
     tokenizer: Any,
     benchmark: Benchmark,
+    setup: Setup,
     *,
     benchmark_id: str,
     context: int,
     work: Path,
-    limit: int | None = None,
-    batch_size: int = 8,
-    template: str | None = None,
-    shots: int | None = None,
-    fewshot_seed: int | None = None,
-    overflow: str = "fewer-shots",
-    unsafe_code: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Score, list[Row]]:
     """Ask a model the items of a benchmark and score its answers.
@@ -58,17 +76,10 @@ def evaluate(
         model: A transformers-like causal model: ``config``, ``device``, ``forward``, ``generate``.
         tokenizer: Its tokenizer.
         benchmark: What to ask.
+        setup: How to ask it.
         benchmark_id: ``<domain>/<name>``, for messages.
         context: Longest sequence of the model, in tokens.
         work: Folder for finished shards; the same call resumes from it.
-        limit: How many items at the most, from the front; ``None`` for all.
-        batch_size: Prompts a forward pass.
-        template: ``alpaca``, ``examples`` or ``plain``; ``None`` for the benchmark's own.
-        shots: Solved examples; ``None`` for the benchmark's own number.
-        fewshot_seed: Which examples; ``None`` for the first ones of the pool.
-        overflow: ``fewer-shots`` drops the last examples until prompt and answer fit;
-            ``error`` stops instead.
-        unsafe_code: Go on where generated code must run and there is no sandbox.
         progress: Told (items done, items in all).
 
     Returns:
@@ -77,31 +88,47 @@ def evaluate(
     Raises:
         StageError: If there are no items, prompts are too long, or scoring fails.
     """
-    docs = list(benchmark.items[:limit])
+    docs = list(benchmark.items[: setup.limit])
     if not docs:
         raise StageError(f"benchmark '{benchmark_id}' has no items; check its data")
     tier = (_sandbox_tier() or "unsafe") if benchmark.needs_sandbox else None
-    if tier == "unsafe" and not unsafe_code:
+    if tier == "unsafe" and not setup.unsafe_code:
         return Score(nan, nan, len(docs), not_run="no sandbox"), []
-
-    template = template or benchmark.template
-    examples = choose_shots(benchmark, shots, fewshot_seed)
-    prompter = Prompter(benchmark, template, examples, partial(_count, tokenizer), context)
-    prompts = [prompter.fit(doc) for doc in docs]
-    if overflow == "error":
-        refuse_overflow(benchmark_id, prompts, prompter.asked)
-    stubs = [
-        _stub(benchmark, doc, prompt, prompter.asked)
-        for doc, prompt in zip(docs, prompts, strict=True)
-    ]
-    from selfmoe.evaluation.harness import HarnessModel
-
-    harness = HarnessModel(model, tokenizer, batch_size=batch_size, context=context)
-    asker = _Asker(benchmark, benchmark_id, template, unsafe_code)
-    size = batch_size * ceil(_SHARD / batch_size)
-    rows = in_shards(work, stubs, size, partial(asker.fill, harness), progress)
+    template = setup.template or benchmark.template
+    examples = choose_shots(benchmark, setup.shots, setup.fewshot_seed)
+    count = partial(prompt_length, tokenizer)
+    stubs = _stubs(
+        Prompter(benchmark, template, examples, count, context), docs, benchmark_id, setup
+    )
+    fill = _filler(model, tokenizer, _Asker(benchmark, benchmark_id, template, setup), context)
+    size = setup.batch_size * ceil(_SHARD / setup.batch_size)
+    rows = in_shards(work, stubs, size, fill, progress)
     sandbox = {"sandbox": tier} if tier else {}
     return summarise(rows, {**benchmark.extra, "template": template, **sandbox}), rows
+
+
+def _stubs(
+    prompter: Prompter, docs: Sequence[Mapping[str, Any]], benchmark_id: str, setup: Setup
+) -> list[Row]:
+    """Return what is known of every sample row before the model is asked."""
+    prompts = [prompter.fit(doc) for doc in docs]
+    if setup.overflow == "error":
+        refuse_overflow(benchmark_id, prompts, prompter.asked)
+    return [
+        _stub(prompter.benchmark, doc, prompt, prompter.asked)
+        for doc, prompt in zip(docs, prompts, strict=True)
+    ]
+
+
+def _filler(
+    model: Any, tokenizer: Any, asker: _Asker, context: int
+) -> Callable[[int, Sequence[Row]], list[Row]]:
+    """Return what turns stubs into rows, by asking the model."""
+    from selfmoe.evaluation.harness import HarnessModel
+
+    batch_size = asker.setup.batch_size
+    harness = HarnessModel(model, tokenizer, batch_size=batch_size, context=context)
+    return lambda index, stubs: asker.fill(harness, stubs)
 
 
 def summarise(rows: Sequence[Row], extra: Mapping[str, Any]) -> Score:
@@ -131,7 +158,7 @@ def _stub(benchmark: Benchmark, doc: Mapping[str, Any], prompt: Prompt, asked: i
         "prompt": prompt.text,
         "gold": benchmark.gold(doc),
         "shots_asked": asked,
-        "shots_used": prompt.shots,
+        "shots_used": prompt.used,
         "prompt_tokens": prompt.tokens,
         "fits": prompt.fits,
     }
@@ -141,9 +168,9 @@ class _Asker:
     """Fills in completions and scores, a shard at a time."""
 
     def __init__(
-        self, benchmark: Benchmark, benchmark_id: str, template: str, unsafe: bool
+        self, benchmark: Benchmark, benchmark_id: str, template: str, setup: Setup
     ) -> None:
-        self.benchmark, self.id, self.unsafe = benchmark, benchmark_id, unsafe
+        self.benchmark, self.id, self.setup = benchmark, benchmark_id, setup
         self.docs = {str(doc["id"]): doc for doc in benchmark.items}
         self.stop = (*benchmark.stops(template), *TEMPLATE_STOPS[template])
 
@@ -152,7 +179,8 @@ class _Asker:
         asked = [stub for stub in stubs if stub["fits"]]
         answers = dict(zip((s["id"] for s in asked), self._ask(model, asked), strict=True))
         workers = min(4, os.cpu_count() or 1) if self.benchmark.needs_sandbox else 1
-        with ThreadPoolExecutor(workers, initializer=allow_unsafe, initargs=(self.unsafe,)) as pool:
+        unsafe = (self.setup.unsafe_code,)
+        with ThreadPoolExecutor(workers, initializer=allow_unsafe, initargs=unsafe) as pool:
             scores = dict(zip(answers, pool.map(self._score, answers.items()), strict=True))
         return [
             {
@@ -207,10 +235,6 @@ class _Asker:
                 "  A score needs the key 'score' and values in 0..1; report it to the plugin."
             )
         return {key: float(value) for key, value in scores.items()}
-
-
-def _count(tokenizer: Any, text: str) -> int:
-    return len(prompt_ids(tokenizer, text))
 
 
 def _sandbox_tier() -> str | None:

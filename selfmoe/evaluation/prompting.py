@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from selfmoe.contracts.benchmark import Benchmark
@@ -23,6 +24,7 @@ from selfmoe.contracts.errors import ConfigError, StageError
 from selfmoe.contracts.prompts import Prompts, alpaca
 from selfmoe.contracts.randomness import rng_for
 from selfmoe.contracts.records import Instruction, Seed
+from selfmoe.models.context import Prompt, fit
 
 Doc = Mapping[str, Any]
 
@@ -32,23 +34,6 @@ TEMPLATE_STOPS: dict[str, tuple[str, ...]] = {
     "plain": (),
 }
 """Where a model that goes on with a task of its own is cut off."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """A prompt cut to the context.
-
-    Attributes:
-        text: The whole text.
-        shots: Solved examples that are in it.
-        tokens: Its length, special tokens included.
-        fits: Whether it leaves room for the answer; if not, even without examples it is too long.
-    """
-
-    text: str
-    shots: int
-    tokens: int
-    fits: bool
 
 
 @dataclass(frozen=True)
@@ -80,12 +65,8 @@ class Prompter:
         room = self.context - self._answer_tokens(doc)
         group = self.benchmark.group(doc)
         examples = [shot for shot in self.shots if self.benchmark.group(shot) == group]
-        for shots in range(len(examples), -1, -1):
-            text = render(self.benchmark, doc, examples[:shots], self.template)
-            tokens = self.count(text)
-            if tokens <= room:
-                return Prompt(text, shots, tokens, fits=True)
-        return Prompt(text, 0, tokens, fits=False)
+        write = partial(render, self.benchmark, doc, template=self.template)
+        return fit(write, examples, self.count, room)
 
     def _answer_tokens(self, doc: Doc) -> int:
         options = self.benchmark.choices(doc)
@@ -148,7 +129,7 @@ def refuse_overflow(benchmark_id: str, prompts: Sequence[Prompt], asked: int) ->
     Raises:
         StageError: Naming how many prompts are concerned and the longest of them.
     """
-    cut = [prompt for prompt in prompts if not prompt.fits or prompt.shots < asked]
+    cut = [prompt for prompt in prompts if not prompt.fits or prompt.used < asked]
     if cut:
         raise StageError(
             f"{len(cut)} of {len(prompts)} prompts of '{benchmark_id}' are too long for the "

@@ -1,12 +1,13 @@
-"""Sample rows on disk, in shards that are complete or absent.
+"""Rows on disk, in parts that are complete or absent.
 
-A killed evaluation goes on with the first missing shard; because shards have fixed borders, its
-rows equal those of one that was never interrupted.
+Killed work goes on with the first part that is missing. Parts have fixed borders and nothing in one
+depends on another, so what comes out equals what work that was never interrupted would give.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,14 @@ from selfmoe.contracts.errors import DataError
 from selfmoe.store.files import read_jsonl, write_jsonl
 
 Row = dict[str, Any]
-Progress = Callable[[int, int], None]
 
 
 def in_shards(
     work: Path,
     stubs: Sequence[Row],
     size: int,
-    fill: Callable[[Sequence[Row]], list[Row]],
-    progress: Progress | None = None,
+    fill: Callable[[int, Sequence[Row]], list[Row]],
+    progress: Callable[[int, int], None] | None = None,
 ) -> list[Row]:
     """Return all rows, filling and committing those that ``work`` does not hold yet.
 
@@ -30,40 +30,50 @@ def in_shards(
         work: Folder of the shards; made if needed.
         stubs: What is known of every row beforehand; a stored row that differs is made again.
         size: Rows a shard.
-        fill: Turns stubs into rows; sees one shard at a time.
+        fill: Turns stubs into rows, given the number of the shard; sees one shard at a time.
         progress: Told (rows done, rows in all) at the start and after every shard.
+
+    Raises:
+        RunError: If a shard cannot be written.
     """
     tell = progress or (lambda done, total: None)
     rows: list[Row] = []
     tell(0, len(stubs))
-    for start in range(0, len(stubs), size):
+    for index, start in enumerate(range(0, len(stubs), size)):
         part = stubs[start : start + size]
-        path = work / f"shard-{start // size:05d}.jsonl"
-        if not _holds(path, part):
-            write_jsonl(path, fill(part))
-        rows += read_jsonl(path)
+        rows += shard(work, index, partial(fill, index, part), part)
         tell(len(rows), len(stubs))
     return rows
 
 
-def _holds(path: Path, stubs: Sequence[Row]) -> bool:
+def shard(
+    work: Path, index: int, make: Callable[[], Sequence[Row]], stubs: Sequence[Row] | None = None
+) -> list[Row]:
+    """Return the rows of one shard: from disk if they are there, else made and committed.
+
+    Args:
+        work: Folder of the shards; made if needed.
+        index: Number of the shard.
+        make: Makes its rows.
+        stubs: What is known of every row beforehand, if it is; stored rows that differ are made
+            again.
+
+    Raises:
+        RunError: If it cannot be written.
+    """
+    path = work / f"shard-{index:05d}.jsonl"
+    if not _holds(path, stubs):
+        write_jsonl(path, make())
+    return read_jsonl(path)
+
+
+def _holds(path: Path, stubs: Sequence[Row] | None) -> bool:
     try:
         rows = read_jsonl(path)
-    except DataError:
+    except DataError:  # none yet, or a damaged one
         return False
+    if stubs is None:
+        return True
     return len(rows) == len(stubs) and all(
-        "score" in row and {key: row.get(key) for key in stub} == stub
-        for row, stub in zip(rows, stubs, strict=True)
+        stub.items() < row.items() for stub, row in zip(stubs, rows, strict=True)
     )
-
-
-def batch(work: Path, index: int, make: Callable[[], Sequence[Mapping[str, Any]]]) -> list[Row]:
-    """Return the rows of a batch: from disk if they are there, else made and committed."""
-    path = work / f"batch-{index:05d}.jsonl"
-    if path.exists():
-        try:
-            return read_jsonl(path)
-        except DataError:
-            path.unlink()
-    write_jsonl(path, make())
-    return read_jsonl(path)

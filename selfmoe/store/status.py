@@ -82,7 +82,7 @@ def _state(root: Path, cell: PlannedCell, verify: bool) -> CellState:
 
 def _progress(work: Path, size: str) -> str:
     """Return how far an unfinished cell is, from the shards and checkpoints it left."""
-    shards = [*work.rglob("batch-*.jsonl"), *work.rglob("shard-*.jsonl")]
+    shards = list(work.rglob("shard-*.jsonl"))
     steps = [path.name.removeprefix("step-") for path in work.rglob("step-*") if path.is_dir()]
     parts = []
     if shards:

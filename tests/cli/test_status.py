@@ -170,7 +170,7 @@ def test_a_failure_is_told_with_its_reason_until_it_is_mended(cli, configure):
 def test_unfinished_cells_tell_how_far_they_are(finished):
     run = RunDirectory(finished)
     by_stage = {cell.stage: cell for cell in run.plan()}
-    for stage, file in (("brainstorm", "batch-00000.jsonl"), ("evaluate", "x/shard-00000.jsonl")):
+    for stage, file in (("brainstorm", "shard-00000.jsonl"), ("evaluate", "x/shard-00000.jsonl")):
         shutil.rmtree(finished / by_stage[stage].path)
         path = finished / "work" / by_stage[stage].path / file
         path.parent.mkdir(parents=True)

@@ -77,11 +77,11 @@ def test_an_item_is_shown_the_examples_of_its_task(benchmark):
     assert prompter.asked == 3
     for doc in benchmark.items:
         prompt = prompter.fit(doc)
-        assert prompt.shots == 3
+        assert prompt.used == 3
         assert prompt.text.startswith(f"Do {doc['task']}.\n\nIn two parts.\n\nQ: {doc['task']} 0?")
         assert prompt.text.endswith(f"Q: {doc['input']}\n{CUE}\n")
     tight = Prompter(benchmark, "plain", shots, len, 256 + len(prompt.text) - 1)
-    assert tight.fit(doc).shots == 2
+    assert tight.fit(doc).used == 2
     drawn = Counter(doc["task"] for doc in choose_shots(benchmark, 2, 7))
     assert drawn == {"navigate": 2, "hyperbaton": 2}
 

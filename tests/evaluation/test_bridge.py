@@ -10,7 +10,7 @@ from selfmoe.contracts.errors import StageError
 from selfmoe.contracts.records import Source
 from selfmoe.evaluation import bridge, harness
 from selfmoe.evaluation.benchmarks import choose
-from selfmoe.evaluation.bridge import evaluate
+from selfmoe.evaluation.bridge import Setup, evaluate
 from selfmoe.evaluation.prompting import render
 from selfmoe.evaluation.sandbox import Verdict, best_tier
 from selfmoe_domain_coding import Coding
@@ -26,7 +26,9 @@ DOMAINS = [Coding, Knowledge, Math, Reasoning]
 def ask(tokenizer, tmp_path):
     def ask(model, benchmark, **options):
         settings = {"benchmark_id": "toy/sums", "context": 2048, "work": tmp_path / "work"}
-        return evaluate(model, tokenizer, benchmark, **{**settings, "batch_size": 4, **options})
+        settings |= {k: options.pop(k) for k in ("context", "work", "progress") if k in options}
+        setup = Setup(**{"batch_size": 4, **options})
+        return evaluate(model, tokenizer, benchmark, setup, **settings)
 
     return ask
 

@@ -55,9 +55,9 @@ def test_the_last_examples_are_dropped_until_prompt_and_answer_fit(sums):
     for kept in range(5):
         length = len(render(sums, doc, shots[:kept], "alpaca"))
         exact = Prompter(sums, "alpaca", shots, len, length + sums.max_new_tokens)
-        assert (exact.fit(doc).shots, exact.fit(doc).fits) == (kept, True)
+        assert (exact.fit(doc).used, exact.fit(doc).fits) == (kept, True)
     short = Prompter(sums, "alpaca", shots, len, 20)
-    assert (short.fit(doc).shots, short.fit(doc).fits) == (0, False)
+    assert (short.fit(doc).used, short.fit(doc).fits) == (0, False)
 
 
 def test_a_seed_that_is_an_item_is_refused(sums):

@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING
 
 from selfmoe.contracts.domain import Domain
 from selfmoe.contracts.errors import StageError
-from selfmoe.contracts.records import Instruction, Rejected, Seed
+from selfmoe.contracts.records import Instruction, LoadedBase, Rejected, Seed
 from selfmoe.contracts.text import normalise
+from selfmoe.models.context import fit, prompt_length
 from selfmoe.models.tokens import STRANGE, text_ids, unknown_token
-from selfmoe.pipeline.few_shot import Row, fit, pick
+from selfmoe.pipeline.few_shot import pick
 from selfmoe.pipeline.records import read_seeds
 from selfmoe.pipeline.task import Basis, Job
 from selfmoe.store.files import write_json, write_jsonl
-from selfmoe.store.shards import batch
+from selfmoe.store.shards import Row, shard
 
 if TYPE_CHECKING:
+    from selfmoe.models.generation import Continuation
     from selfmoe.pipeline.plan import Plan
 
 
@@ -48,7 +50,7 @@ def brainstorm(domain: Domain, job: Job) -> None:
     with job.session.display.work(job.task.name) as update:
         for index in range(batches):
             make = partial(_write, job, domain, seeds, index, size)
-            for row in batch(job.work, index, make):
+            for row in shard(job.work, index, make):
                 if len(collected.kept) < config.n:
                     collected.add(row)
             update(len(collected.kept), config.n, f"of {collected.written} written")
@@ -69,44 +71,42 @@ def _write(job: Job, domain: Domain, seeds: list[Seed], index: int, size: int) -
     """Return one batch of raw continuations, with the ids of the seeds in context."""
     from selfmoe.models.generation import Sampling, generate
 
-    config = job.session.config.brainstorm
+    config, base = job.session.config.brainstorm, job.session.base
     prompts = domain.prompts(job.session.config.source)
     shots = [pick(seeds, config.shots, job.seed("shots", index, row)) for row in range(size)]
-    base = job.session.base
-    texts: list[str] = []
-    rows: list[Row] = []
-    for group in shots:
-        text, used = fit(
-            lambda few: prompts.brainstorm(few),
-            group,
-            base.tokenizer,
-            base.context - config.max_new_tokens,
-        )
-        rows.append({"seeds": [seed.id for seed in group[:used]], "problem": "prompt too long"})
-        if text is not None:
-            texts.append(text)
-            rows[-1]["problem"] = None
+    count, room = partial(prompt_length, base.tokenizer), base.context - config.max_new_tokens
+    fitted = [fit(prompts.brainstorm, group, count, room) for group in shots]
+    rows: list[Row] = [
+        {
+            "seeds": [seed.id for seed in group[: prompt.used]],
+            "problem": None if prompt.fits else "prompt too long",
+        }
+        for group, prompt in zip(shots, fitted, strict=True)
+    ]
+    texts = [prompt.text for prompt in fitted if prompt.fits]
+    sampling = Sampling(config.temperature, config.top_p, job.seed("sample", index))
     if not texts:
         return rows
-    sampling = Sampling(config.temperature, config.top_p, job.seed("sample", index))
-    written = iter(
-        generate(
-            base.model,
-            base.tokenizer,
-            texts,
-            max_new_tokens=config.max_new_tokens,
-            stop=prompts.stop,
-            sampling=sampling,
-        )
+    written = generate(
+        base.model,
+        base.tokenizer,
+        texts,
+        max_new_tokens=config.max_new_tokens,
+        stop=prompts.stop,
+        sampling=sampling,
     )
-    for row in rows:
-        if row["problem"] is None:
-            new = next(written)
-            row["text"] = new.text
-            row["problem"] = None if new.finished else "unfinished"
-            if unknown_token(base.tokenizer, base.model, text_ids(base.tokenizer, new.text)):
-                row["problem"] = STRANGE
+    asked = [row for row in rows if row["problem"] is None]
+    for row, new in zip(asked, written, strict=True):
+        row["text"] = new.text
+        row["problem"] = _problem(base, new)
     return rows
+
+
+def _problem(base: LoadedBase, written: Continuation) -> str | None:
+    """Return what is wrong with a continuation before it is parsed."""
+    if unknown_token(base.tokenizer, base.model, text_ids(base.tokenizer, written.text)):
+        return STRANGE
+    return None if written.finished else "unfinished"
 
 
 class _Collected:

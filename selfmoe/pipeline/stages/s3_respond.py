@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 from selfmoe.contracts.domain import Domain
 from selfmoe.contracts.prompts import Prompts
 from selfmoe.contracts.records import Instruction, Seed
-from selfmoe.pipeline.few_shot import Row, fit, pick
+from selfmoe.models.context import fit, prompt_length
+from selfmoe.pipeline.few_shot import pick
 from selfmoe.pipeline.records import read_seeds
 from selfmoe.pipeline.retrieval import Finder, Passage, read_passages
 from selfmoe.pipeline.retrieval.passages import documents
 from selfmoe.pipeline.task import Basis, Job
 from selfmoe.store.files import hash_of, read_jsonl, write_jsonl
-from selfmoe.store.shards import batch
+from selfmoe.store.shards import Row, in_shards
 
 if TYPE_CHECKING:
     from selfmoe.models.generation import Continuation
@@ -72,12 +73,9 @@ def respond(domain: Domain, job: Job) -> None:
     finder = None if folder is None else Finder(read_passages(folder, config.passage_words))
     prompts = domain.prompts(job.session.config.source)
     ask = partial(_prompt, job, prompts, seeds, finder)
-    rows: list[Row] = []
+    answer = partial(_answer, job, ask, prompts.stop)
     with job.session.display.work(job.task.name) as update:
-        for index, first in enumerate(range(0, len(tasks), config.batch_size)):
-            part = tasks[first : first + config.batch_size]
-            rows += batch(job.work, index, partial(_answer, job, ask, prompts.stop, part, index))
-            update(len(rows), len(tasks))
+        rows = in_shards(job.work, tasks, config.batch_size, answer, update)
     if len(rows) < job.session.config.brainstorm.n:
         job.remarks.append(f"{len(rows)} came")
     write_jsonl(job.out / "responses.jsonl", sorted(rows, key=lambda row: str(row["id"])))
@@ -103,24 +101,24 @@ def _prompt(
         return prompts.respond(solved, asked, shown)
 
     room = base.context - config.max_new_tokens
-    text, used = fit(write, before, base.tokenizer, room)
-    solved = [seed.id for seed in shots[:used]]
+    prompt = fit(write, before, partial(prompt_length, base.tokenizer), room)
+    solved = [seed.id for seed in shots[: prompt.used]]
     row = {**task, "response": "", "problem": None, "solved_seeds": solved}
     if finder:
-        shown = found[: max(0, used - len(shots))]
+        shown = found[: max(0, prompt.used - len(shots))]
         row["sources"] = [asdict(passage.ref) for passage in shown]
         row["sources_dropped"] = len(found) - len(shown)
-    if text is None:
+    if not prompt.fits:
         row["problem"] = "prompt too long"
-    return row, text
+    return row, prompt.text if prompt.fits else None
 
 
 def _answer(
     job: Job,
     ask: Callable[[Row], tuple[Row, str | None]],
     stop: Sequence[str],
-    tasks: list[Row],
     index: int,
+    tasks: Sequence[Row],
 ) -> list[Row]:
     """Return one batch of tasks with responses."""
     config = job.session.config.respond

@@ -5,28 +5,27 @@ Every drop is counted by its reason; the first reason that applies is the one th
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfmoe.config.model import RunConfig
 from selfmoe.contracts.domain import Domain
 from selfmoe.contracts.errors import StageError
 from selfmoe.contracts.records import Example
-from selfmoe.contracts.text import normalise, rouge_l, words
 from selfmoe.evaluation.benchmarks import files_of, guarded_splits
 from selfmoe.evaluation.code import allow_unsafe
-from selfmoe.models.tokens import STRANGE, unknown_token
 from selfmoe.pipeline.curation.agreement import settle
+from selfmoe.pipeline.curation.duplicates import Duplicates
+from selfmoe.pipeline.curation.length import TooLong
 from selfmoe.pipeline.curation.overlap import Overlap
-from selfmoe.pipeline.records import read_seeds
+from selfmoe.pipeline.records import read_yield
 from selfmoe.pipeline.task import Basis, Job
 from selfmoe.store.files import read_jsonl, write_json, write_jsonl
+from selfmoe.store.shards import Row
 
 if TYPE_CHECKING:
     from selfmoe.pipeline.plan import Plan
@@ -87,7 +86,24 @@ def curate(domain: Domain, job: Job) -> None:
         *([overlap] if config.contamination else []),
         Duplicates(domain, job),
     ]
-    agreed = partial(_agreed, domain, job)
+    kept, dropped = _sorted_out(job, rows, checks, partial(_agreed, domain, job))
+    counts = _counts(job, rows, kept, dropped, overlap)
+    job.remarks.append(f"{len(kept)} kept")
+    if len(kept) < config.min_examples:
+        raise StageError(_too_few(domain.name, len(kept), len(rows), dropped, config.min_examples))
+    for role, name in (("seeds", "seeds.jsonl"), ("instructions", "instructions.jsonl")):
+        shutil.copyfile(job.input(role) / name, job.out / name)
+    write_jsonl(job.out / "examples.jsonl", [example.to_json() for example in kept])
+    write_json(job.out / "yield.json", counts)
+
+
+def _sorted_out(
+    job: Job,
+    rows: Sequence[Row],
+    checks: Sequence[Check],
+    agreed: Callable[[Row], tuple[Example, str | None]],
+) -> tuple[list[Example], Counter[str]]:
+    """Return the examples that get through, and how many do not, by the first reason."""
     kept: list[Example] = []
     dropped: Counter[str] = Counter()
     with job.session.display.work(job.task.name) as update:
@@ -99,23 +115,16 @@ def curate(domain: Domain, job: Job) -> None:
             else:
                 kept.append(example)
             update(number, len(rows))
-    counts = _counts(job, rows, kept, dropped, overlap)
-    job.remarks.append(f"{len(kept)} kept")
-    if len(kept) < config.min_examples:
-        raise StageError(_too_few(domain.name, len(kept), len(rows), dropped, config.min_examples))
-    for role, name in (("seeds", "seeds.jsonl"), ("instructions", "instructions.jsonl")):
-        shutil.copyfile(job.input(role) / name, job.out / name)
-    write_jsonl(job.out / "examples.jsonl", [example.to_json() for example in kept])
-    write_json(job.out / "yield.json", counts)
+    return kept, dropped
 
 
-def _example(domain: Domain, row: dict[str, Any]) -> Example:
+def _example(domain: Domain, row: Row) -> Example:
     fields = ("id", "instruction", "input", "response", "seeds")
     known = {field: row[field] for field in fields} | {"sources": row.get("sources", ())}
     return Example.from_json(known | {"domain": domain.name})
 
 
-def _agreed(domain: Domain, job: Job, row: dict[str, Any]) -> tuple[Example, str | None]:
+def _agreed(domain: Domain, job: Job, row: Row) -> tuple[Example, str | None]:
     """Return a row as an example, and what is wrong with it before anything is checked."""
     example, config = _example(domain, row), job.session.config
     if config.curate.agreement is None or row["problem"] not in (None, "unfinished response"):
@@ -134,7 +143,7 @@ def _agreed(domain: Domain, job: Job, row: dict[str, Any]) -> tuple[Example, str
 
 def _counts(
     job: Job,
-    rows: Sequence[dict[str, Any]],
+    rows: Sequence[Row],
     kept: Sequence[Example],
     dropped: Counter[str],
     overlap: Overlap,
@@ -153,12 +162,6 @@ def _counts(
         "overlap_8gram": sum(example.id in overlap.touched for example in kept),
         **({"retrieved": retrieved} if any("sources" in row for row in rows) else {}),
     }
-
-
-def read_yield(folder: Path) -> dict[str, Any]:
-    """Return the counts in ``yield.json``."""
-    counts: dict[str, Any] = json.loads((folder / "yield.json").read_text("utf-8"))
-    return counts
 
 
 def _too_few(domain: str, kept: int, asked: int, dropped: Counter[str], wanted: int) -> str:
@@ -185,49 +188,3 @@ def _wrong(domain: Domain, job: Job, example: Example) -> str | None:
     finally:
         allow_unsafe(False)
     return rejected.reason if rejected else None
-
-
-class TooLong:
-    """Refuses examples that do not fit the base's context, or that it cannot read."""
-
-    def __init__(self, job: Job) -> None:
-        self._base = job.session.base
-
-    def __call__(self, example: Example) -> str | None:
-        """Return the reason, if there is one."""
-        from selfmoe.models.fitting.batches import encode
-
-        base = self._base
-        ids = encode(example, base.tokenizer).ids
-        if unknown_token(base.tokenizer, base.model, ids):
-            return STRANGE
-        return None if len(ids) <= base.context else "longer than the context"
-
-
-class Duplicates:
-    """Refuses tasks that are too similar to a seed or to one already kept."""
-
-    def __init__(self, domain: Domain, job: Job) -> None:
-        config = job.session.config
-        usual = 1.0 if config.track in domain.templated else domain.near_duplicate
-        self._threshold = config.curate.near_duplicate or usual
-        seeds = read_seeds(job.input("seeds"))
-        self._seen = {normalise(seed.instruction, seed.input) for seed in seeds}
-        self._words = [words(f"{seed.instruction} {seed.input}") for seed in seeds]
-
-    def __call__(self, example: Example) -> str | None:
-        """Return the reason, if there is one; remember the task otherwise."""
-        key = normalise(example.instruction, example.input)
-        if key in self._seen:
-            return "duplicate"
-        tokens = words(key)
-        if self._threshold < 1 and any(self._alike(tokens, other) for other in self._words):
-            return "near duplicate"
-        self._seen.add(key)
-        self._words.append(tokens)
-        return None
-
-    def _alike(self, a: Sequence[str], b: Sequence[str]) -> bool:
-        # ROUGE-L F1 cannot exceed 2·min/(sum): most pairs are settled by their lengths alone.
-        bound = 2 * min(len(a), len(b)) / max(1, len(a) + len(b))
-        return bound > self._threshold and rouge_l(a, b) > self._threshold

@@ -20,6 +20,7 @@ from selfmoe.mixture.systems import attached
 from selfmoe.pipeline.systems import systems_of
 from selfmoe.pipeline.task import Basis, Job, Task
 from selfmoe.store.files import write_json, write_jsonl
+from selfmoe.store.shards import Row
 
 if TYPE_CHECKING:
     from selfmoe.mixture.handle import Mixture
@@ -103,44 +104,54 @@ def outdated(folder: Path) -> str | None:
 def _one(
     system: System, domain: Domain, benchmark: Benchmark, job: Job, placed: Mixture | None
 ) -> None:
-    from selfmoe.evaluation.bridge import evaluate as ask
-    from selfmoe.evaluation.routing import measure_routing
-    from selfmoe.evaluation.traces import trace_samples
+    session, name = job.session, BenchmarkName(domain.name, benchmark.name)
+    score, rows = _answered(system, domain, benchmark, job)
+    routing = None
+    if placed is not None and placed.gate is not None and rows:
+        from selfmoe.evaluation.routing import measure_routing
+        from selfmoe.evaluation.traces import trace_samples
 
-    session, config = job.session, job.session.config.evaluate
-    name = BenchmarkName(domain.name, benchmark.name)
-    examples = system.shots is not None
-    with session.display.work(f"evaluate {system.name} on {name}") as tell:
-        score, rows = ask(
-            session.base.model,
-            session.base.tokenizer,
-            benchmark,
-            benchmark_id=str(name),
-            context=session.base.context,
-            work=job.work / name.stem,
-            limit=config.limit,
-            batch_size=config.batch_size,
-            template="examples" if examples else config.template,
-            shots=system.shots,
-            fewshot_seed=config.fewshot_seed,
-            overflow=config.overflow,
-            unsafe_code=config.unsafe_code,
-            progress=tell,
-        )
-    labelled = placed is not None and "labels_at_inference" in placed.needs
+        routing = measure_routing(placed, session.base, rows, session.config.evaluate.batch_size)
+        traces = trace_samples(placed, session.base, rows)
+        write_jsonl(job.out / f"{name.stem}.traces.jsonl", traces)
     facts = {
         "benchmark": str(name),
         "role": benchmark.role,
-        "labelled": labelled,
+        "labelled": placed is not None and "labels_at_inference" in placed.needs,
     }
-    routing = None
-    if placed is not None and placed.gate is not None and rows:
-        routing = measure_routing(placed, session.base, rows, config.batch_size)
-        write_jsonl(
-            job.out / f"{name.stem}.traces.jsonl", trace_samples(placed, session.base, rows)
-        )
     write_json(job.out / f"{name.stem}.json", {**facts, **_plain(score), "routing": routing})
     write_jsonl(job.out / f"{name.stem}.samples.jsonl", rows)
+
+
+def _answered(
+    system: System, domain: Domain, benchmark: Benchmark, job: Job
+) -> tuple[Score, list[Row]]:
+    """Return the score of what is attached now, and one row an item."""
+    from selfmoe.evaluation.bridge import Setup
+    from selfmoe.evaluation.bridge import evaluate as ask
+
+    session, config = job.session, job.session.config.evaluate
+    setup = Setup(
+        limit=config.limit,
+        batch_size=config.batch_size,
+        template=config.template if system.shots is None else "examples",
+        shots=system.shots,
+        fewshot_seed=config.fewshot_seed,
+        overflow=config.overflow,
+        unsafe_code=config.unsafe_code,
+    )
+    name = BenchmarkName(domain.name, benchmark.name)
+    with session.display.work(f"evaluate {system.name} on {name}") as tell:
+        return ask(
+            session.base.model,
+            session.base.tokenizer,
+            benchmark,
+            setup,
+            benchmark_id=str(name),
+            context=session.base.context,
+            work=job.work / name.stem,
+            progress=tell,
+        )
 
 
 def _plain(score: Score) -> Mapping[str, Any]:
