@@ -7,6 +7,8 @@ import contextlib
 import hashlib
 import json
 import os
+import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.util import cache_from_source
@@ -47,12 +49,18 @@ def parsed(file: Path) -> Code:
         if found["state"] == state:
             return Code(found["digest"], [(module, name) for module, name in found["imports"]])
     code = parse(text)
-    with contextlib.suppress(OSError):  # not everybody may write there, nor need to
-        kept.parent.mkdir(exist_ok=True)
-        temporary = kept.with_name(f".{kept.name}.tmp-{os.getpid()}")
-        temporary.write_text(json.dumps({"state": state, **asdict(code)}), "utf-8")
-        temporary.replace(kept)
+    if not sys.dont_write_bytecode:
+        _keep(kept, {"state": state, **asdict(code)})
     return code
+
+
+def _keep(path: Path, facts: Mapping[str, Any]) -> None:
+    """Write what was found out, where that is possible; all works without it, more slowly."""
+    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(exist_ok=True)
+        temporary.write_text(json.dumps(facts), "utf-8")
+        temporary.replace(path)
 
 
 def read(file: Path) -> bytes:
