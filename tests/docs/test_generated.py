@@ -272,7 +272,9 @@ def test_a_lost_marker_is_refused():
 def test_the_tour_names_every_module_once_and_counts_its_lines():
     found = [path for paths in tour.order().values() for path in paths]
     assert len(found) == len(set(found)) == len(tour.modules())
-    lines = len((blocks.ROOT / "selfmoe" / "errors.py").read_text("utf-8").splitlines())
+    lines = len(
+        (blocks.ROOT / "selfmoe" / "contracts" / "errors.py").read_text("utf-8").splitlines()
+    )
     assert f"| `selfmoe/contracts/errors.py` | {lines} |" in tour.table_of_modules(counts=True)
 
 
