@@ -22,6 +22,7 @@ sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", sys.argv[1]], plugins=[Loo
 def test_the_fixtures_give_what_they_say(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
+        from selfmoe.mixture.adapters import factors_of
         from selfmoe.mixture.runtime import attach
         from selfmoe.testing import ToyRouter
 

@@ -54,6 +54,6 @@ def test_equations_need_no_script(site):
 
 def test_the_reading_order_shows_lines(site):
     page = (site / "reading-order.html").read_text("utf-8")
-    lines = len((ROOT / "selfmoe" / "plan.py").read_text("utf-8").splitlines())
-    row = re.search(r"selfmoe/plan\.py.*?</tr>", page, re.DOTALL)
+    lines = len((ROOT / "selfmoe" / "pipeline" / "plan.py").read_text("utf-8").splitlines())
+    row = re.search(r"selfmoe/pipeline/plan\.py.*?</tr>", page, re.DOTALL)
     assert f"<p>{lines}</p>" in row[0]

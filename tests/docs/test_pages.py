@@ -86,7 +86,7 @@ def test_every_kind_of_component_is_documented(pages):
 
 def test_the_pipeline_has_a_section_a_stage_in_order(pages):
     found = [h.partition(" ")[2] for h in headings(pages["pipeline"]) if re.match(r"\d\. ", h)]
-    names = [stage.__name__.rpartition(".")[2].capitalize() for stage in stages.STAGES]
+    names = [stage.__name__.rpartition("_")[2].capitalize() for stage in stages.STAGES]
     assert found == [*names, "Report"]
 
 
