@@ -13,8 +13,8 @@ TOOLS := "pytest>=9" "pytest-timeout>=2.4" "hypothesis>=6.150"
 BIOMED := plugins/selfmoe-domain-biomed
 
 # What depends most on the libraries, and so is tested with the ends of their ranges too.
-ENDS := tests/mixture tests/routers tests/trainers tests/elsewhere tests/test_base.py \
-  tests/test_fit.py tests/test_tokens.py tests/test_api.py tests/test_versions.py
+ENDS := tests/mixture tests/routers tests/trainers tests/elsewhere tests/models \
+  tests/api tests/cli/test_versions.py
 
 .PHONY: demo test test-newest test-oldest wheel docs install clean
 

@@ -20,7 +20,7 @@ import pytest
 from selfmoe.evaluation import sandbox
 from selfmoe.evaluation.sandbox import TIERS, driver, process, tiers
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 HOSTILE = {
     # files
@@ -462,7 +462,7 @@ def test_a_killed_parent_takes_its_programs_along(tier, marked):
         f"driver.__file__ = {marked!r}\n"
         f"process.execute({tier!r}, 'import time; time.sleep(60)', 60.0)"
     )
-    root = Path(__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[2]
     parent = subprocess.Popen([sys.executable, "-c", code], cwd=root)
     try:
         assert wait_until(lambda: len(alive(marked)) > 1)  # its own command line is one

@@ -1,4 +1,4 @@
-"""Every contract on every broken component; run by ``tests/test_contracts_catch.py`` alone."""
+"""Every contract on every broken component; run by ``test_contracts_catch.py`` beside it alone."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import pytest
 from selfmoe.contracts.names import BenchmarkName, CellName, EvaluationName
 from selfmoe.contracts.records import System
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 OWN = {"selfmoe/contracts/names.py", "selfmoe/contracts/records.py"}
 """Where names are joined and cut."""

@@ -17,7 +17,7 @@ from selfmoe.contracts.records import Source
 from selfmoe.registry.registry import Registry
 from selfmoe.testing import DomainContract
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
 
 

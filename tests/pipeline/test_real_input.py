@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-REAL = Path(__file__).parents[2] / "shared" / "data"
+REAL = Path(__file__).parents[3] / "shared" / "data"
 needs_real = pytest.mark.skipif(not (REAL / "mmlu").exists(), reason=f"no files in {REAL}")
 
 SMALL = [

@@ -15,7 +15,7 @@ from selfmoe.pipeline.make import make_plans
 from selfmoe.pipeline.plan import Plan
 from selfmoe.pipeline.run_plan import RunPlan
 
-SAMPLE = Path(__file__).parents[1] / "docs" / "sample-data"
+SAMPLE = Path(__file__).parents[2] / "docs" / "sample-data"
 
 
 @pytest.fixture

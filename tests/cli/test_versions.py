@@ -13,7 +13,7 @@ from packaging.version import Version
 
 from selfmoe.cli.doctor.tested import NEWEST, Window, window
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 NEEDS = {
     canonicalize_name(need.name): need
