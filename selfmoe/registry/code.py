@@ -12,7 +12,7 @@ import hashlib
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from selfmoe.registry.syntax import parsed
 from selfmoe.store.files import hash_of
@@ -128,7 +128,7 @@ def _module(package: str, file: str) -> str:
     """Return what a file of a package is called when it is imported."""
     if Path(str(sys.modules[package].__file__)).name != "__init__.py":
         return package
-    *folders, name = file.removesuffix(".py").split("/")
+    *folders, name = PurePosixPath(file).with_suffix("").parts
     return ".".join([package, *folders, *([] if name == "__init__" else [name])])
 
 

@@ -154,16 +154,16 @@ def commit_folder(
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.tmp-{os.getpid()}")
     shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
     try:
+        temporary.mkdir()
         write(temporary)
         seal(temporary, facts)
+        if target.exists():
+            shutil.rmtree(target)
+        temporary.rename(target)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    if target.exists():
-        shutil.rmtree(target)
-    temporary.rename(target)
     _sync(target.parent)
 
 

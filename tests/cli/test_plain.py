@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 
 from selfmoe.cli.plain import speak_plainly
+from selfmoe.reporting.model import RunResults
 from selfmoe.reporting.terminal.tables import print_results
 
 DEMO = json.loads((Path(__file__).parents[2] / "results" / "demo.json").read_text("utf-8"))
@@ -21,7 +22,7 @@ DEMO = json.loads((Path(__file__).parents[2] / "results" / "demo.json").read_tex
 def test_tables_in_ascii_keep_their_shape():
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     speak_plainly(stream)
-    print_results(DEMO, Console(file=stream, width=118))
+    print_results(RunResults.model_validate(DEMO), Console(file=stream, width=118))
     stream.flush()
     lines = stream.buffer.getvalue().decode("ascii").splitlines()
     table = [line for line in lines if "|" in line][:12]

@@ -47,12 +47,12 @@ class TestCodingReal(DomainContract):
 @pytest.mark.parametrize("split", ["test", "dev"])
 def test_all_real_answers(split, sandbox):
     """Right ones pass and wrong ones fail; one run for all, each in a namespace of its own."""
-    from selfmoe.evaluation.sandbox import run
+    from selfmoe.evaluation.sandbox import run_sandboxed
 
     for benchmark in Coding().benchmarks(Source("benchmark", REAL, split)):
         right = [benchmark.program(doc, benchmark.gold(doc)) for doc in benchmark.items]
         wrong = [benchmark.program(doc, benchmark.wrong(doc)) for doc in benchmark.items]
-        verdict = run(MANY.format(programs=right + wrong, right=len(right)), 120)
+        verdict = run_sandboxed(MANY.format(programs=right + wrong, right=len(right)), 120)
         assert verdict.status == "passed", verdict.detail
 
 

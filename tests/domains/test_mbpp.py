@@ -131,13 +131,11 @@ def test_training_problems_that_are_asked_elsewhere_are_no_seeds(files, source):
 
 
 def test_without_a_sandbox_no_solution_is_run_and_that_is_said(source, monkeypatch):
-    from selfmoe.evaluation import sandbox
-
     def refuse(*_, **__):
         raise AssertionError("ran a program")
 
-    monkeypatch.setattr(sandbox, "best_tier", lambda: None)
-    monkeypatch.setattr(sandbox, "run_many", refuse)
+    monkeypatch.setattr("selfmoe.kits.domains.best_tier", lambda: None)
+    monkeypatch.setattr("selfmoe.kits.domains.run_many", refuse)
     for _ in range(2):
         with pytest.warns(UserWarning, match="without being run"):
             made = seeds(source, 5, random.Random(0))
@@ -164,8 +162,8 @@ def test_a_solution_that_takes_too_long_is_run_again_before_anything_is_said(
         ]
 
     training._faults.cache_clear()
-    monkeypatch.setattr(sandbox, "best_tier", lambda: "any")
-    monkeypatch.setattr(sandbox, "run_many", run_many)
+    monkeypatch.setattr("selfmoe.kits.domains.best_tier", lambda: "any")
+    monkeypatch.setattr("selfmoe.kits.domains.run_many", run_many)
     try:
         if tries == 1:
             assert "mbpp-601" in {seed.id for seed in seeds(source, 30, random.Random(0))}

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from selfmoe.reporting.comparison import page as comparison
+from selfmoe.reporting.comparison.model import ComparisonResults
+from selfmoe.reporting.comparison.page import comparison_page
 from selfmoe.reporting.report import write_report
 
 PHONE, DESK = 375, 1200
@@ -146,7 +147,7 @@ def test_any_run_fits_a_phone(tmp_path, fake_run, show, settings):
 def test_a_comparison_fits_and_can_be_read(tmp_path, show, width, dark):
     results = (Path(__file__).parents[2] / "results" / "compare.json").read_text("utf-8")
     page = tmp_path / "index.html"
-    page.write_text(comparison.render(json.loads(results)), "utf-8")
+    page.write_text(comparison_page(ComparisonResults.model_validate_json(results)), "utf-8")
     browser = show(page, width, dark)
     is_quiet(browser)
     assert overflow(browser) == []
