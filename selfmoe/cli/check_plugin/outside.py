@@ -89,9 +89,17 @@ def _run(
         except subprocess.TimeoutExpired:
             return None
         finally:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)  # and whatever it started
+            _end(process)
             process.wait()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a process, and whatever it started where the system has groups of processes."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if os.name == "posix":
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
 
 
 def _read(point: Point, report: Path) -> Outcome:
