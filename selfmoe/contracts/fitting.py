@@ -136,6 +136,11 @@ class Fitting(Protocol):
             penalty: Is added to the loss and then returns the logits in the place of ``forward``.
                 What is reported is the loss without it.
 
+        Returns:
+            The loss of every step, also of those before a kill.
+
         Raises:
-            StageError: If there are no examples or a loss is not finite.
+            StageError: If there are no examples, one is longer than the context, or a loss is not
+                finite.
+            DataError: If an example holds a token that the base has no row for.
         """

@@ -60,28 +60,10 @@ class Fit:
         rates: Mapping[str, float] | None = None,
         penalty: Penalty | None = None,
     ) -> FitReport:
-        """Fit ``parameters`` in place and return what happened.
-
-        Args:
-            model: Called as ``model(input_ids=…, attention_mask=…)`` unless ``forward`` is given.
-            parameters: What to optimise, by name; nothing else may require a gradient.
-            examples: What to fit to, in any order; the order of use depends on ``seed`` only.
-            base: Whose tokenizer and context length apply.
-            config: Learning rate, epochs and so on.
-            seed: Decides the order of the examples and any dropout.
-            work: Folder for checkpoints.
-            label: What is fitted, for messages.
-            forward: Returns the logits of a batch, shape ``(batch, time, vocabulary)``.
-            rates: Peak learning rates of parameters that have one of their own, by name.
-            penalty: Is added to the loss and then returns the logits in the place of ``forward``.
-                What is reported is the loss without it.
-
-        Returns:
-            The loss of every step, also of those before a kill.
+        """Fit ``parameters`` in place; arguments, their shapes and errors are those of ``Fitting``.
 
         Raises:
-            StageError: If there are no examples, one is longer than the context, or a loss is not
-                finite.
+            StageError: If there is nothing to fit to, or it cannot go on.
             DataError: If an example holds a token that the base has no row for.
         """
         if penalty is not None:
