@@ -173,7 +173,7 @@ class Mixture:
     def _open(
         self, names: Sequence[str], stack: nn.Module, args: Any, kwargs: dict[str, Any]
     ) -> None:
-        given = dict(zip(names, args, strict=False)) | kwargs
+        given = _by_name(names, args, kwargs)
         running, memory = self.running, self.memory
         scope = Scope(self._tokens(given), running.record)
         scope.past = known_length(cache_of(given), memory.owner)
@@ -201,8 +201,16 @@ class Mixture:
         if scope.record is not None:
             scope.record.close(scope.info)
         if output is not None:
-            given = dict(zip(names, args, strict=False)) | kwargs
+            given = _by_name(names, args, kwargs)
             self.memory.end(scope, given, output)
+
+
+def _by_name(
+    names: Sequence[str], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return all arguments of a forward by name."""
+    # torch.compile of torch 2.8 cannot follow a zip that is told strict=False.
+    return {**dict(zip(names, args)), **kwargs}  # noqa: B905
 
 
 def mixture_of(model: nn.Module) -> Mixture:

@@ -33,13 +33,16 @@ class Running(threading.local):
         record: Where their routing is written down, if anywhere.
     """
 
-    scope: Scope | None = None
-    block: object | None = None
-    block_scope: Scope | None = None
-    rows: torch.Size = torch.Size()
-    weights: Weights | None = None
-    said: Annotation | None = None
-    record: Record | None = None
+    def __init__(self) -> None:
+        # Called once a thread. Set on the instance: torch.compile takes defaults of the class for
+        # what a thread's own attributes are.
+        self.scope: Scope | None = None
+        self.block: object | None = None
+        self.block_scope: Scope | None = None
+        self.rows: torch.Size = torch.Size()
+        self.weights: Weights | None = None
+        self.said: Annotation | None = None
+        self.record: Record | None = None
 
     @contextmanager
     def having(self, **values: Any) -> Iterator[None]:
