@@ -120,6 +120,20 @@ def test_texts_come_out_as_they_end():
     assert sorted(number for number, _ in found) == list(range(len(PROMPTS)))
 
 
+def test_a_caller_is_not_in_inference_mode_meanwhile():
+    for _ in stream(model(), TOKENIZER, PROMPTS[:2], max_new_tokens=2):
+        assert not torch.is_inference_mode_enabled()
+
+
+def test_of_equal_logits_the_token_is_that_of_transformers():
+    even = tiny_llama(seed=5, dtype=torch.bfloat16)
+    with torch.no_grad():
+        even.lm_head.weight[1::2] = even.lm_head.weight[::2]  # every logit stands there twice
+    expected = [alone(even, prompt, max_new_tokens=5) for prompt in PROMPTS[:3]]
+    found = [tokens(even, [prompt], max_new_tokens=5)[0] for prompt in PROMPTS[:3]]
+    assert found == expected
+
+
 def test_progress_is_told_at_every_step():
     told = []
     found = generate(

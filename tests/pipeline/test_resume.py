@@ -172,7 +172,7 @@ def test_a_dry_run_changes_nothing(runner: Runner, cli: Callable[..., Any]) -> N
     assert sorted(runner.out.rglob("*")) == before
 
 
-# --- what an item becomes is its own ---------------------------------------------------------------
+# --- what an item becomes is its own --------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("size", "part"), [(1, 2), (3, 96), (64, 5)])

@@ -22,8 +22,8 @@ from selfmoe.models.generation.slots import alike, layers_of, slots_for, spread
 from selfmoe.models.generation.stopping import Stops
 from selfmoe.models.tokens import side_by_side
 
-_AT_ONCE = 4096
-"""Tokens of prompts that are read in one forward."""
+_AT_ONCE = {"cpu": 1024}
+"""Tokens of prompts that are read in one forward: what caches hold; on other devices 8192."""
 _SLACK = 64
 """Columns that rows can grow before everything is moved towards the first one."""
 
@@ -89,7 +89,8 @@ class Continuous:
         rows = [waiting.popleft()]
         shared = rows[0].prompt[: rows[0].shared]
         longest = len(rows[0].prompt) - len(shared)
-        while waiting and len(rows) < min(free, max(1, _AT_ONCE // longest)):
+        most = _AT_ONCE.get(self._forward.device.type, 8192) // longest
+        while waiting and len(rows) < min(free, most):
             if waiting[0].prompt[: waiting[0].shared] != shared:
                 break
             rows.append(waiting.popleft())
@@ -199,6 +200,11 @@ class Forward:
     def __init__(self, model: Any) -> None:
         self._model, self._cache = model, cache_name(model) or "past_key_values"
 
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return torch.device(self._model.device)
+
     def cache(self, columns: int) -> Any:
         """Return an empty cache with room for so many columns."""
         return slots_for(self._model, columns)
@@ -212,7 +218,7 @@ class Forward:
             places: The tokens' positions, shape ``(batch, time)``.
             cache: What came before; it is written to.
         """
-        device = self._model.device
+        device = self.device
         output = self._model(
             input_ids=ids.to(device),
             attention_mask=mask.to(device),

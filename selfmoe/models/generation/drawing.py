@@ -56,8 +56,8 @@ def choose(logits: Tensor, sampling: Sampling | None, numbers: Tensor) -> tuple[
         Tokens, and how near another one came (see ``Continuation.margin``); both ``(batch,)``.
     """
     if sampling is None:
-        best = logits.float().topk(min(2, logits.shape[-1]))
-        return best.indices[:, 0], best.values[:, 0] - best.values[:, -1]
+        best = logits.float().topk(min(2, logits.shape[-1])).values
+        return logits.argmax(-1), best[:, 0] - best[:, -1]  # of equal ones that of ``generate``
     chances = (logits.float() / sampling.temperature).softmax(-1)
     if sampling.top_p >= 1:
         return _fall(chances, numbers)

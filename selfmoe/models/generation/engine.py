@@ -92,9 +92,19 @@ def stream(
     with torch.inference_mode():
         slots = batch_size or rows_at_once(model, rows, max_new_tokens)
         engine, order, slots = _engine(model, rows, slots)
-        batch = engine(model, padding(tokenizer), slots, max_new_tokens, stops, sampling)
-        for row in batch.run(order, _teller(rows, progress)):
-            yield row.number, stops.continuation(row, tokenizer)
+    batch = engine(model, padding(tokenizer), slots, max_new_tokens, stops, sampling)
+    for row in _inferring(batch.run(order, _teller(rows, progress))):
+        yield row.number, stops.continuation(row, tokenizer)
+
+
+def _inferring(rows: Iterator[Row]) -> Iterator[Row]:
+    """Yield rows, in inference mode while they run and not while the caller has them."""
+    while True:
+        with torch.inference_mode():
+            row = next(rows, None)
+        if row is None:
+            return
+        yield row
 
 
 def _engine(
