@@ -138,7 +138,7 @@ class Continuous:
     # --- going on ---------------------------------------------------------------------------------
 
     def logits(self) -> Tensor:
-        """Read the last token of every running row; return logits, ``(rows, vocabulary)``."""
+        """Read the last token of every running row; return logits, shape ``(rows, vocabulary)``."""
         self._make_room()
         ids = [[row.new[-1] if row.new else row.prompt[-1]] for row in self._live]
         starts = torch.tensor([[row.start] for row in self._live])

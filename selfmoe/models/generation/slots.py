@@ -54,7 +54,7 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[misc]
         self.hold(self.rows, (key_states, value_states))
 
     def hold(self, slots: int, like: tuple[Tensor, Tensor]) -> None:
-        """Make buffers for rows of the kind of other states, ``(batch, heads, time, width)``."""
+        """Make buffers for rows like those of states of shape ``(batch, heads, time, width)``."""
         # Zeros: what is masked is multiplied by zero, and must be a number.
         one, two = (x.new_zeros(slots, x.shape[1], self._columns, x.shape[3]) for x in like)
         self._buffers = (one, two)
