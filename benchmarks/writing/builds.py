@@ -59,7 +59,9 @@ def carry_out(job: Json) -> Json:
         asked, told = Path(place) / "job.json", Path(place) / "result.json"
         asked.write_text(json.dumps(job), "utf-8")
         command = [sys.executable, "-m", "writing.worker", str(asked), str(told)]
-        done = subprocess.run(command, env=os.environ | fixed, capture_output=True, text=True)
+        done = subprocess.run(  # elsewhere: the current folder comes before all others
+            command, cwd=place, env=os.environ | fixed, capture_output=True, text=True
+        )
         if done.returncode:
             raise RuntimeError(f"{job['title']}, {job['system']}:\n{done.stderr[-2000:]}")
         result: Json = json.loads(told.read_text("utf-8"))
