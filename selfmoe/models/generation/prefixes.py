@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 Rows = Sequence[Sequence[int]]
+Part = tuple[int, list[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +60,11 @@ class _Rules:
     least: int
     rows_at_least: int
 
-    def part(self, prefix: int, numbers: list[int]) -> tuple[list[tuple[int, list[int]]], list[int]]:
+    def part(
+        self, prefix: int, numbers: list[int]
+    ) -> tuple[list[tuple[int, list[int]]], list[int]]:
         """Return what leaves a group, each with its own prefix, and the texts that stay."""
-        apart: list[tuple[int, list[int]]] = []
+        apart: list[Part] = []
         together: list[int] = []
         left = [numbers]
         while left:
