@@ -42,7 +42,7 @@ TOUR = (
     Chapter(
         "3. models: the base",
         "Found, read, understood; made to write and to learn.",
-        "models/__init__.py models/base.py models/structure.py models/generation.py "
+        "models/__init__.py models/base.py models/structure.py models/generation/__init__.py "
         "models/tokens.py models/*.py models/fitting/__init__.py models/fitting/batches.py "
         "models/fitting/loop.py models/fitting/*.py",
     ),

@@ -15,6 +15,9 @@ from torch import Tensor
 from selfmoe.evaluation.reading import NOTHING, Reader, Text
 from selfmoe.models.generation.prefixes import Group, groups
 
+_LEAST = 8
+"""Tokens that texts must have in common to be read behind a prefix."""
+
 
 class Answer(NamedTuple):
     """What follows a prompt, and how likely.
@@ -79,7 +82,8 @@ def _read(
     """Yield texts in batches, with the logits at their places."""
     for group in _groups(reader, texts):
         members = sorted((texts[n] for n in group.rows), key=lambda text: -len(text.tokens))
-        prefix = reader.begin(members[0].tokens[: group.prefix]) if group.prefix else NOTHING
+        shared = members[0].tokens[: group.prefix]
+        prefix = reader.begin(shared, len(members)) if shared else NOTHING
         for start in range(0, len(members), batch_size):
             batch = members[start : start + batch_size]
             yield batch, reader.logits(batch, prefix)
@@ -87,7 +91,7 @@ def _read(
 
 def _groups(reader: Reader, texts: Sequence[Text]) -> list[Group]:
     together = [Group(0, tuple(range(len(texts))))] if texts else []
-    return groups([text.front for text in texts]) if reader.shares else together
+    return groups([text.front for text in texts], _LEAST) if reader.shares else together
 
 
 def _answer(chances: Tensor, option: Sequence[int]) -> Answer:

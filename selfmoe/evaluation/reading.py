@@ -80,7 +80,7 @@ class Reader:
 
     @property
     def shares(self) -> bool:
-        """Whether texts read behind a prefix are what they are when read whole."""
+        """Whether a prefix may be read once: texts behind it are what they are when read whole."""
         return _follows(self._mixture) and self._can_share
 
     @property
@@ -89,26 +89,41 @@ class Reader:
 
     @cached_property
     def _can_share(self) -> bool:
-        needed = {"attention_mask", "position_ids"}
-        known = needed <= set(self._takes) and self._cache not in (None, "cache_params")
-        return known and _is_plain(self._model.config) and self._reads_alike()
+        needed = {"attention_mask", "position_ids", "logits_to_keep"}
+        if not needed <= set(self._takes) or self._cache in (None, "cache_params"):
+            return False
+        try:
+            return _is_plain(self._model.config) and self._reads_alike()
+        except Exception:
+            return False  # a model from elsewhere, which cannot be read so
 
     def _reads_alike(self) -> bool:
         """Try it: a model from elsewhere may take a past and not heed it."""
         ids = tuple(range(1, _TRIED + 1))
         texts = [Text(ids, _TRIED // 2), Text(ids[: _TRIED // 2 + 2], _TRIED // 2)]
         whole = torch.cat(self.logits(texts)).float()
-        behind = torch.cat(self.logits(texts, self.begin(ids[: _TRIED // 3]))).float()
+        behind = torch.cat(self.logits(texts, self.begin(ids[: _TRIED // 3], 2))).float()
         exact = next(self._model.parameters()).dtype in (torch.float32, torch.float64)
         off = (whole - behind).abs().max() / whole.abs().max().clamp(min=1e-12)
         return bool(off <= (_EXACT if exact else _COARSE))
 
-    def begin(self, tokens: Sequence[int]) -> Prefix:
-        """Return a prefix of prompts, read."""
+    def begin(self, tokens: Sequence[int], texts: int) -> Prefix:
+        """Return a prefix of prompts, read once.
+
+        Args:
+            tokens: Its tokens.
+            texts: How many texts begin with it; each counts, if somebody counts tokens.
+        """
         prefix = Prefix(0, DynamicCache(config=self._model.config))
-        last = len(tokens) - 1
-        self._run([tokens], [len(tokens)], [last], prefix)
+        record = None if self._mixture is None else self._mixture.running.record
+        with nullcontext() if record is None else record.counting(texts):
+            self._run([tokens], [len(tokens)], [len(tokens) - 1], prefix)
         return Prefix(len(tokens), prefix.cache)
+
+    def follow(self, texts: Sequence[Text], prefix: Prefix = NOTHING) -> None:
+        """Read texts that begin with a prefix, for what listens to a mixture."""
+        rows = [text.tokens[prefix.tokens :] for text in texts]
+        self._run(rows, [text.prompt for text in texts], [0], _copied(prefix, len(texts)))
 
     def logits(self, texts: Sequence[Text], prefix: Prefix = NOTHING) -> list[Tensor]:
         """Return the logits at the places of texts that begin with a prefix.
@@ -134,13 +149,18 @@ class Reader:
         """Return the logits of some columns, shape ``(batch, len(kept), vocabulary)``."""
         device = self._model.device
         ids, mask = side_by_side(rows, 0, "right")
-        told: dict[str, Any] = {} if past.cache is None else self._behind(past, mask)
+        told = dict(self._alone(mask) if past.cache is None else self._behind(past, mask))
         if "logits_to_keep" in self._takes:
             told["logits_to_keep"] = torch.tensor(kept, device=device)
         with self._said(prompts, past.tokens + ids.shape[1]):
             logits: Tensor = self._model(ids.to(device), **told).logits
         self.tokens += int(mask.sum())
         return logits if logits.shape[1] == len(kept) else logits[:, kept]
+
+    def _alone(self, mask: Tensor) -> Mapping[str, Any]:
+        """Return the arguments of a forward on whole texts; only a mixture counts padding."""
+        counts = self._mixture is not None and "attention_mask" in self._takes
+        return {"attention_mask": mask.to(self._model.device)} if counts else {}
 
     def _behind(self, past: Prefix, mask: Tensor) -> Mapping[str, Any]:
         """Return the arguments of a forward on texts behind a prefix; ``mask`` is the texts'."""
@@ -180,7 +200,8 @@ def _follows(mixture: Any) -> bool:
     if mixture is None or mixture.gate is None:
         return True
     waits = "prompt_mask" in mixture.needs or isinstance(mixture.memory, Decisions)
-    return bool(mixture.gate.causal) and not waits and mixture.running.record is None
+    record = mixture.running.record
+    return bool(mixture.gate.causal) and not waits and not (record and record.trace)
 
 
 def _is_plain(config: Any) -> bool:

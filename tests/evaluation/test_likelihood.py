@@ -165,8 +165,26 @@ def test_every_router_routes_as_in_a_whole_text(composed: Any, router: str) -> N
         else:
             expected = by_lm_eval(model, asked)
     assert_alike(answers, expected)
-    with mixture.model.mixture.record() if mixture.gate else nullcontext():
-        assert not found._reader.shares, "what is shared would be counted once"
+    assert not mixture.gate or not found._reader.shares or counted(mixture, found, asked)
+
+
+def counted(mixture: Any, harness: HarnessModel, asked: Requests) -> bool:
+    """Return whether tokens that are read once count as often as they stand in the texts."""
+    texts = {likelihood._text(prompt, option, 512) for _, prompt, option in asked}
+    with mixture.annotate(domain=["math"]), mixture.record() as record:
+        harness._loglikelihood_tokens(asked)
+    with mixture.record() as whole, torch.no_grad():
+        for text in texts:
+            prompt = torch.arange(len(text.tokens))[None] < text.prompt
+            with mixture.annotate(domain=["math"], prompt_mask=prompt):
+                mixture.model(torch.tensor([text.tokens]))
+    for part in ("all", "prompt", "response"):
+        assert record.tokens(part) == whole.tokens(part)
+        assert torch.allclose(record.mean(part), whole.mean(part), atol=1e-5)
+        assert record.entropy(part) == pytest.approx(whole.entropy(part), abs=1e-5)
+    with mixture.record(trace=True):
+        assert not harness._reader.shares
+    return True
 
 
 @torch.no_grad()
