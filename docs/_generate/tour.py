@@ -42,9 +42,10 @@ TOUR = (
     Chapter(
         "3. models: the base",
         "Found, read, understood; made to write and to learn.",
-        "models/__init__.py models/base.py models/structure.py models/generation/__init__.py "
-        "models/tokens.py models/*.py models/fitting/__init__.py models/fitting/batches.py "
-        "models/fitting/loop.py models/fitting/*.py",
+        "models/__init__.py models/base.py models/structure.py models/tokens.py "
+        "models/*.py models/generation/__init__.py models/generation/engine.py "
+        "models/generation/continuous.py models/generation/*.py models/fitting/__init__.py "
+        "models/fitting/batches.py models/fitting/loop.py models/fitting/*.py",
     ),
     Chapter(
         "4. mixture: experts and a gate",

@@ -47,7 +47,9 @@ class BrainstormConfig(Section):
     shots: int = Field(3, ge=1, description="Seeds in context.")
     temperature: float = Field(1.0, gt=0, description="Sampling temperature.")
     top_p: float = Field(0.98, gt=0, le=1, description="Nucleus sampling mass.")
-    batch_size: int = Field(32, ge=1, description="Prompts a batch; the unit of commit.")
+    batch_size: int | None = Field(
+        None, ge=1, description="Prompts at once; default: as many as there is memory for."
+    )
     max_new_tokens: int = Field(256, ge=1, description="Longest task, in tokens.")
     max_tries: int = Field(8, ge=1, description="Stop after this many times n texts.")
 
@@ -56,7 +58,9 @@ class RespondConfig(Section):
     """Stage 3, respond: the base model answers its own tasks after solved seeds."""
 
     shots: int = Field(5, ge=1, description="Solved seeds in context.")
-    batch_size: int = Field(32, ge=1, description="Prompts a batch; the unit of commit.")
+    batch_size: int | None = Field(
+        None, ge=1, description="Prompts at once; default: as many as there is memory for."
+    )
     max_new_tokens: int = Field(512, ge=1, description="Longest answer, in tokens.")
     samples: int = Field(
         0, ge=0, description="Answers drawn besides the greedy one, for curate.agreement."

@@ -25,7 +25,7 @@ from selfmoe.evaluation import likelihood
 from selfmoe.evaluation.pace import Watch, unwatched
 from selfmoe.evaluation.prepared import Encodings
 from selfmoe.evaluation.reading import Reader
-from selfmoe.models.generation import generate
+from selfmoe.models.generation import Progress, generate
 from selfmoe.models.tokens import check_known, padding, prompt_ids, side_by_side, text_ids
 
 
@@ -58,7 +58,7 @@ class HarnessModel(HFLM):  # type: ignore[misc]
                 max_length=context,
             )
         self.watch: Watch = unwatched
-        self._reader = Reader(self.model)
+        self._reader, self._before = Reader(self.model), 0
         self._encodings = encodings or Encodings()
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = True) -> list[str]:
@@ -91,15 +91,20 @@ class HarnessModel(HFLM):  # type: ignore[misc]
     def _write(self, prompts: list[str], settings: Mapping[str, Any]) -> list[str]:
         """Return the greedy continuations of prompts; the text that ends texts is a stop string."""
         end = self.tok_decode(self.eot_token_id, skip_special_tokens=False)
-        told = {"stop": (*settings["until"], end), "max_new_tokens": settings["max_gen_toks"]}
-        longest_first = sorted(range(len(prompts)), key=lambda n: -len(self.tok_encode(prompts[n])))
-        found: dict[int, str] = {}
-        for start in range(0, len(prompts), self.batch_size):
-            batch = longest_first[start : start + self.batch_size]
-            made = generate(self.model, self.tokenizer, [prompts[n] for n in batch], **told)
-            found |= {n: continuation.text for n, continuation in zip(batch, made, strict=True)}
-            self.watch(len(found), len(prompts), 0)
-        return [found[n] for n in range(len(prompts))]
+        found = generate(
+            self.model,
+            self.tokenizer,
+            prompts,
+            max_new_tokens=settings["max_gen_toks"],
+            stop=(*settings["until"], end),
+            batch_size=self.batch_size,
+            progress=self._written,
+        )
+        self._before += sum(len(continuation.tokens) for continuation in found)
+        return [continuation.text for continuation in found]
+
+    def _written(self, now: Progress) -> None:
+        self.watch(now.done, now.rows, self._before + now.tokens)
 
     def tok_encode(
         self,

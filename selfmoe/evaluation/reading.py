@@ -14,9 +14,9 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-from selfmoe.mixture.forward.caches import cache_name
 from selfmoe.mixture.forward.memory import Decisions
 from selfmoe.mixture.names import HANDLE
+from selfmoe.models.caches import cache_name
 from selfmoe.models.tokens import first_tokens, side_by_side
 
 _PLAIN = (DynamicLayer, DynamicSlidingWindowLayer)

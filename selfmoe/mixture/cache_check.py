@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from selfmoe.contracts.composer import Gate, Site, TokenInfo
 from selfmoe.contracts.errors import CompositionError, SelfmoeError
 from selfmoe.mixture.forward.blocks import Block
-from selfmoe.mixture.forward.caches import cache_in, cache_name, cannot_follow, unknown_in
+from selfmoe.mixture.forward.caches import cache_in, cannot_follow, unknown_in
 from selfmoe.mixture.handle import Mixture
+from selfmoe.models.caches import cache_name
 
 _PAIRS = ((1, 2), (5, 3), (4, 7))
 """Tokens to try: a sparse base may route one pair the other way for a difference of rounding."""

@@ -117,7 +117,7 @@ def test_what_is_interrupted_waits_for_no_more_programs(coding: Any, tmp_path: A
         return passed(oracle)
 
     def interrupt(done: int, total: int, speed: str) -> None:
-        if done > 16:
+        if done >= 16:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -20,8 +20,9 @@ from selfmoe.contracts.records import Expert
 from selfmoe.mixture import handle, runtime
 from selfmoe.mixture.compose import compose
 from selfmoe.mixture.forward import memory, scope
-from selfmoe.mixture.forward.caches import NAMES, cache_in, cache_name, cache_of, past_length
+from selfmoe.mixture.forward.caches import cache_in, cache_of, past_length
 from selfmoe.mixture.runtime import attach
+from selfmoe.models.caches import NAMES, cache_name
 from selfmoe.models.fitting.loop import Fit
 from selfmoe.testing.composers import assert_close
 from selfmoe.testing.models import random_adapter, tiny_examples, tiny_tokenizer

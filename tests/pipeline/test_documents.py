@@ -194,8 +194,7 @@ def test_without_documents_the_new_settings_are_in_no_key(place: Path) -> None:
     plain = config(place, None)
     assert not list(changed(plain, config(place, None, retrieved=1, passage_words=7)))
     (plan,) = make_plans(plain)
-    assert _settings(plan, "anything") == {"shots": 5, "batch_size": 32, "max_new_tokens": 8,
-                                           "samples": 0}  # fmt: skip
+    assert _settings(plan, "anything") == {"shots": 5, "max_new_tokens": 8, "samples": 0}
 
 
 def test_documents_are_in_the_keys_of_their_domain_by_content(place: Path, tmp_path: Path) -> None:

@@ -172,6 +172,21 @@ def test_a_dry_run_changes_nothing(runner: Runner, cli: Callable[..., Any]) -> N
     assert sorted(runner.out.rglob("*")) == before
 
 
+# --- what an item becomes is its own --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("size", "part"), [(1, 2), (3, 96), (64, 5)])
+def test_data_do_not_depend_on_how_many_are_written_at_once(
+    run_file: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int,
+    part: int,
+) -> None:  # fmt: skip
+    for stage in ("s2_brainstorm", "s3_respond"):
+        monkeypatch.setattr(f"selfmoe.pipeline.stages.{stage}.PART", part)
+    runner = Runner(run_file, tmp_path / "run")
+    runner(f"brainstorm.batch_size={size}", f"respond.batch_size={size}")
+    assert contents(runner.out) == contents(finished)
+
+
 # --- damage --------------------------------------------------------------------------------------
 
 
@@ -231,14 +246,14 @@ REDONE: Mapping[str, frozenset[str]] = {
     "seeds.n=7": ALL,
     **dict.fromkeys(
         ("brainstorm.n=9", "brainstorm.shots=3", "brainstorm.temperature=0.5",
-         "brainstorm.top_p=0.5", "brainstorm.batch_size=2", "brainstorm.max_new_tokens=9",
-         "brainstorm.max_tries=9"),
+         "brainstorm.top_p=0.5", "brainstorm.max_new_tokens=9", "brainstorm.max_tries=9"),
         MODEL,
     ),
     **dict.fromkeys(
-        ("respond.shots=2", "respond.batch_size=2", "respond.max_new_tokens=9"),
+        ("respond.shots=2", "respond.max_new_tokens=9", "respond.samples=1"),
         MODEL - {"brainstorm"},
     ),
+    **dict.fromkeys(("brainstorm.batch_size=2", "respond.batch_size=2"), frozenset()),
     **dict.fromkeys(
         ("curate.near_duplicate=0.5", "curate.contamination=false", "curate.min_examples=2"),
         TRAINED | {"curate"},

@@ -102,7 +102,7 @@ def rewrap(text: str) -> str:
 
 
 COMPUTING = [
-    *("models/generation/__init__.py", "models/base.py", "models/fitting/loop.py"),
+    *("models/generation/drawing.py", "models/base.py", "models/fitting/loop.py"),
     *("mixture/forward/blocks.py", "kits/routers/learning.py", "evaluation/bridge.py"),
     *("contracts/records.py", "pipeline/few_shot.py", "pipeline/stages/s4_curate.py"),
 ]
@@ -129,7 +129,8 @@ def test_what_has_no_part_in_results_changes_no_key(keys: Keys) -> None:
 MODEL = {"brainstorm", "respond", "curate", "specialise", "compose", "evaluate"}
 
 REMADE = {
-    "models/generation/__init__.py": MODEL,
+    "models/generation/drawing.py": MODEL,
+    "models/generation/continuous.py": MODEL,
     "models/base.py": MODEL,
     "models/fitting/loop.py": {"specialise", "compose", "evaluate"},
     "pipeline/few_shot.py": MODEL,

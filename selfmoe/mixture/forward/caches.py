@@ -7,17 +7,15 @@ second, so that what nobody knows is never taken for no cache at all.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 from transformers.cache_utils import Cache
 
 from selfmoe.contracts.errors import NotSupportedError
+from selfmoe.models.caches import NAMES
 
-NAMES = ("cache", "past_key_values", "cache_params")
-"""What decoders of transformers call the cache, the newest name first."""
 _OTHER_NAMES = (
     "past_key_value",
     "past",
@@ -28,12 +26,6 @@ _OTHER_NAMES = (
     "past_buckets_states",
 )
 _PLAIN = (Tensor, bool, int, float, str)
-
-
-def cache_name(stack: nn.Module) -> str | None:
-    """Return what the forward of a decoder stack calls its cache; ``None`` if it takes none."""
-    parameters = inspect.signature(stack.forward).parameters
-    return next((name for name in NAMES if name in parameters), None)
 
 
 def cache_of(arguments: Mapping[str, Any]) -> Any:
@@ -77,7 +69,9 @@ def cache_in(output: Any) -> Any:
     """Return the cache among the outputs of a forward, or ``None``."""
     values = tuple(output.values()) if isinstance(output, Mapping) else output
     values = values if isinstance(values, tuple) else ()
-    return next((value for value in values if isinstance(value, Cache)), None)
+    # A list: torch.compile of torch 2.8 knows no default of ``next``.
+    caches = [value for value in values if isinstance(value, Cache)]
+    return caches[0] if caches else None
 
 
 def unknown_in(output: Any) -> list[str]:

@@ -16,7 +16,6 @@ from transformers.cache_utils import Cache
 from selfmoe.contracts.composer import Gate
 from selfmoe.mixture.forward.caches import (
     cache_in,
-    cache_name,
     cache_of,
     followed_cache,
     past_length,
@@ -33,6 +32,7 @@ from selfmoe.mixture.forward.companions import (
 )
 from selfmoe.mixture.forward.kernels.weights import Weights
 from selfmoe.mixture.forward.scope import Scope
+from selfmoe.models.caches import cache_name
 
 _ASKED_OF_THE_MODEL = ("output_hidden_states", "output_attentions", "return_dict")
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from itertools import groupby
 
 Rows = Sequence[Sequence[int]]
-Part = tuple[int, list[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ class _Rules:
         self, prefix: int, numbers: list[int]
     ) -> tuple[list[tuple[int, list[int]]], list[int]]:
         """Return what leaves a group, each with its own prefix, and the texts that stay."""
-        apart: list[Part] = []
+        apart: list[tuple[int, list[int]]] = []
         together: list[int] = []
         left = [numbers]
         while left:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from functools import partial
+from itertools import count
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,11 +19,12 @@ from selfmoe.models.tokens import STRANGE, text_ids, unknown_token
 from selfmoe.pipeline.few_shot import pick
 from selfmoe.pipeline.records import read_seeds
 from selfmoe.pipeline.task import Basis, Job
+from selfmoe.pipeline.writing import PART, telling
 from selfmoe.store.files import write_json, write_jsonl
 from selfmoe.store.shards import Row, shard
 
 if TYPE_CHECKING:
-    from selfmoe.models.generation import Continuation
+    from selfmoe.models.generation import Continuation, Tell
     from selfmoe.pipeline.plan import Plan
 
 
@@ -28,7 +32,8 @@ def plan(plan: Plan) -> None:
     """Add one task a domain."""
     for domain in plan.domains:
         basis = Basis(
-            plan.config.brainstorm.model_dump() | {"track": plan.config.track},
+            plan.config.brainstorm.model_dump(exclude={"batch_size"})
+            | {"track": plan.config.track},
             components=[("domain", domain.name)],
             inputs={"seeds": plan.of("seeds")[domain.name]},
         )
@@ -45,17 +50,18 @@ def brainstorm(domain: Domain, job: Job) -> None:
     config = job.session.config.brainstorm
     seeds = read_seeds(job.input("seeds"))
     collected = _Collected(domain, seeds)
-    size = min(config.batch_size, config.n)
-    batches = -(-config.n * config.max_tries // size)
+    most = config.n * config.max_tries
     with job.session.display.work(job.task.name) as update:
-        for index in range(batches):
-            make = partial(_write, job, domain, seeds, index, size)
-            for row in shard(job.work, index, make):
+        for part in count():
+            size = collected.lacking(config.n, most)
+            if not size:
+                break
+            numbers = range(collected.written, collected.written + size)
+            told = telling(update, len(collected.kept), config.n, collected.share)
+            for row in shard(job.work, part, partial(_write, job, domain, seeds, numbers, told)):
                 if len(collected.kept) < config.n:
                     collected.add(row)
             update(len(collected.kept), config.n, f"of {collected.written} written")
-            if len(collected.kept) == config.n:
-                break
     if not collected.kept:
         raise StageError(_nothing(domain.name, collected))
     if len(collected.kept) < config.n:
@@ -67,15 +73,25 @@ def brainstorm(domain: Domain, job: Job) -> None:
     collected.save(job.out)
 
 
-def _write(job: Job, domain: Domain, seeds: list[Seed], index: int, size: int) -> list[Row]:
-    """Return one batch of raw continuations, with the ids of the seeds in context."""
+def _write(
+    job: Job, domain: Domain, seeds: list[Seed], numbers: Sequence[int], told: Tell
+) -> list[Row]:
+    """Return raw continuations, with the ids of the seeds in context.
+
+    Args:
+        job: The task.
+        domain: Whose tasks.
+        seeds: Its seeds.
+        numbers: Of the texts; what each becomes depends on its number, not on the others.
+        told: Is told of progress.
+    """
     from selfmoe.models.generation import Sampling, generate
 
     config, base = job.session.config.brainstorm, job.session.base
     prompts = domain.prompts(job.session.config.source)
-    shots = [pick(seeds, config.shots, job.seed("shots", index, row)) for row in range(size)]
-    count, room = partial(prompt_length, base.tokenizer), base.context - config.max_new_tokens
-    fitted = [fit(prompts.brainstorm, group, count, room) for group in shots]
+    shots = [pick(seeds, config.shots, job.seed("shots", number)) for number in numbers]
+    length, room = partial(prompt_length, base.tokenizer), base.context - config.max_new_tokens
+    fitted = [fit(prompts.brainstorm, group, length, room) for group in shots]
     rows: list[Row] = [
         {
             "seeds": [seed.id for seed in group[: prompt.used]],
@@ -83,22 +99,20 @@ def _write(job: Job, domain: Domain, seeds: list[Seed], index: int, size: int) -
         }
         for group, prompt in zip(shots, fitted, strict=True)
     ]
-    texts = [prompt.text for prompt in fitted if prompt.fits]
-    sampling = Sampling(config.temperature, config.top_p, job.seed("sample", index))
-    if not texts:
-        return rows
+    asked = [place for place, prompt in enumerate(fitted) if prompt.fits]
     written = generate(
         base.model,
         base.tokenizer,
-        texts,
+        [fitted[place].text for place in asked],
         max_new_tokens=config.max_new_tokens,
         stop=prompts.stop,
-        sampling=sampling,
+        sampling=Sampling(config.temperature, config.top_p),
+        seeds=[job.seed("sample", numbers[place]) for place in asked],
+        batch_size=config.batch_size,
+        progress=told,
     )
-    asked = [row for row in rows if row["problem"] is None]
-    for row, new in zip(asked, written, strict=True):
-        row["text"] = new.text
-        row["problem"] = _problem(base, new)
+    for place, new in zip(asked, written, strict=True):
+        rows[place] |= {"text": new.text, "problem": _problem(base, new)}
     return rows
 
 
@@ -118,6 +132,17 @@ class _Collected:
         self.kept: list[Row] = []
         self.dropped: Counter[str] = Counter()
         self.written = 0
+
+    @property
+    def share(self) -> float:
+        """How much of what was written is among them, in 0..1; all of it at the beginning."""
+        return len(self.kept) / self.written if self.written else 1.0
+
+    def lacking(self, wanted: int, most: int) -> int:
+        """Return how many texts to write next, 0 if there are enough or ``most`` were written."""
+        missing = wanted - len(self.kept)
+        likely = ceil(missing / max(self.share, 1 / PART))
+        return min(likely, PART, most - self.written) if missing else 0
 
     def add(self, row: Row) -> None:
         """Take in one raw continuation."""

@@ -6,8 +6,9 @@ second half of Self-Specialization, arXiv 2310.00160).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +21,12 @@ from selfmoe.pipeline.records import read_seeds
 from selfmoe.pipeline.retrieval import Finder, Passage, read_passages
 from selfmoe.pipeline.retrieval.passages import documents
 from selfmoe.pipeline.task import Basis, Job
+from selfmoe.pipeline.writing import PART, telling
 from selfmoe.store.files import hash_of, read_jsonl, write_jsonl
 from selfmoe.store.shards import Row, in_shards
 
 if TYPE_CHECKING:
-    from selfmoe.models.generation import Continuation
+    from selfmoe.models.generation import Continuation, Tell
     from selfmoe.pipeline.plan import Plan
 
 
@@ -51,7 +53,7 @@ def _settings(plan: Plan, domain: str) -> dict[str, Any]:
     """Return the settings that matter, documents by their content, wherever they are."""
     config = plan.config.respond
     folder = config.folder(domain)
-    unused = {"documents"} if config.samples else {"documents", "temperature"}
+    unused = {"documents", "batch_size"} | (set() if config.samples else {"temperature"})
     if folder is None:
         return config.model_dump(exclude=unused | {"retrieved", "passage_words"})
     shown = {path.relative_to(folder).as_posix(): hash_of(path) for path in documents(folder)}
@@ -67,15 +69,15 @@ def respond(domain: Domain, job: Job) -> None:
     config = job.session.config.respond
     seeds = read_seeds(job.input("seeds"))
     tasks = read_jsonl(job.input("instructions") / "instructions.jsonl")
-    # Batches of similar length waste less on padding; the order is a function of the tasks.
+    # Parts of similar length waste less on padding; the order is a function of the tasks.
     tasks.sort(key=lambda task: (len(task["instruction"]) + len(task["input"]), task["id"]))
     folder = config.folder(domain.name)
     finder = None if folder is None else Finder(read_passages(folder, config.passage_words))
     prompts = domain.prompts(job.session.config.source)
     ask = partial(_prompt, job, prompts, seeds, finder)
-    answer = partial(_answer, job, ask, prompts.stop)
     with job.session.display.work(job.task.name) as update:
-        rows = in_shards(job.work, tasks, config.batch_size, answer, update)
+        write = _Writer(job, ask, prompts.stop, update, len(tasks))
+        rows = in_shards(job.work, tasks, PART, write, update)
     if len(rows) < job.session.config.brainstorm.n:
         job.remarks.append(f"{len(rows)} came")
     write_jsonl(job.out / "responses.jsonl", sorted(rows, key=lambda row: str(row["id"])))
@@ -113,41 +115,65 @@ def _prompt(
     return row, prompt.text if prompt.fits else None
 
 
-def _answer(
-    job: Job,
-    ask: Callable[[Row], tuple[Row, str | None]],
-    stop: Sequence[str],
-    index: int,
-    tasks: Sequence[Row],
-) -> list[Row]:
-    """Return one batch of tasks with responses."""
-    config = job.session.config.respond
-    prompted = [ask(task) for task in tasks]
-    answered = [row for row, text in prompted if text is not None]
-    asked = [text for _, text in prompted if text is not None]
-    for number in range(1 + config.samples if asked else 0):
-        for row, new in zip(answered, _written(job, asked, stop, index, number), strict=True):
-            if number == 0:
-                row["response"] = new.text.strip()
-                row["problem"] = None if new.finished else "unfinished response"
-            elif new.finished:
+@dataclass(frozen=True)
+class _Writer:
+    """Lets the base answer tasks.
+
+    Attributes:
+        job: What for.
+        ask: Turns a task into its row, without an answer, and its prompt if one fits.
+        stop: What ends an answer.
+        update: Shows progress.
+        total: Tasks in all.
+    """
+
+    job: Job
+    ask: Callable[[Row], tuple[Row, str | None]]
+    stop: Sequence[str]
+    update: Callable[..., None]
+    total: int
+
+    def __call__(self, index: int, tasks: Sequence[Row]) -> list[Row]:
+        """Return a part of the tasks with their responses, and with what else was drawn."""
+        prompted = [self.ask(task) for task in tasks]
+        asked = [(row, text) for row, text in prompted if text is not None]
+        samples, before = self.job.session.config.respond.samples, index * PART
+        told = partial(telling, self.update, total=self.total, share=1 / (1 + samples))
+        for (row, _), new in zip(asked, self._written(asked, told(before)), strict=True):
+            row["response"] = new.text.strip()
+            row["problem"] = None if new.finished else "unfinished response"
+        if samples:
+            self._draw(asked * samples, told(before + len(asked) / (1 + samples)))
+        return [row for row, _ in prompted]
+
+    def _draw(self, asked: Sequence[tuple[Row, str]], told: Tell) -> None:
+        """Add to rows what is drawn; a row is drawn for as often as it is given."""
+        from selfmoe.models.generation import Sampling
+
+        times: Counter[str] = Counter()
+        seeds = []
+        for row, _ in asked:
+            times[row["id"]] += 1
+            seeds.append(self.job.seed("sample", row["id"], times[row["id"]]))
+        how = Sampling(self.job.session.config.respond.temperature, 1.0)
+        drawn = self._written(asked, told, sampling=how, seeds=seeds)
+        for (row, _), new in zip(asked, drawn, strict=True):
+            if new.finished:
                 row.setdefault("samples", []).append(new.text.strip())
-    return [row for row, _ in prompted]
 
+    def _written(
+        self, asked: Sequence[tuple[Row, str]], told: Tell, **how: Any
+    ) -> list[Continuation]:
+        from selfmoe.models.generation import generate
 
-def _written(
-    job: Job, asked: list[str], stop: Sequence[str], index: int, number: int
-) -> list[Continuation]:
-    """Return the greedy continuations of a batch (number 0) or one draw of them."""
-    from selfmoe.models.generation import Sampling, generate
-
-    config, base = job.session.config.respond, job.session.base
-    drawn = Sampling(config.temperature, 1.0, job.seed("sample", index, number))
-    return generate(
-        base.model,
-        base.tokenizer,
-        asked,
-        max_new_tokens=config.max_new_tokens,
-        stop=stop,
-        sampling=drawn if number else None,
-    )
+        config, base = self.job.session.config.respond, self.job.session.base
+        return generate(
+            base.model,
+            base.tokenizer,
+            [text for _, text in asked],
+            max_new_tokens=config.max_new_tokens,
+            stop=self.stop,
+            batch_size=config.batch_size,
+            progress=told,
+            **how,
+        )

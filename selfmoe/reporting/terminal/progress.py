@@ -26,6 +26,9 @@ def output() -> Console:
     return console if console.is_terminal else Console(highlight=False, width=WIDTH)
 
 
+_SOON_S = 5.0
+"""Seconds until the first plain line."""
+
 Update = Callable[..., None]
 """Called as ``update(done, total, text)``; ``text`` may be left out."""
 
@@ -79,15 +82,15 @@ class Display:
             yield update
 
     def _lines(self, title: str) -> Update:
-        last = time.monotonic()
+        due = time.monotonic() + min(_SOON_S, self._interval)
         first: tuple[float, int] | None = None  # a part may have been done in an earlier run
 
         def update(done: int, total: int, text: str = "") -> None:
-            nonlocal last, first
+            nonlocal due, first
             now = time.monotonic()
             start, before = first = first or (now, done)
-            if now - last >= self._interval and 0 < done < total:
-                last = now
+            if now >= due and done < total:
+                due = now + self._interval
                 left = (now - start) * (total - done) / (done - before) if done > before else None
                 shown = "" if left is None else f", {_clock(left)} left"
                 self.say(f"  {title}: {done}/{total}{shown} {text}".rstrip())
