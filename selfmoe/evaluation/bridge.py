@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from math import ceil, nan
@@ -12,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfmoe.contracts.benchmark import Benchmark
-from selfmoe.contracts.errors import SelfmoeError, StageError
+from selfmoe.contracts.errors import StageError
 from selfmoe.contracts.records import Score
-from selfmoe.evaluation.code import allow_unsafe
+from selfmoe.evaluation.asking import Asker, threads
+from selfmoe.evaluation.pace import Pace, Tell
+from selfmoe.evaluation.prepared import Encodings, Prepared
 from selfmoe.evaluation.prompting import (
     TEMPLATE_STOPS,
     Prompter,
@@ -23,12 +24,12 @@ from selfmoe.evaluation.prompting import (
 )
 from selfmoe.evaluation.statistics import mean_stderr
 from selfmoe.models.context import Prompt, prompt_length
-from selfmoe.store.shards import Row, in_shards
+from selfmoe.store.shards import Row, in_shards, in_turns
 
 if TYPE_CHECKING:
     from selfmoe.evaluation.harness import HarnessModel
 
-_SHARD = 16
+_SHARD = 64
 """Items a shard at the least: what a killed evaluation may have to ask again."""
 
 
@@ -66,6 +67,8 @@ def evaluate(
     context: int,
     work: Path,
     progress: Callable[[int, int], None] | None = None,
+    tell: Tell | None = None,
+    prepared: Prepared | None = None,
 ) -> tuple[Score, list[Row]]:
     """Ask a model the items of a benchmark and score its answers.
 
@@ -80,7 +83,9 @@ def evaluate(
         benchmark_id: ``<domain>/<name>``, for messages.
         context: Longest sequence of the model, in tokens.
         work: Folder for finished shards; the same call resumes from it.
-        progress: Told (items done, items in all).
+        progress: Told (items done, items in all) with every shard that is finished.
+        tell: Told (items answered, items in all, words on the speed) with every batch.
+        prepared: Keeps prompts and tokens for further systems that are asked the same.
 
     Returns:
         The score, and one row an item: id, prompt, completion, gold, scores, shots, tokens.
@@ -97,12 +102,18 @@ def evaluate(
     template = setup.template or benchmark.template
     examples = choose_shots(benchmark, setup.shots, setup.fewshot_seed)
     count = partial(prompt_length, tokenizer)
-    stubs = _stubs(
-        Prompter(benchmark, template, examples, count, context), docs, benchmark_id, setup
+    prompter = Prompter(benchmark, template, examples, count, context)
+    prepared = prepared or Prepared()
+    stubs = prepared.rows(
+        (benchmark, tokenizer),
+        (benchmark_id, setup, template, context),
+        partial(_stubs, prompter, docs, benchmark_id, setup),
     )
-    fill = _filler(model, tokenizer, _Asker(benchmark, benchmark_id, template, setup), context)
-    size = setup.batch_size * ceil(_SHARD / setup.batch_size)
-    rows = in_shards(work, stubs, size, fill, progress)
+    stop = (*benchmark.stops(template), *TEMPLATE_STOPS[template])
+    asker = Asker(benchmark, benchmark_id, stop)
+    encodings = prepared.encodings(model, tokenizer)
+    harness = _harness(model, tokenizer, setup, context, encodings)
+    rows = _answered(harness, asker, stubs, work, setup, progress, Pace(len(stubs), tell))
     sandbox = {"sandbox": tier} if tier else {}
     return summarise(rows, {**benchmark.extra, "template": template, **sandbox}), rows
 
@@ -120,15 +131,36 @@ def _stubs(
     ]
 
 
-def _filler(
-    model: Any, tokenizer: Any, asker: _Asker, context: int
-) -> Callable[[int, Sequence[Row]], list[Row]]:
-    """Return what turns stubs into rows, by asking the model."""
+def _harness(
+    model: Any, tokenizer: Any, setup: Setup, context: int, encodings: Encodings
+) -> HarnessModel:
     from selfmoe.evaluation.harness import HarnessModel
 
-    batch_size = asker.setup.batch_size
-    harness = HarnessModel(model, tokenizer, batch_size=batch_size, context=context)
-    return lambda index, stubs: asker.fill(harness, stubs)
+    size = setup.batch_size
+    return HarnessModel(model, tokenizer, batch_size=size, context=context, encodings=encodings)
+
+
+def _answered(
+    harness: HarnessModel,
+    asker: Asker,
+    stubs: Sequence[Row],
+    work: Path,
+    setup: Setup,
+    progress: Callable[[int, int], None] | None,
+    pace: Pace,
+) -> list[Row]:
+    """Return finished rows; code is run while the model writes the next answers."""
+    size = setup.batch_size * ceil(_SHARD / setup.batch_size)
+    workers = min(4, os.cpu_count() or 1) if asker.runs_code else 1
+
+    def ask(index: int, part: Sequence[Row]) -> dict[str, Row]:
+        return asker.ask(harness, part, pace.within(index * size, len(part)))
+
+    with threads(1) as background, threads(workers, setup.unsafe_code) as scoring:
+        finish = partial(asker.finish, scoring)
+        if asker.runs_code:
+            return in_turns(work, stubs, size, ask, finish, background, progress)
+        return in_shards(work, stubs, size, lambda n, part: finish(part, ask(n, part)), progress)
 
 
 def summarise(rows: Sequence[Row], extra: Mapping[str, Any]) -> Score:
@@ -162,79 +194,6 @@ def _stub(benchmark: Benchmark, doc: Mapping[str, Any], prompt: Prompt, asked: i
         "prompt_tokens": prompt.tokens,
         "fits": prompt.fits,
     }
-
-
-class _Asker:
-    """Fills in completions and scores, a shard at a time."""
-
-    def __init__(
-        self, benchmark: Benchmark, benchmark_id: str, template: str, setup: Setup
-    ) -> None:
-        self.benchmark, self.id, self.setup = benchmark, benchmark_id, setup
-        self.docs = {str(doc["id"]): doc for doc in benchmark.items}
-        self.stop = (*benchmark.stops(template), *TEMPLATE_STOPS[template])
-
-    def fill(self, model: HarnessModel, stubs: Sequence[Row]) -> list[Row]:
-        """Return the finished rows of one shard."""
-        asked = [stub for stub in stubs if stub["fits"]]
-        answers = dict(zip((s["id"] for s in asked), self._ask(model, asked), strict=True))
-        workers = min(4, os.cpu_count() or 1) if self.benchmark.needs_sandbox else 1
-        unsafe = (self.setup.unsafe_code,)
-        with ThreadPoolExecutor(workers, initializer=allow_unsafe, initargs=unsafe) as pool:
-            scores = dict(zip(answers, pool.map(self._score, answers.items()), strict=True))
-        return [
-            {
-                **stub,
-                **answers.get(stub["id"], {"completion": ""}),
-                **scores.get(stub["id"], {"score": 0.0}),
-            }
-            for stub in stubs
-        ]
-
-    def _ask(self, model: HarnessModel, stubs: Sequence[Row]) -> list[dict[str, Any]]:
-        from selfmoe.evaluation import harness
-
-        if not stubs:
-            return []
-        prompts = [stub["prompt"] for stub in stubs]
-        options = [self.benchmark.choices(self.docs[stub["id"]]) for stub in stubs]
-        if options[0] is None:
-            texts = harness.complete(
-                model, prompts, stop=self.stop, max_new_tokens=self.benchmark.max_new_tokens
-            )
-            return [{"completion": text} for text in texts]
-        offered = [list(row or ()) for row in options]
-        chances = harness.likelihoods(model, prompts, offered)
-        docs = [self.docs[stub["id"]] for stub in stubs]
-        return [
-            {"completion": row[self.benchmark.pick(doc, scores)], "loglikelihoods": scores}
-            for doc, row, scores in zip(docs, offered, chances, strict=True)
-        ]
-
-    def _score(self, answer: tuple[str, dict[str, Any]]) -> dict[str, float]:
-        item, found = answer
-        try:
-            doc = self.docs[item]
-            if "loglikelihoods" in found:
-                scores = dict(self.benchmark.weigh(doc, found["loglikelihoods"]))
-            else:
-                scores = dict(self.benchmark.score(doc, found["completion"]))
-        except SelfmoeError:
-            raise
-        except Exception as error:
-            raise StageError(
-                f"benchmark '{self.id}' cannot score item '{item}': {type(error).__name__}: {error}"
-                "\n  This is a fault of the plugin that provides the benchmark; report it there."
-            ) from error
-        numbers = all(isinstance(value, int | float) for value in scores.values())
-        if "score" not in scores or not (
-            numbers and all(0.0 <= value <= 1.0 for value in scores.values())
-        ):
-            raise StageError(
-                f"benchmark '{self.id}' scored item '{item}' as {scores}\n"
-                "  A score needs the key 'score' and values in 0..1; report it to the plugin."
-            )
-        return {key: float(value) for key, value in scores.items()}
 
 
 def _sandbox_tier() -> str | None:

@@ -1,15 +1,18 @@
 """The one module that talks to lm-eval (https://github.com/EleutherAI/lm-evaluation-harness).
 
-A list of finished prompts becomes an lm-eval task, the model an `HFLM`; lm-eval does the batching,
-padding, stopping and log-likelihoods. Its request cache is never used: it is not keyed by model.
+A list of finished prompts becomes an lm-eval task, the model an `HFLM`, whose requests are answered
+by ``likelihood`` and by ``generate``. Its request cache is never used: it is not keyed by model.
 """
 
 from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache, partial
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import torch
@@ -18,7 +21,11 @@ from lm_eval.api.task import ConfigurableTask
 from lm_eval.evaluator import evaluate
 from lm_eval.models.huggingface import HFLM
 
-from selfmoe.mixture.names import HANDLE
+from selfmoe.evaluation import likelihood
+from selfmoe.evaluation.pace import Watch, unwatched
+from selfmoe.evaluation.prepared import Encodings
+from selfmoe.evaluation.reading import Reader
+from selfmoe.models.generation import Progress, generate
 from selfmoe.models.tokens import check_known, padding, prompt_ids, side_by_side, text_ids
 
 
@@ -28,9 +35,20 @@ class HarnessModel(HFLM):  # type: ignore[misc]
     Prompts are encoded as in training (``selfmoe.models.tokens``). An option after a line end (the
     Alpaca template) is encoded apart from its prompt, as responses are. A mixture on the model is
     told which tokens are prompts, so that no router sees an option.
+
+    Attributes:
+        watch: Told how many of the requests at hand are answered.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, *, batch_size: int, context: int) -> None:
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        batch_size: int,
+        context: int,
+        encodings: Encodings | None = None,
+    ) -> None:
         with quiet():
             super().__init__(
                 pretrained=model,
@@ -39,10 +57,16 @@ class HarnessModel(HFLM):  # type: ignore[misc]
                 batch_size=batch_size,
                 max_length=context,
             )
+        self.watch: Watch = unwatched
+        self._reader, self._before = Reader(self.model), 0
+        self._encodings = encodings or Encodings()
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = True) -> list[str]:
         """Return what the model writes after each prompt, cut before the first stop string."""
-        return list(super().generate_until(requests, disable_tqdm=True))
+        texts: list[str] = []
+        for settings, some in groupby((request.args for request in requests), itemgetter(1)):
+            texts += self._write([prompt for prompt, _ in some], settings)
+        return texts
 
     def loglikelihood(
         self, requests: list[Any], disable_tqdm: bool = True
@@ -53,38 +77,34 @@ class HarnessModel(HFLM):  # type: ignore[misc]
     def _loglikelihood_tokens(
         self, requests: list[Any], disable_tqdm: bool = False, override_bs: int | None = None
     ) -> list[tuple[float, bool]]:
-        """Return the answers to requests of (texts, prompt tokens, option tokens).
+        """Return the answers to requests of (texts, prompt tokens, option tokens)."""
+        return list(
+            likelihood.likelihoods(
+                self._reader,
+                [(prompt, option) for _, prompt, option in requests],
+                context=self.max_length,
+                batch_size=self.batch_size,
+                progress=lambda done: self.watch(done, len(requests), self._reader.tokens),
+            )
+        )
 
-        lm-eval reads texts with the same tokens once. A mixture is told where prompts end, so those
-        that do not end at the same token are not among the same requests.
-        """
-        answers: dict[int, tuple[float, bool]] = {}
-        left = dict(enumerate(requests))
-        while left:
-            self._prompts: dict[tuple[int, ...], int] = {}
-            now = {n: r for n, r in left.items() if self._ends_as_known(r)}
-            found = super()._loglikelihood_tokens(list(now.values()), disable_tqdm, override_bs)
-            answers.update(zip(now, found, strict=True))
-            left = {n: r for n, r in left.items() if n not in now}
-        return [answers[n] for n in range(len(requests))]
+    def _write(self, prompts: list[str], settings: Mapping[str, Any]) -> list[str]:
+        """Return the greedy continuations of prompts; the text that ends texts is a stop string."""
+        end = self.tok_decode(self.eot_token_id, skip_special_tokens=False)
+        found = generate(
+            self.model,
+            self.tokenizer,
+            prompts,
+            max_new_tokens=settings["max_gen_toks"],
+            stop=(*settings["until"], end),
+            batch_size=self.batch_size,
+            progress=self._written,
+        )
+        self._before += sum(len(continuation.tokens) for continuation in found)
+        return [continuation.text for continuation in found]
 
-    def _ends_as_known(self, request: tuple[Any, list[int], list[int]]) -> bool:
-        """Note how long the prompt of a request is; return whether it was not known otherwise."""
-        _, prompt, option = request
-        read = [*prompt, *option][-(self.max_length + 1) : -1]
-        length = len(read) + 1 - len(option)
-        known = self._prompts.setdefault(_without_padding(read), length)
-        return known == length
-
-    def _model_call(self, inps: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """Return the logits of prompts with options, padded on the right."""
-        mixture = getattr(self.model, HANDLE, None)
-        if mixture is None:
-            return super()._model_call(inps, *args, **kwargs)  # type: ignore[no-any-return]
-        ends = torch.tensor([[self._prompts[_without_padding(row)]] for row in inps.tolist()])
-        prompt = torch.arange(inps.shape[1]) < ends
-        with mixture.annotate(prompt_mask=prompt.to(inps.device)):
-            return super()._model_call(inps, *args, **kwargs)  # type: ignore[no-any-return]
+    def _written(self, now: Progress) -> None:
+        self.watch(now.done, now.rows, self._before + now.tokens)
 
     def tok_encode(
         self,
@@ -114,18 +134,15 @@ class HarnessModel(HFLM):  # type: ignore[misc]
         return side_by_side(rows, padding(self.tokenizer))
 
     def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
+        pair = cache(partial(self._encode_apart, context, continuation))
+        prompt = self._encodings.of([context], lambda: pair()[0])
+        return prompt, self._encodings.of([context, continuation], lambda: pair()[1])
+
+    def _encode_apart(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
         if not context.endswith("\n"):
             prompt, option = super()._encode_pair(context, continuation)
             return list(prompt), list(option)
         return self.tok_encode(context), self.tok_encode(continuation, add_special_tokens=False)
-
-
-def _without_padding(tokens: list[int]) -> tuple[int, ...]:
-    """Return tokens without the zeros at their end, which is what lm-eval pads with."""
-    end = len(tokens)
-    while end and tokens[end - 1] == 0:
-        end -= 1
-    return tuple(tokens[:end])
 
 
 class _Finished(ConfigurableTask):  # type: ignore[misc]
@@ -140,21 +157,32 @@ class _Finished(ConfigurableTask):  # type: ignore[misc]
 
 
 def complete(
-    model: HarnessModel, prompts: Sequence[str], *, stop: Sequence[str], max_new_tokens: int
+    model: HarnessModel,
+    prompts: Sequence[str],
+    *,
+    stop: Sequence[str],
+    max_new_tokens: int,
+    watch: Watch = unwatched,
 ) -> list[str]:
     """Return the model's greedy continuation of each prompt, cut before the first stop string."""
+    model.watch = watch
     settings = {"until": list(stop), "max_gen_toks": max_new_tokens, "do_sample": False}
     task = _task({"prompt": list(prompts)}, "generate_until", generation_kwargs=settings)
     return [sample["resps"][0][0] for sample in _run(model, task)]
 
 
 def likelihoods(
-    model: HarnessModel, prompts: Sequence[str], options: Sequence[Sequence[str]]
+    model: HarnessModel,
+    prompts: Sequence[str],
+    options: Sequence[Sequence[str]],
+    *,
+    watch: Watch = unwatched,
 ) -> list[list[float]]:
     """Return, for each prompt, the log-likelihood of each of its options.
 
     Options follow a space, or directly where the prompt ends a line.
     """
+    model.watch = watch
     apart = [[_after(prompt, o) for o in row] for prompt, row in zip(prompts, options, strict=True)]
     task = _task(
         {"prompt": list(prompts), "options": apart},

@@ -13,9 +13,14 @@ from typing import Any
 import torch
 
 from selfmoe.contracts.records import LoadedBase
+from selfmoe.evaluation.reading import NOTHING, Reader, Text
 from selfmoe.mixture.handle import Mixture
+from selfmoe.models.generation.prefixes import groups
 from selfmoe.models.structure import find_decoder
 from selfmoe.models.tokens import answered_ids, first_tokens, rows_of, side_by_side
+
+Pair = tuple[list[int], int]
+"""The tokens of a prompt and its answer, and how many are the prompt's."""
 
 
 def measure_routing(
@@ -34,13 +39,15 @@ def measure_routing(
         "entropy": {part: bits}}`` for the parts ``all``, ``prompt`` and ``response``. Shares sum to
         1; ``mean`` holds the weights α themselves, which sum to less.
     """
-    # Sorted by length, so that little is padding; sums do not depend on the order.
     texts = [(row["prompt"], row["completion"]) for row in rows if row["fits"]]
-    encoded = [answered_ids(base.tokenizer, *text) for text in texts]
-    pairs = sorted(encoded, key=lambda pair: len(pair[0]))
+    pairs = [answered_ids(base.tokenizer, *text) for text in texts]
+    reader = Reader(base.model)
+    shares = reader.shares  # tried before anything is recorded
     with torch.inference_mode(), mixture.record() as record:
-        for first in range(0, len(pairs), batch_size):
-            read(mixture, base, pairs[first : first + batch_size])
+        if shares:
+            _read_shared(reader, base, pairs, batch_size)
+        else:
+            _read_whole(mixture, base, pairs, batch_size)
     parts = [part for part in ("all", "prompt", "response") if record.tokens(part)]
     return {
         "shares": {p: {k: round(v, 6) for k, v in record.shares(p).items()} for p in parts},
@@ -50,7 +57,31 @@ def measure_routing(
     }
 
 
-def read(mixture: Mixture, base: LoadedBase, pairs: Sequence[tuple[list[int], int]]) -> None:
+def _read_whole(mixture: Mixture, base: LoadedBase, pairs: Sequence[Pair], batch_size: int) -> None:
+    """Read samples sorted by length, so that little is padding; sums do not depend on the order."""
+    ordered = sorted(pairs, key=lambda pair: len(pair[0]))
+    for first in range(0, len(ordered), batch_size):
+        read(mixture, base, ordered[first : first + batch_size])
+
+
+def _read_shared(reader: Reader, base: LoadedBase, pairs: Sequence[Pair], batch_size: int) -> None:
+    """Read what prompts begin with once; it counts as often as it stands there."""
+    known = rows_of(base.model)
+    pad = int(base.tokenizer.pad_token_id)
+    cut = [(ids[: base.context], start) for ids, start in pairs]
+    texts = [
+        Text(tuple(n if known is None or n < known else pad for n in ids), min(start, len(ids)))
+        for ids, start in cut
+    ]
+    for group in groups([text.front for text in texts]):
+        members = sorted((texts[n] for n in group.rows), key=lambda text: len(text.tokens))
+        shared = members[0].tokens[: group.prefix]
+        prefix = reader.begin(shared, len(members)) if shared else NOTHING
+        for first in range(0, len(members), batch_size):
+            reader.follow(members[first : first + batch_size], prefix)
+
+
+def read(mixture: Mixture, base: LoadedBase, pairs: Sequence[Pair]) -> None:
     """Let the mixture read samples side by side, padded on the right, cut at the context.
 
     Args:

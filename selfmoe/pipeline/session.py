@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
+from typing import Any, TypeVar
 
 from selfmoe.config.model import RunConfig
 from selfmoe.contracts.records import LoadedBase
 from selfmoe.contracts.trainer import Trainer
 from selfmoe.models.base import BaseFiles, load_base
 from selfmoe.reporting.terminal.progress import Display
+
+Kept = TypeVar("Kept")
 
 
 class Session:
@@ -26,12 +30,20 @@ class Session:
     def __init__(self, config: RunConfig, files: BaseFiles, display: Display) -> None:
         self.config, self.display = config, display
         self.files = files
+        self._kept: dict[Callable[[], Any], Any] = {}
 
     @cached_property
     def base(self) -> LoadedBase:
         """Return the frozen base model."""
         with self.display.work(f"loading {self.files.name}"):
             return load_base(self.files, self.config)
+
+    def kept(self, make: Callable[[], Kept]) -> Kept:
+        """Return what tasks keep for those that come after them, made by the first that asks."""
+        if make not in self._kept:
+            self._kept[make] = make()
+        found: Kept = self._kept[make]
+        return found
 
     def trainer(self) -> Trainer:
         """Return the run's trainer with its options."""

@@ -7,14 +7,16 @@ depends on another, so what comes out equals what work that was never interrupte
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from selfmoe.contracts.errors import DataError
 from selfmoe.store.files import read_jsonl, write_jsonl
 
 Row = dict[str, Any]
+Asked = TypeVar("Asked")
 
 
 def in_shards(
@@ -46,6 +48,53 @@ def in_shards(
     return rows
 
 
+def in_turns(
+    work: Path,
+    stubs: Sequence[Row],
+    size: int,
+    ask: Callable[[int, Sequence[Row]], Asked],
+    finish: Callable[[Sequence[Row], Asked], list[Row]],
+    background: Executor,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Row]:
+    """Return all rows as ``in_shards`` does, finishing each shard while the next one is asked.
+
+    A shard is committed when it is finished, in the background; what goes wrong there is raised
+    here, after the next one is asked. No more than one shard waits to be finished.
+
+    Args:
+        work: Folder of the shards; made if needed.
+        stubs: What is known of every row beforehand; a stored row that differs is made again.
+        size: Rows a shard.
+        ask: Begins a shard, given its number and stubs; runs in this thread.
+        finish: Makes rows of stubs and what was asked; runs in ``background``.
+        background: Its caller ends it, also when this raises.
+        progress: Told (rows done, rows in all) at the start and after every shard.
+
+    Raises:
+        RunError: If a shard cannot be written.
+    """
+    tell = progress or (lambda done, total: None)
+    rows: list[Row] = []
+    due: list[Future[list[Row]]] = []
+
+    def settle() -> None:
+        while due:
+            rows.extend(due.pop().result())
+            tell(len(rows), len(stubs))
+
+    tell(0, len(stubs))
+    for index, start in enumerate(range(0, len(stubs), size)):
+        part = stubs[start : start + size]
+        make: Callable[[], Sequence[Row]] = list
+        if not _holds(_path(work, index), part):
+            make = partial(finish, part, ask(index, part))
+        settle()
+        due.append(background.submit(shard, work, index, make, part))
+    settle()
+    return rows
+
+
 def shard(
     work: Path, index: int, make: Callable[[], Sequence[Row]], stubs: Sequence[Row] | None = None
 ) -> list[Row]:
@@ -61,10 +110,14 @@ def shard(
     Raises:
         RunError: If it cannot be written.
     """
-    path = work / f"shard-{index:05d}.jsonl"
+    path = _path(work, index)
     if not _holds(path, stubs):
         write_jsonl(path, make())
     return read_jsonl(path)
+
+
+def _path(work: Path, index: int) -> Path:
+    return work / f"shard-{index:05d}.jsonl"
 
 
 def _holds(path: Path, stubs: Sequence[Row] | None) -> bool:

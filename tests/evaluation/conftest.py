@@ -92,6 +92,12 @@ class Sums(Benchmark):
         return str(doc["a"] - doc["b"] - 1)
 
 
+@pytest.fixture(autouse=True)
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the few items of these tests be several shards."""
+    monkeypatch.setattr("selfmoe.evaluation.bridge._SHARD", 16)
+
+
 @pytest.fixture
 def tokenizer() -> Any:
     return byte_tokenizer()

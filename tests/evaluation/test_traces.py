@@ -12,6 +12,7 @@ import torch
 import selfmoe
 from selfmoe.cli.generate import trace_tokens
 from selfmoe.evaluation import traces
+from selfmoe.evaluation.reading import Reader
 from selfmoe.evaluation.routing import measure_routing
 from selfmoe.evaluation.traces import pieces, trace, trace_samples
 from selfmoe.testing.models import random_adapter, tiny_base, tiny_examples
@@ -48,6 +49,33 @@ def test_a_trace_is_the_sample_token_by_token(base):
     measured = measure_routing(mixture, base, [ROWS[0]], 1)["mean"]["all"]
     mean = torch.tensor(found["weights"]).mean(0)
     torch.testing.assert_close(mean, torch.tensor(measured).mean(0), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("context", [512, 60])
+def test_what_prompts_share_counts_as_often_as_it_stands_there(base, monkeypatch, context):
+    header = "Some solved examples that stand before every question. "
+    rows = [
+        {"prompt": f"{header * (n % 3)}Question {n * 'o'}", "completion": "4" * n, "fits": n != 5}
+        for n in range(14)
+    ]
+    base = replace(base, context=context)
+    shared = measure_routing(base.model.mixture, base, rows, 3)
+    read = []
+    monkeypatch.setattr(Reader, "shares", property(lambda _: read.append(1)))
+    whole = measure_routing(base.model.mixture, base, rows, 3)
+    assert read
+    assert shared["tokens"] == whole["tokens"]
+    for kind in ("shares", "entropy"):
+        assert flat(shared[kind]) == pytest.approx(flat(whole[kind]), abs=1e-5)
+    for part, mean in shared["mean"].items():
+        torch.testing.assert_close(torch.tensor(mean), torch.tensor(whole["mean"][part]))
+
+
+def flat(values):
+    """Return the numbers of nested mappings by their path."""
+    if not isinstance(values, dict):
+        return {"": values}
+    return {f"{k}.{n}": v for k, inner in values.items() for n, v in flat(inner).items()}
 
 
 def test_the_first_samples_that_fit_are_traced(base):

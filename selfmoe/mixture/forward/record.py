@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -40,19 +41,34 @@ class Record:
 
     Attributes:
         experts: The same.
+        trace: Whether the weights of every token are kept.
         traces: One for each forward that is over, if they are kept.
     """
 
     def __init__(self, blocks: int, experts: Sequence[str], trace: bool = False) -> None:
         self.experts = tuple(experts)
         self.traces: list[Trace] = []
-        self._trace = trace
+        self.trace = trace
+        self._texts = 1
         self._open: Tensor | None = None
         self._asked = 0
         shape = (blocks, len(self.experts))
         self._sums = {part: torch.zeros(shape, dtype=torch.float64) for part in PARTS}
         self._tokens = {part: torch.zeros(blocks, dtype=torch.float64) for part in PARTS}
         self._bits = {part: torch.zeros(blocks, dtype=torch.float64) for part in PARTS}
+
+    @contextmanager
+    def counting(self, texts: int) -> Iterator[None]:
+        """Count the tokens of forwards within as those of several texts, which share them.
+
+        Args:
+            texts: How many.
+        """
+        self._texts, before = texts, self._texts
+        try:
+            yield
+        finally:
+            self._texts = before
 
     def tokens(self, part: str = "all") -> int:
         """Return how many tokens the first block has routed (times its linears, if per linear)."""
@@ -93,14 +109,15 @@ class Record:
         if prompt is not None:
             self._count("prompt", block, alpha, real & prompt)
             self._count("response", block, alpha, real & ~prompt)
-        if self._trace:
+        if self.trace:
             self._open = alpha if self._open is None else self._open + alpha
             self._asked += 1
 
     def _count(self, part: str, block: int, alpha: Tensor, chosen: Tensor) -> None:
-        self._sums[part][block] += alpha[chosen].sum(0, dtype=torch.float64).cpu()
-        self._tokens[part][block] += chosen.sum().cpu()
-        self._bits[part][block] += _bits(alpha[chosen].double()).sum().cpu()
+        sums, bits = alpha[chosen].sum(0, dtype=torch.float64), _bits(alpha[chosen].double()).sum()
+        self._sums[part][block] += self._texts * sums.cpu()
+        self._tokens[part][block] += self._texts * chosen.sum().cpu()
+        self._bits[part][block] += self._texts * bits.cpu()
 
     def close(self, info: TokenInfo) -> None:
         """Finish the trace of one forward."""

@@ -56,8 +56,8 @@ class Stops:
 
 
 def ends_of(model: Any, tokenizer: Any) -> set[int]:
-    """Return the tokens that end a text; some models have several."""
-    named = model.generation_config.eos_token_id
+    """Return the tokens that end a text; some models have several, and others name none."""
+    named = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
     return {tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])}
 
 

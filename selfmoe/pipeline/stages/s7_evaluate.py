@@ -129,6 +129,7 @@ def _answered(
     """Return the score of what is attached now, and one row an item."""
     from selfmoe.evaluation.bridge import Setup
     from selfmoe.evaluation.bridge import evaluate as ask
+    from selfmoe.evaluation.prepared import Prepared
 
     session, config = job.session, job.session.config.evaluate
     setup = Setup(
@@ -150,7 +151,8 @@ def _answered(
             benchmark_id=str(name),
             context=session.base.context,
             work=job.work / name.stem,
-            progress=tell,
+            tell=tell,
+            prepared=session.kept(Prepared),
         )
 
 
