@@ -63,6 +63,8 @@ class Worker:
         torch.set_num_threads(threads)
         model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
         model.eval().requires_grad_(False)
+        for parameter in model.parameters():  # out of the mapped file: all of it is there before
+            parameter.data = parameter.data.clone()
         tokenizer = AutoTokenizer.from_pretrained(base, padding_side="left")
         context = int(model.config.max_position_embeddings)
         self.base = find("LoadedBase")(base, model, tokenizer, hash="base", context=context)

@@ -90,7 +90,10 @@ class Penalty(Protocol):
         """Be told the parts of a step before the first of them is read."""
 
     def forward(self, batch: Batch) -> Tensor:
-        """Read a part; return what a ``forward`` of ``Fitting`` returns."""
+        """Read a part; return logits, shape ``(batch, time, vocabulary)``, or a sum of losses.
+
+        As a ``forward`` of ``Fitting`` does.
+        """
 
     def __call__(self, batch: Batch) -> Tensor:
         """Return the penalty of the part read last, times the number of its response tokens.
@@ -134,9 +137,9 @@ class Fitting(Protocol):
             seed: Decides the order of the examples and any dropout.
             work: Folder for checkpoints.
             label: What is fitted, for messages.
-            forward: Returns the logits of a batch, shape ``(batch, time, vocabulary)``, or,
-                without a dimension, the sum of the losses of its response tokens, as
-                ``ResponseLoss`` of the routers' kit does. A step may be read in parts.
+            forward: Returns the logits of a batch, shape ``(batch, time, vocabulary)``, or, as
+                a scalar, the sum of the losses of its response tokens, as ``ResponseLoss`` of the
+                routers' kit does. A step may be read in parts.
             rates: Peak learning rates of parameters that have one of their own, by name.
             penalty: Is added to the loss, and reads batches in the place of ``forward``.
                 What is reported is the loss without it.

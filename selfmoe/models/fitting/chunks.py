@@ -34,7 +34,7 @@ class Head(Protocol):
 
 
 def chunked_loss(head: Head, states: Tensor, targets: Tensor) -> Tensor:
-    """Return the sum of the tokens' losses, float32, without a dimension.
+    """Return the sum of the tokens' losses, a float32 scalar.
 
     Args:
         head: Makes logits of the states.
@@ -56,7 +56,7 @@ class _Loss(Function):
     def forward(
         ctx: Any, head: Head, states: Tensor, targets: Tensor, size: int, *learns: Tensor
     ) -> Tensor:
-        """Return the sum of the losses; gradients are computed on the way."""
+        """Return the sum of the losses, a scalar; gradients are computed on the way."""
         total, found = _zero(states), torch.empty_like(states)
         sums: list[Tensor | None] = [None] * len(learns)
         for start in range(0, len(states), size):
@@ -75,7 +75,7 @@ class _Loss(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        """Return what was computed on the way, times the gradient of the sum."""
+        """Return what was computed on the way times the gradient of the sum, a scalar."""
         scaled = [None if one is None else one * grad.to(one.dtype) for one in ctx.sums]
         return None, ctx.found * grad.to(ctx.found.dtype), None, None, *scaled
 

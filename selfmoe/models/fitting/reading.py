@@ -11,12 +11,13 @@ from torch.nn.functional import cross_entropy
 
 from selfmoe.contracts.fitting import IGNORE, Batch
 from selfmoe.models.fitting.beginnings import WORTH, beginning, can_read_apart, read_apart
+from selfmoe.models.fitting.checkpointing import recomputes
 from selfmoe.models.fitting.chunks import chunked_loss
 from selfmoe.models.fitting.tail import tail_of
 
 
 def summed_loss(logits: Tensor, batch: Batch) -> Tensor:
-    """Return the sum of the losses of a batch's response tokens, without a dimension.
+    """Return the sum of the losses of a batch's response tokens as a scalar.
 
     Args:
         logits: Shape ``(batch, time, vocabulary)``.
@@ -58,7 +59,7 @@ class ResponseLoss:
         self.apart = apart and self._tail is not None and can_read_apart(self._states, self._inner)
 
     def __call__(self, batch: Batch) -> Tensor:
-        """Return the sum for a batch, without a dimension."""
+        """Return the sum for a batch as a scalar."""
         if self._tail is None:
             return summed_loss(self._run(batch).logits, batch)
         rest, states = self._read(batch)
@@ -67,7 +68,7 @@ class ResponseLoss:
 
     def _read(self, batch: Batch) -> tuple[Batch, Tensor]:
         """Return a batch, or all of it but its beginning, and the final states."""
-        if self.apart and not self._inner.is_gradient_checkpointing:
+        if self.apart and not recomputes(self._inner):
             size = beginning(batch)
             if size >= WORTH:
                 return read_apart(self._states, batch, size, self._inner.config)
