@@ -109,4 +109,4 @@ def alone(systems: Systems, setting: Path, threads: int, runs: int) -> dict[str,
 def largest_difference(answers: Sequence[Json], others: Sequence[Json]) -> float:
     """Return how far losses are apart at the most, relative to the first ones."""
     pairs = zip(answers[0]["losses"], others[0]["losses"], strict=True)
-    return max(abs(one - other) / abs(one) for one, other in pairs)
+    return float(max(abs(one - other) / abs(one) for one, other in pairs))

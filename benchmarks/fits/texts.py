@@ -13,10 +13,11 @@ from selfmoe.contracts.records import Example
 from selfmoe.kits.domains.procedural import draw
 from selfmoe.models.fitting.batches import encode
 
+Row = dict[str, Any]
 DOMAINS = ("coding", "knowledge", "math", "reasoning")
 
 
-def texts(file: Path | None, tokenizer: Any, longest: int, n: int) -> list[dict[str, str]]:
+def texts(file: Path | None, tokenizer: Any, longest: int, n: int) -> list[Row]:
     """Return examples as plain rows.
 
     Args:
@@ -36,13 +37,13 @@ def texts(file: Path | None, tokenizer: Any, longest: int, n: int) -> list[dict[
     return found
 
 
-def _lines(file: Path) -> Iterator[dict[str, str]]:
+def _lines(file: Path) -> Iterator[Row]:
     for number, line in enumerate(file.read_text("utf-8").splitlines()):
         row, domain = json.loads(line), DOMAINS[number % len(DOMAINS)]
         yield _row(f"{number}", domain, row["question"], "", row["answer"])
 
 
-def _problems(n: int) -> Iterator[dict[str, str]]:
+def _problems(n: int) -> Iterator[Row]:
     minis = {name: import_module(f"selfmoe_domain_{name}.mini") for name in DOMAINS}
     drawn = (
         draw(mini.FAMILIES, "seeds", n, 0, domain=name, style=mini.STYLE)
@@ -53,6 +54,6 @@ def _problems(n: int) -> Iterator[dict[str, str]]:
             yield _row(item.id, name, item.instruction, item.input, item.response)
 
 
-def _row(number: str, domain: str, instruction: str, text: str, response: str) -> dict[str, str]:
+def _row(number: str, domain: str, instruction: str, text: str, response: str) -> Row:
     asked = {"instruction": instruction, "input": text}
     return {"id": number, "domain": domain, **asked, "response": response}

@@ -70,7 +70,7 @@ class Worker:
         self.base = find("LoadedBase")(base, model, tokenizer, hash="base", context=context)
         self.data = [find("Example")(**row) for row in json.loads(Path(examples).read_text())]
         self.experts = experts
-        self.options = {"epochs": 1, "batch_size": batch, "lr": RATE}
+        self.options: Json = {"epochs": 1, "batch_size": batch, "lr": RATE}
 
     def measure(self, workload: str) -> Json:
         """Do a workload once, in a new folder, and return what it took."""

@@ -85,8 +85,13 @@ def can_read_apart(states: States, model: Any) -> bool:
 
 
 def _first(batch: Batch, size: int) -> Batch:
-    parts = (batch.input_ids, batch.attention_mask, batch.labels, batch.prompt_mask)
-    return Batch(*(part[:1, :size] for part in parts), batch.domains[:1])
+    return Batch(
+        batch.input_ids[:1, :size],
+        batch.attention_mask[:1, :size],
+        batch.labels[:1, :size],
+        batch.prompt_mask[:1, :size],
+        batch.domains[:1],
+    )
 
 
 def _drops(model: nn.Module) -> bool:

@@ -6,7 +6,6 @@ that of their hidden states at once, in the forward pass, and the next tokens ta
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
@@ -27,7 +26,7 @@ class Head(Protocol):
     """
 
     vocabulary: int
-    parameters: Sequence[nn.Parameter]
+    parameters: list[nn.Parameter]
 
     def __call__(self, states: Tensor) -> Tensor:
         """Return logits of shape ``(tokens, vocabulary)`` for states ``(tokens, width)``."""
@@ -45,7 +44,7 @@ def chunked_loss(head: Head, states: Tensor, targets: Tensor) -> Tensor:
     if torch.is_grad_enabled():
         loss: Tensor = _Loss.apply(head, states, targets, size, *head.parameters)  # type: ignore[no-untyped-call]
         return loss
-    parts = zip(states.split(size), targets.split(size), strict=True)
+    parts = zip(torch.split(states, size), torch.split(targets, size), strict=True)
     return sum((_learn(head(some), right)[0] for some, right in parts), _zero(states))
 
 
