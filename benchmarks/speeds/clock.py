@@ -61,11 +61,11 @@ def _timed(work: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, l
     return seconds
 
 
-def ratios(seconds: Mapping[str, list[float]]) -> dict[str, Json]:
-    """Return what rounds of seconds, by system, say about each system relative to the base."""
+def ratios(seconds: Mapping[str, list[float]], against: str = BASE) -> dict[str, Json]:
+    """Return what rounds of seconds, by system, say about each system relative to one of them."""
     found = {}
     for name, times in seconds.items():
-        each = [one / base for one, base in zip(times, seconds[BASE], strict=True)]
+        each = [one / base for one, base in zip(times, seconds[against], strict=True)]
         low, middle, high = statistics.quantiles(each, n=4, method="inclusive")
         found[name] = {
             "ratio": round(middle, 4),

@@ -11,6 +11,7 @@ from peft import LoraConfig, get_peft_model
 
 from selfmoe.contracts import TrainContext, derive
 from selfmoe.kits.trainers import remove_adapter, save_adapter
+from selfmoe_trainer_lora.lean import lean
 from selfmoe_trainer_lora.targets import chosen, spelled, taken_at_their_word
 
 if TYPE_CHECKING:
@@ -46,16 +47,17 @@ def train(options: Lora.Config, ctx: TrainContext) -> Mapping[str, Any]:
 def _fit(model: Any, options: Lora.Config, ctx: TrainContext) -> Mapping[str, Any]:
     parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
     model.train()
-    fitted = ctx.fit(
-        model,
-        parameters,
-        ctx.data,
-        ctx.base,
-        options,
-        seed=derive(ctx.seed, "fit"),
-        work=ctx.work,
-        label=f"training on {len(ctx.data)} examples",
-    )
+    with lean(model):
+        fitted = ctx.fit(
+            model,
+            parameters,
+            ctx.data,
+            ctx.base,
+            options,
+            seed=derive(ctx.seed, "fit"),
+            work=ctx.work,
+            label=f"training on {len(ctx.data)} examples",
+        )
     save_adapter(model, ctx.out, ctx.base)
     trained = sum(parameter.numel() for parameter in parameters.values())
     return {

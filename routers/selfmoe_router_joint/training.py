@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from selfmoe.contracts import Batch, ComposeContext, Composition, FitConfig, Router, derive
 from selfmoe.kits.routers import (
     Factors,
+    ResponseLoss,
     RoutedDelta,
     attach,
     factors_of,
@@ -54,7 +56,7 @@ def train(
             seed=derive(ctx.seed, "fit"),
             work=ctx.work / "fit",
             label=f"{router.kind} {router.name}",
-            forward=together.forward,
+            forward=ResponseLoss(model, ctx.base.blocks, together.run),
             rates={"theta": router.options.router_lr},
         )
         theta = gate.theta.detach().cpu().clone()
@@ -125,15 +127,15 @@ class Together:
             for part in ("a", "b")
         }
 
-    def forward(self, batch: Batch) -> Tensor:
-        """Return the logits of a batch, shape ``(batch, time, vocabulary)``."""
+    def run(self, batch: Batch, **options: Any) -> Any:
+        """Return what the model returns for a batch, with the factors as they are now."""
         for layer, delta in self._deltas.items():
             own = [self._factors(name, layer) for name in self._adapters if self._has(name, layer)]
             delta.a = torch.cat([f.a for f in own]).to(delta.a.dtype)
             delta.b = torch.cat([f.b * f.scale for f in own], dim=1).to(delta.b.dtype)
-        output = self._model(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
-        logits: Tensor = output.logits
-        return logits
+        return self._model(
+            input_ids=batch.input_ids, attention_mask=batch.attention_mask, **options
+        )
 
     def trained(self) -> dict[str, dict[str, Factors]]:
         """Return the adapters as they are now, on the CPU."""

@@ -29,7 +29,10 @@ class FitConfig(ComponentConfig):
     epochs: int = Field(3, ge=1, description="Passes over the data.")
     batch_size: int = Field(32, ge=1, description="Examples an optimizer step.")
     micro_batch_size: int | None = Field(
-        None, ge=1, description="Examples a forward pass; smaller needs less memory. Default: all."
+        None,
+        ge=1,
+        description="Examples a forward pass; smaller needs less memory. Default: as many as have "
+        "2048 tokens on CPUs, 16384 elsewhere; all where there is a penalty.",
     )
     max_steps: int | None = Field(None, ge=1, description="Optimizer steps at the most.")
     warmup: float = Field(0.03, ge=0, le=1, description="Share of the steps the rate rises over.")
@@ -87,7 +90,10 @@ class Penalty(Protocol):
         """Be told the parts of a step before the first of them is read."""
 
     def forward(self, batch: Batch) -> Tensor:
-        """Read a part; return the model's logits, shape ``(batch, time, vocabulary)``."""
+        """Read a part; return logits, shape ``(batch, time, vocabulary)``, or a sum of losses.
+
+        As a ``forward`` of ``Fitting`` does.
+        """
 
     def __call__(self, batch: Batch) -> Tensor:
         """Return the penalty of the part read last, times the number of its response tokens.
@@ -131,9 +137,11 @@ class Fitting(Protocol):
             seed: Decides the order of the examples and any dropout.
             work: Folder for checkpoints.
             label: What is fitted, for messages.
-            forward: Returns the logits of a batch, shape ``(batch, time, vocabulary)``.
+            forward: Returns the logits of a batch, shape ``(batch, time, vocabulary)``, or, as
+                a scalar, the sum of the losses of its response tokens, as ``ResponseLoss`` of the
+                routers' kit does. A step may be read in parts.
             rates: Peak learning rates of parameters that have one of their own, by name.
-            penalty: Is added to the loss and then returns the logits in the place of ``forward``.
+            penalty: Is added to the loss, and reads batches in the place of ``forward``.
                 What is reported is the loss without it.
 
         Returns:

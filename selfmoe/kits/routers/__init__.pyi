@@ -9,6 +9,7 @@ from .attaching import (
     attach as attach,
 )
 from .batches import (
+    ResponseLoss as ResponseLoss,
     collate as collate,
     encode_all as encode_all,
     padding as padding,

@@ -23,6 +23,7 @@ from selfmoe.contracts.records import Composition, Example
 from selfmoe.kits.routers.penalties import RoutingPenalty
 from selfmoe.mixture.handle import Mixture
 from selfmoe.mixture.runtime import attach
+from selfmoe.models.fitting.reading import ResponseLoss
 
 if TYPE_CHECKING:
     from selfmoe.contracts.fitting import Batch
@@ -64,7 +65,9 @@ def learn(
         gate = mixture.gate.requires_grad_(True)
         if prepare is not None:
             prepare(gate)
-        read = partial(_read, model, mixture)
+        alone = gate.causal and mixture.memory.keeps is None and penalty is None
+        run = partial(_run, model, mixture)
+        read = ResponseLoss(model, ctx.base.blocks, run, apart=alone)
         if penalty is not None:
             penalty.watch(read, gate)
         with _keeping_rows(gate, kept or {}):
@@ -86,11 +89,10 @@ def learn(
     return replace(start, tensors=tensors, report={**start.report, **fitted.summary()})
 
 
-def _read(model: nn.Module, mixture: Mixture, batch: Batch) -> Tensor:
-    """Return the logits of a batch, shape ``(batch, time, vocabulary)``; its labels are said."""
+def _run(model: nn.Module, mixture: Mixture, batch: Batch, **options: Any) -> Any:
+    """Return what the model returns for a batch, of whose rows the mixture is told."""
     with mixture.annotate(prompt_mask=batch.prompt_mask, domain=batch.domains):
-        output: Any = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
-    return output.logits  # type: ignore[no-any-return]
+        return model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, **options)
 
 
 @contextmanager

@@ -36,7 +36,8 @@ class RoutingPenalty:
         """Say how a batch is read, and which gate is listened to.
 
         Args:
-            read: Returns the model's logits, shape ``(batch, time, vocabulary)``.
+            read: Returns the logits of a batch, shape ``(batch, time, vocabulary)``, or its loss,
+                a scalar, as ``forward`` of ``Fitting`` does.
             gate: A ``SoftmaxGate``.
         """
         self._read, self._gate = read, gate
@@ -57,7 +58,10 @@ class RoutingPenalty:
         self._chosen = torch.stack(counts).sum(0)
 
     def forward(self, batch: Batch) -> Tensor:
-        """Return the logits, shape ``(batch, time, vocabulary)``, and listen to the gate."""
+        """Read a batch and listen to the gate; return what ``read`` returns.
+
+        That is logits, shape ``(batch, time, vocabulary)``, or a sum of losses.
+        """
         with self._listening():
             return self._read(batch)
 

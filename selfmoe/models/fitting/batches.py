@@ -14,6 +14,12 @@ from selfmoe.contracts.prompts import alpaca
 from selfmoe.contracts.records import Example, Instruction, LoadedBase
 from selfmoe.models.tokens import answered_ids, check_known, first_tokens, side_by_side
 
+_AT_ONCE, _AT_ONCE_ON_CPUS = 16384, 2048
+"""Tokens a forward pass, padding included, where no number of examples is given."""
+
+_OPENING = 16
+"""Tokens that tell whether texts begin with the same words."""
+
 
 @dataclass(frozen=True)
 class Encoded:
@@ -53,6 +59,31 @@ def encode_all(examples: Sequence[Example], base: LoadedBase, label: str) -> lis
             f"context of {base.context} tokens; the curate stage should have dropped them"
         )
     return rows
+
+
+def parts_of(
+    rows: Sequence[Encoded], size: int | None, device: torch.device, *, alike: bool = False
+) -> list[list[Encoded]]:
+    """Return the rows of a step in the parts that it is read in, those of like length together.
+
+    Args:
+        rows: The examples.
+        size: How many of them a part has at most; default: as many as fit into some thousand
+            tokens.
+        device: Where they are read.
+        alike: Let the rows of a part begin with the same words.
+    """
+    room = _AT_ONCE_ON_CPUS if device.type == "cpu" else _AT_ONCE
+    groups: dict[tuple[int, ...], list[Encoded]] = {}
+    for row in sorted(rows, key=lambda row: len(row.ids), reverse=True):
+        groups.setdefault(tuple(row.ids[:_OPENING]) if alike else (), []).append(row)
+    parts = []
+    for left in groups.values():
+        while left:
+            count = size or max(1, room // len(left[0].ids))
+            parts.append(left[:count])
+            left = left[count:]
+    return parts
 
 
 def collate(rows: Sequence[Encoded], pad: int, device: torch.device) -> Batch:

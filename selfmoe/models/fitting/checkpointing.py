@@ -45,6 +45,11 @@ def checkpointing(
             module.training = before
 
 
+def recomputes(model: nn.Module) -> bool:
+    """Return whether a model's activations are recomputed in backward passes."""
+    return any(getattr(module, "gradient_checkpointing", False) for module in model.modules())
+
+
 def _modules(model: nn.Module, blocks: str | None) -> list[nn.Module]:
     decoder = find_decoder(model, blocks)
     return [decoder.stack, *decoder.blocks]

@@ -10,21 +10,20 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from selfmoe.contracts.errors import StageError
-from selfmoe.contracts.fitting import IGNORE, Batch, FitConfig, FitReport, Penalty, Progress
+from selfmoe.contracts.fitting import Batch, FitConfig, FitReport, Penalty, Progress
 from selfmoe.contracts.randomness import derive, permutation
 from selfmoe.contracts.records import Example, LoadedBase
-from selfmoe.models.fitting.batches import Encoded, collate, encode_all
+from selfmoe.models.fitting.batches import Encoded, collate, encode_all, parts_of
 from selfmoe.models.fitting.checkpointing import checkpointing
 from selfmoe.models.fitting.checkpoints import Checkpoints
+from selfmoe.models.fitting.reading import ResponseLoss, summed_loss
 from selfmoe.models.tokens import padding
 
 
@@ -69,7 +68,7 @@ class Fit:
         if penalty is not None:
             forward = penalty.forward
         job = _Job(
-            forward or partial(_logits, model),
+            forward or ResponseLoss(model, base.blocks),
             penalty,
             parameters,
             examples,
@@ -130,14 +129,19 @@ class _Job:
 
     def _step(self, step: int) -> float:
         rows = self._rows_of(step)
-        size = self.config.micro_batch_size or len(rows)
-        parts = [rows[first : first + size] for first in range(0, len(rows), size)]
-        batches = [collate(part, self.pad, self.device) for part in parts]
+        batches = [collate(part, self.pad, self.device) for part in self._parts(rows)]
         loss = self._accumulate(step, batches, sum(len(row.ids) - row.prompt for row in rows))
         self._update(step, loss)
         self.tokens += sum(len(row.ids) for row in rows)
         self.losses.append(loss)
         return loss
+
+    def _parts(self, rows: Sequence[Encoded]) -> list[list[Encoded]]:
+        size = self.config.micro_batch_size
+        if size is None and self.penalty is not None:
+            size = len(rows)  # several parts would have to be read twice
+        apart = isinstance(self.forward, ResponseLoss) and self.forward.apart
+        return parts_of(rows, size, self.device, alike=apart)
 
     def _accumulate(self, step: int, batches: Sequence[Batch], total: int) -> float:
         """Return the loss of the parts of a step, whose gradients add up; ``total`` labels."""
@@ -161,10 +165,8 @@ class _Job:
         return [self.rows[i] for i in order[index * size : (index + 1) * size]]
 
     def _loss(self, batch: Batch) -> Tensor:
-        logits = self.forward(batch)[:, :-1]
-        targets = batch.labels[:, 1:]
-        learned = targets != IGNORE
-        return cross_entropy(logits[learned].float(), targets[learned], reduction="sum")
+        read = self.forward(batch)
+        return summed_loss(read, batch) if read.dim() else read
 
     def _update(self, step: int, loss: float) -> None:
         for group in self.optimizer.param_groups:
@@ -177,11 +179,6 @@ class _Job:
             )
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-
-
-def _logits(model: nn.Module, batch: Batch) -> Tensor:
-    output: Any = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
-    return output.logits  # type: ignore[no-any-return]
 
 
 def _rate(config: FitConfig, step: int, steps: int) -> float:

@@ -1,0 +1,102 @@
+"""LoRA layers while they learn, with less work around their products.
+
+PEFT computes ``W x + B(A x) * s`` by way of two further tensors as large as the result, and of as
+many on the way back. Here the part of B is added to ``W x`` in place, and that of A to the gradient
+of x. Layers that are more than this, or of another precision than the adapter, stay PEFT's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from peft.tuners.lora import Linear
+from torch import Tensor, nn
+from torch.autograd.function import Function, once_differentiable
+from torch.nn.functional import linear
+
+
+@contextmanager
+def lean(model: nn.Module) -> Iterator[None]:
+    """Let the LoRA layers of a model that allow it compute this way, until the end.
+
+    Args:
+        model: A model with PEFT's layers, nothing of which learns but A and B.
+    """
+    layers = [layer for layer in model.modules() if _is_plain(layer)]
+    for layer in layers:
+        layer.__dict__["forward"] = _Lean(layer)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del layer.__dict__["forward"]
+
+
+def _is_plain(layer: Any) -> bool:
+    """Return whether a layer computes ``W x + B(A x) * s`` with W constant, and nothing else."""
+    if type(layer) is not Linear or type(layer.base_layer) is not nn.Linear:
+        return False
+    names = layer.active_adapters
+    if len(names) != 1 or layer.merged or layer.disable_adapters or layer.lora_variant:
+        return False
+    (name,) = names
+    parts = (layer.base_layer, layer.lora_A[name], layer.lora_B[name])
+    free = not any(p.requires_grad for p in layer.base_layer.parameters())
+    exact = len({part.weight.dtype for part in parts}) == 1 and layer.lora_B[name].bias is None
+    listened = any(part._forward_hooks or part._forward_pre_hooks for part in parts)
+    return free and exact and not listened and type(layer.lora_dropout[name]) is nn.Identity
+
+
+class _Lean:
+    """The forward of one layer.
+
+    Args:
+        layer: The layer.
+    """
+
+    def __init__(self, layer: Any) -> None:
+        (name,) = layer.active_adapters
+        self._base, self._plain = layer.base_layer, layer.forward
+        self._a, self._b, self._scale = layer.lora_A[name], layer.lora_B[name], layer.scaling[name]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return the layer's output, shape ``(..., out)``, for x of shape ``(..., in)``."""
+        weight, bias = self._base.weight, self._base.bias
+        if x.dtype != weight.dtype or torch.is_autocast_enabled(x.device.type):
+            return self._plain(x)  # type: ignore[no-any-return]
+        factors = self._a.weight, self._b.weight, self._scale
+        out: Tensor = _Lora.apply(x, weight, bias, *factors)  # type: ignore[no-untyped-call]
+        return out
+
+
+class _Lora(Function):
+    """``W x + b + s B A x`` with the gradients of x, A and B."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, scale: float
+    ) -> Tensor:
+        """Return the sum, shape ``(..., out)``, for x of shape ``(..., in)``."""
+        out = linear(x, weight, bias)
+        z = torch.mm(x.reshape(-1, x.shape[-1]), a.t())
+        out.view(-1, out.shape[-1]).addmm_(z, b.t(), alpha=scale)
+        ctx.save_for_backward(x, z, weight, a, b)
+        ctx.scale = scale
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients of x, A and B, of their shapes, from one ``(..., out)``."""
+        x, z, weight, a, b = ctx.saved_tensors
+        flat = grad.reshape(-1, grad.shape[-1])
+        dz = torch.mm(flat, b).mul_(ctx.scale)
+        da = torch.mm(dz.t(), x.reshape(-1, x.shape[-1]))
+        db = torch.mm(flat.t(), z).mul_(ctx.scale)
+        dx = None
+        if ctx.needs_input_grad[0]:
+            dx = torch.mm(flat, weight).addmm_(dz, a).view_as(x)
+        return dx, None, None, da, db, None

@@ -1,0 +1,90 @@
+"""Reading a batch for the loss on its responses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from selfmoe.contracts.fitting import IGNORE, Batch
+from selfmoe.models.fitting.beginnings import WORTH, beginning, can_read_apart, read_apart
+from selfmoe.models.fitting.checkpointing import recomputes
+from selfmoe.models.fitting.chunks import chunked_loss
+from selfmoe.models.fitting.tail import tail_of
+
+
+def summed_loss(logits: Tensor, batch: Batch) -> Tensor:
+    """Return the sum of the losses of a batch's response tokens as a scalar.
+
+    Args:
+        logits: Shape ``(batch, time, vocabulary)``.
+        batch: What they were made of.
+    """
+    learned, targets = _learned(batch)
+    return cross_entropy(logits[:, :-1][learned].float(), targets, reduction="sum")
+
+
+class ResponseLoss:
+    """Reads batches and returns the sum of the losses of their response tokens.
+
+    Other tokens have no logits computed, and those of responses are there a few at a time. What all
+    prompts of a batch begin with is read once for all of them. Where a model does not allow it, it
+    is asked for all logits, and reads all of every row.
+
+    Args:
+        model: A causal language model of transformers, or PEFT's around one.
+        blocks: Name of its list of decoder blocks, where that cannot be told from its structure.
+        run: Runs the model on a batch, given further arguments of its forward by name, and returns
+            its output as it is; default: as ``model(input_ids=…, attention_mask=…)``.
+        apart: Whether what the model makes of a token depends on it and those before it in its row
+            alone, so that the beginning may be read apart.
+
+    Attributes:
+        apart: Whether beginnings are read apart.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        blocks: str | None = None,
+        run: Callable[..., Any] | None = None,
+        *,
+        apart: bool = True,
+    ) -> None:
+        self._inner: Any = getattr(model, "get_base_model", lambda: model)()
+        self._run, self._tail = run or partial(_run, model), tail_of(self._inner, blocks)
+        self.apart = apart and self._tail is not None and can_read_apart(self._states, self._inner)
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Return the sum for a batch as a scalar."""
+        if self._tail is None:
+            return summed_loss(self._run(batch).logits, batch)
+        rest, states = self._read(batch)
+        learned, targets = _learned(rest)
+        return chunked_loss(self._tail, states[:, :-1][learned], targets)
+
+    def _read(self, batch: Batch) -> tuple[Batch, Tensor]:
+        """Return a batch, or all of it but its beginning, and the final states."""
+        if self.apart and not recomputes(self._inner):
+            size = beginning(batch)
+            if size >= WORTH:
+                return read_apart(self._states, batch, size, self._inner.config)
+        return batch, self._states(batch, {"use_cache": False})
+
+    def _states(self, batch: Batch, options: Mapping[str, Any]) -> Tensor:
+        assert self._tail is not None
+        return self._tail.states(partial(self._run, batch, **options))
+
+
+def _run(model: nn.Module, batch: Batch, **options: Any) -> Any:
+    return model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, **options)
+
+
+def _learned(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Return which tokens have a response token behind them, ``(batch, time - 1)``, and these."""
+    targets = batch.labels[:, 1:]
+    learned = targets != IGNORE
+    return learned, targets[learned]
