@@ -1,4 +1,4 @@
-"""A finished run of a random base, made once and copied for every test that wants one."""
+"""Finished runs of a random base, made once and copied for every test that wants one."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import yaml
 import selfmoe
 
 RUN = Path("runs", "demo")
+TWO = ["anything", "whatever"]
 
 
 def write_settings(folder: Path, base: Path, plugin: str, **changes: object) -> Path:
@@ -42,6 +43,22 @@ def made(tmp_path_factory, tiny_base_folder, plugin_code) -> Path:
     folder = tmp_path_factory.mktemp("made")
     selfmoe.run(write_settings(folder, tiny_base_folder, plugin_code))
     return folder
+
+
+@pytest.fixture(scope="session")
+def made_of_two(tmp_path_factory, tiny_base_folder, plugin_code) -> Path:
+    """Return the finished run of two experts."""
+    folder = tmp_path_factory.mktemp("two")
+    return selfmoe.run(write_settings(folder, tiny_base_folder, plugin_code, domains=TWO)).path
+
+
+@pytest.fixture
+def two_experts(made_of_two, configure, tmp_path) -> Path:
+    """Return the finished run of two experts as if it were made in the test's folder."""
+    shutil.copytree(made_of_two, tmp_path / RUN)
+    run = selfmoe.run(configure(domains=TWO))
+    assert run.built == 0
+    return run.path
 
 
 @pytest.fixture

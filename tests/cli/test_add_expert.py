@@ -34,10 +34,9 @@ from selfmoe_domain_files import Files
 
 
 @pytest.fixture
-def run(configure, tmp_path) -> Path:
+def run(two_experts) -> Path:
     """Return a finished run of two experts, routed and merged."""
-    path = configure(domains=["anything", "whatever"])
-    return selfmoe.run(path).path
+    return two_experts
 
 
 @pytest.fixture
@@ -99,11 +98,9 @@ def test_removing_gives_the_former_system_back_bit_for_bit(run, plugin_with_more
 
 
 def test_what_the_settings_leave_unscored_is_said_and_named_benchmarks_go_with_their_expert(
-    configure, tmp_path, capsys
+    run, tmp_path, capsys
 ):
     named = ["anything/mini"]
-    path = configure(domains=["anything", "whatever"], evaluate={"limit": 2, "base_shots": 0})
-    run = selfmoe.run(path).path
     raw = yaml.safe_load((run / "config.yaml").read_text())
     raw["evaluate"]["benchmarks"] = named
     (run / "config.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))

@@ -170,7 +170,9 @@ def register_merges():
 '''
 
 
-def test_a_composer_that_fails_does_not_stop_the_others(cli, configure, plugin_code, tmp_path):
+def test_a_composer_that_fails_does_not_stop_the_others(
+    cli, finished, configure, plugin_code, tmp_path
+):
     settings = configure()
     (tmp_path / "selfmoe_plugin.py").write_text(plugin_code + BROKEN)
     selfmoe.run(settings)

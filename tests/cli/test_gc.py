@@ -19,7 +19,7 @@ def cells(run: Path) -> set[str]:
     return {path.parent.relative_to(run).as_posix() for path in run.glob("*/*/cell.json")}
 
 
-def test_settings_used_one_after_another_leave_only_the_last(cli, configure, tmp_path):
+def test_settings_used_one_after_another_leave_only_the_last(cli, finished, configure, tmp_path):
     run = tmp_path / "runs" / "demo"
     merges = {
         "mixse": {"router": "topk", "options": {"max_steps": 1}},

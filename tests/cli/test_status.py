@@ -83,8 +83,9 @@ def test_what_is_missing_or_damaged_is_said(cli, finished):
     assert "To go on: selfmoe run runs/demo/config.yaml" in text
 
 
-def test_a_run_goes_on_from_any_folder(cli, configure, tmp_path, monkeypatch):
+def test_a_run_goes_on_from_any_folder(cli, finished, configure, tmp_path, monkeypatch):
     name = "runs/my demo"
+    finished.rename(tmp_path / name)
     selfmoe.run(configure(out=name))
     shutil.rmtree(next((tmp_path / name).glob("compositions/mixse@*")))
     (line,) = [x for x in cli("status", name).stdout.splitlines() if "To go on: " in x]
@@ -98,7 +99,7 @@ def test_a_run_goes_on_from_any_folder(cli, configure, tmp_path, monkeypatch):
     assert not list(Path().iterdir())
 
 
-def test_a_run_that_was_moved_goes_on_where_it_is(cli, configure, tmp_path):
+def test_a_run_that_was_moved_goes_on_where_it_is(cli, finished, configure, tmp_path):
     selfmoe.run(configure())
     (tmp_path / "runs" / "demo").rename(tmp_path / "runs" / "other")
     shutil.rmtree(next((tmp_path / "runs" / "other").glob("compositions/ties@*")))
