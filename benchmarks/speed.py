@@ -12,7 +12,6 @@ import os
 
 os.environ["OMP_NUM_THREADS"] = "1"  # barriers of several threads wait for other programs
 
-import platform
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -26,6 +25,7 @@ from selfmoe.pipeline.execute import versions
 from selfmoe.store.files import write_json
 from speeds import memory, work
 from speeds.clock import above_floor, measure
+from speeds.machine import processor
 from speeds.systems import RANK, SHAPES, SYSTEMS, Setting, build
 
 Json = dict[str, Any]
@@ -107,19 +107,13 @@ def command(rounds: int, tries: int, only: str | None, target: Path | None) -> N
 def _facts(rounds: int) -> Json:
     return {
         "command": f"benchmarks/speed.py --rounds {rounds} --json results/speed.json",
-        "processor": _processor(),
+        "processor": processor(),
         "threads": 1,
         "metric": "CPU time of the process",
         "rank": RANK,
         "shapes": {name: shape._asdict() for name, shape in SHAPES.items()},
         "versions": dict(versions()),
     }
-
-
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 def _measured(one: Measurement, folder: Path, rounds: int, tries: int) -> Json:

@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from html import unescape
 from pathlib import Path
 
@@ -21,6 +21,16 @@ FOLDERS = ("", "domains", "routers", "plugins")
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 Cli = Callable[..., Result]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _float32_by_itself() -> Iterator[None]:
+    """Let ``auto`` be float32 whatever the processor: tests compare exact numbers."""
+    from selfmoe.models import devices
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(devices, "bfloat16_instructions", lambda: None)
+        yield
 
 
 @pytest.fixture(scope="session")

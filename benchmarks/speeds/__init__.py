@@ -2,5 +2,6 @@
 
 systems    the base, an identical twin, PEFT's LoRA, several adapters, Arrow, X-LoRA, and selfmoe
 clock      interleaved rounds of CPU time, ratios, the noise floor
+machine    what the processor is called
 work       what is timed: prefill, decode, router training; and the memory of a forward
 """

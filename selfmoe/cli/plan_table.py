@@ -17,7 +17,7 @@ def print_plans(plans: RunPlan) -> None:
     for plan in plans:
         title = f"Plan for {plan.directory.root}, root seed {plan.root}"
         done += _print_table(title, plan.tasks)
-    for line in _left_out(plans):
+    for line in (*_left_out(plans), f"{_place(plans)}."):
         console.print(line, markup=False, soft_wrap=True)
     _print_counts(done, len(plans.tasks))
 
@@ -59,6 +59,12 @@ def _left_out(plans: RunPlan) -> list[str]:
     return [f"Not asked: {identity}: {reason}" for identity, reason in plans.left_out.items()]
 
 
+def _place(plans: RunPlan) -> str:
+    """Return where the base runs, in which number format, and why in that one."""
+    base = plans.base
+    return f"On {base.device} in {base.dtype} ({base.why})"
+
+
 def print_budget(plans: RunPlan, cells: int, display: Display) -> None:
     """Print what the settings amount to, before the work starts."""
     config = plans.config
@@ -72,6 +78,7 @@ def print_budget(plans: RunPlan, cells: int, display: Display) -> None:
     display.say(
         f"Base {config.base}, track {config.track}, preset {config.preset}: {cells} cells to do"
     )
+    display.say(f"  {_place(plans)}")
     display.say(f"  domains {domains}; systems {systems}")
     display.say(
         f"  a domain: {config.seeds.n} seeds, {config.brainstorm.n} instructions; "

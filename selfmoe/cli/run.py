@@ -29,7 +29,7 @@ MOST_SEEDS = 1000
     help="Base plugin, model folder, or hub id: owner/model or owner/model@revision.",
 )
 @options.device("auto, the fastest there is")
-@options.dtype("auto, float32 on CPU, else bfloat16")
+@options.dtype("auto, bfloat16 where the device multiplies in it, else float32")
 @click.option("--domains", shell_complete=names("domain"), help="Comma-separated domains.")
 @click.option(
     "--track",

@@ -197,7 +197,9 @@ class RunConfig(Section):
     preset: str | None = Field(None, description="Budgets; default: what the base recommends.")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps.")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="Number format of the base; auto: float32 on CPU, bfloat16 elsewhere."
+        "auto",
+        description="Number format of the base; auto: bfloat16 where the device multiplies in it, "
+        "else float32.",
     )
     blocks: str | None = Field(
         None, description="The base's list of decoder blocks; default: found by structure."

@@ -13,7 +13,7 @@ from selfmoe.contracts.errors import CompositionError, DataError, counted
 from selfmoe.contracts.paths import expand_base
 from selfmoe.contracts.records import LoadedBase
 from selfmoe.models.checkpoints import check_checkpoint, identity, sizes
-from selfmoe.models.devices import GPU_FILES, choose_device, choose_dtype
+from selfmoe.models.devices import GPU_FILES, choose_device, choose_dtype, dtype_reason
 from selfmoe.models.hub import download
 from selfmoe.models.vocabulary import check_vocabulary, read_tokenizer, settle
 
@@ -30,6 +30,7 @@ class BaseFiles:
         hash: First 10 hex digits of a sha256 over those files.
         device: Where it will run.
         dtype: Number format it will run in.
+        why: Why in that one, in words.
     """
 
     name: str
@@ -37,6 +38,7 @@ class BaseFiles:
     hash: str
     device: str
     dtype: str
+    why: str = "as the settings say"
 
 
 def find_base(config: RunConfig) -> BaseFiles:
@@ -58,7 +60,8 @@ def find_base(config: RunConfig) -> BaseFiles:
     check_checkpoint(name, path)
     device = choose_device(config.device)
     dtype = choose_dtype(config.dtype, device)
-    return BaseFiles(name, path, identity(path), device, dtype)
+    why = dtype_reason(config.dtype, device)
+    return BaseFiles(name, path, identity(path), device, dtype, why)
 
 
 def is_base(named: str, files: BaseFiles, config: RunConfig, *, near: Path) -> bool:

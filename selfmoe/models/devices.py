@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from selfmoe.contracts.errors import DataError
+from selfmoe.models.processor import bfloat16_instructions
 
 GPU_FILES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 """Where Linux shows NVIDIA and AMD cards, and WSL any; without them torch need not be asked."""
@@ -35,15 +36,27 @@ def choose_device(name: str) -> str:
 
 
 def choose_dtype(name: str, device: str) -> str:
-    """Return the number format; ``auto`` is bfloat16 where the device computes in it."""
-    if name != "auto":
-        return name
-    if device.partition(":")[0] == "cpu":
-        return "float32"
+    """Return the number format; ``auto`` is bfloat16 where the device multiplies in it."""
+    return name if name != "auto" else _auto_dtype(device)[0]
+
+
+def dtype_reason(name: str, device: str) -> str:
+    """Return in words why a number format is what ``choose_dtype`` says."""
+    return "as the settings say" if name != "auto" else f"auto: {_auto_dtype(device)[1]}"
+
+
+def _auto_dtype(device: str) -> tuple[str, str]:
+    """Return the number format that suits a device, and why."""
+    kind = device.partition(":")[0]
+    if kind == "cpu":
+        found = bfloat16_instructions()
+        slow = "float32", "this processor does not multiply in bfloat16"
+        return ("bfloat16", f"this processor multiplies in it, by {found}") if found else slow
     import torch
 
-    old = device.startswith("cuda") and not torch.cuda.is_bf16_supported(including_emulation=False)
-    return "float32" if old else "bfloat16"
+    if kind == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        return "float32", f"{device} does not multiply in bfloat16"
+    return "bfloat16", f"{device} multiplies in it"
 
 
 def preferred(devices: Iterable[str]) -> str:

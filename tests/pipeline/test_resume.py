@@ -30,6 +30,7 @@ from selfmoe.reporting.terminal.progress import Display
 SETTINGS: Mapping[str, Any] = {
     "domains": ["anything", "whatever"],
     "preset": "demo",
+    "dtype": "float32",
     "seeds": {"n": 6},
     "brainstorm": {"n": 8, "batch_size": 4, "max_new_tokens": 16, "shots": 2},
     "respond": {"shots": 1, "max_new_tokens": 16, "batch_size": 4},

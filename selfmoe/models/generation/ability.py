@@ -52,11 +52,18 @@ def keeps_order(model: Any) -> bool:
 
 def _may(model: Any, mixture: Any) -> bool:
     config = getattr(model, "config", None)
-    if config is None or "prompt_mask" in getattr(mixture, "needs", ()):
+    if config is None or not _follows(mixture):
         return False
     kinds = getattr(config.get_text_config(), "layer_types", None) or ()
     takes = inspect.signature(model.forward).parameters.keys() >= _NEEDED
     return takes and "chunked_attention" not in kinds and slots_for(model, 1) is not None
+
+
+def _follows(mixture: Any) -> bool:
+    """Return whether a mixture, if there is one, may read a prompt in parts."""
+    if mixture is None or mixture.gate is None:
+        return True
+    return bool(mixture.gate.causal) and "prompt_mask" not in mixture.needs
 
 
 def _agrees(model: Any) -> bool:

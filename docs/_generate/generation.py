@@ -1,0 +1,111 @@
+"""Tables from the committed measurements of generation and evaluation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from _generate.markdown import table
+
+Json = dict[str, Any]
+FILE = Path(__file__).parents[2] / "results" / "generation.json"
+"""Not made yet where there is no such file."""
+
+_FORMER = "former"
+_PARTS = ("whole", "prefill", "decode")
+_INTRODUCTION = """\
+## Generation and evaluation
+
+How many times as fast texts are written and benchmarks asked as by the build of commit
+`{former}`: CPU time of the two in the same round, each in a process of its own, loading left out;
+the median of the rounds and, in brackets, the quartiles. *Brainstorm* samples, so its ratios are of
+time per token. *Prefill* is the time to the first token of all prompts, *decode* the rest.
+`generate` is that of transformers on batches in the order of the prompts, with the same stop
+strings; `generate_batch`, its continuous batching, knows none and goes on to the limit, so its
+ratios, too, are of time per token. *The same* are prompts that this build goes on with token for
+token, or items it answers, as the former one does.
+"""
+
+
+def section(file: Path = FILE) -> str:
+    """Return the part of the page about generation; nothing where nothing is measured yet."""
+    if not file.exists():
+        return ""
+    found: Json = json.loads(file.read_text("utf-8"))
+    parts = [
+        _INTRODUCTION.format(former=found["former"]),
+        *_of_systems(found["written"], found["sums"]),
+        _parts(found["written"]),
+        _evaluations(found["asked"]),
+        _conditions(found),
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def _of_systems(written: Sequence[Json], sums: Sequence[Json]) -> list[str]:
+    """Return a table of every system's speed, a row a workload, the sum of each base last."""
+    rows = [*written, *sums]
+    places = dict.fromkeys((row["base"], row["threads"]) for row in rows)
+    ordered = [row for place in places for row in rows if (row["base"], row["threads"]) == place]
+    names = [name for name in _names(ordered) if name != _FORMER]
+    head = ("workload", "base", "threads", "prompts", *names)
+    return [table(head, ([*_place(row), *_cells(row, names)] for row in ordered))] if rows else []
+
+
+def _names(rows: Iterable[Json]) -> list[str]:
+    return list(dict.fromkeys(name for row in rows for name in row["systems"]))
+
+
+def _place(row: Json) -> list[str]:
+    return [row["title"], row["base"], str(row["threads"]), str(row.get("prompts", ""))]
+
+
+def _cells(row: Json, names: Sequence[str]) -> list[str]:
+    systems = row["systems"]
+    return [_ratio(systems[name]["whole"]) if name in systems else "" for name in names]
+
+
+def _ratio(found: Mapping[str, float]) -> str:
+    return f"{found['ratio']:.2f} ({found['low']:.2f}–{found['high']:.2f})"
+
+
+def _parts(written: Sequence[Json]) -> str:
+    """Return a table of where this build's time is saved."""
+    head = ("workload", "base", "threads", "prompts", *_PARTS, "tokens", "the same")
+    rows = [row for row in written if "this" in row["systems"]]
+    return table(head, ([*_place(row), *_detail(row)] for row in rows)) if rows else ""
+
+
+def _detail(row: Json) -> list[str]:
+    mine, former = row["systems"]["this"], row["systems"][_FORMER]
+    same = "sampled" if row["sampled"] else f"{mine['same']} of {row['prompts']}"
+    counts = f"{mine['tokens']:.0f}, former {former['tokens']:.0f}"
+    return [*(_ratio(mine[part]) for part in _PARTS), counts, same]
+
+
+def _evaluations(asked: Sequence[Json]) -> str:
+    """Return a table of benchmarks."""
+    head = ("benchmark", "base", "threads", "items", "this", "score", "former score", "the same")
+    rows = (
+        [
+            *(row["title"], row["base"], str(row["threads"]), str(row["items"])),
+            _ratio(row["systems"]["this"]["whole"]),
+            *(f"{100 * row['systems'][name]['score']:.2f} %" for name in ("this", _FORMER)),
+            f"{row['systems']['this']['same']} of {row['items']}",
+        ]
+        for row in asked
+    )
+    return table(head, rows) if asked else ""
+
+
+def _conditions(found: Json) -> str:
+    wanted = ("torch", "transformers", "lm-eval")
+    versions = ", ".join(f"{name} {found['versions'][name]}" for name in wanted)
+    able = found["bfloat16"]
+    said = f"multiplies in bfloat16 ({able})" if able else "does not multiply in bfloat16"
+    return (
+        f"Measured on an {found['processor']} processor, which {said}, {found['rounds']} rounds, "
+        f"with {versions}. `{found['command']}` makes `results/generation.json`.\n"
+    )
