@@ -15,6 +15,14 @@ from selfmoe.contracts.records import Instruction, Seed
 from selfmoe.models.context import fit, prompt_length
 from selfmoe.pipeline.few_shot import pick
 
+BATCHES = {
+    ("brainstorm", "paper"): 32,
+    ("respond", "paper"): 32,
+    ("brainstorm", "demo"): 96,
+    ("respond", "demo"): 64,
+}
+"""Stage and preset -> prompts that the former build takes at a time."""
+
 
 @dataclass(frozen=True)
 class Workload:
@@ -87,7 +95,8 @@ def _brainstorm(
     shots = [pick(seeds, stage.shots, number) for number in range(n)]
     texts = [_fitted(reader, prompts.brainstorm, group, new) for group in shots]
     drawn = (stage.temperature, stage.top_p)
-    return Workload("brainstorm", name, texts, prompts.stop, new, stage.batch_size, drawn)
+    batch = BATCHES["brainstorm", str(config.preset)]
+    return Workload("brainstorm", name, texts, prompts.stop, new, batch, drawn)
 
 
 def _respond(
@@ -106,7 +115,8 @@ def _respond(
     for number, row in enumerate(others):
         write = partial(prompts.respond, task=Instruction(row.instruction, row.input))
         texts.append(_fitted(reader, write, pick(seeds, stage.shots, number), new))
-    return Workload("respond", name, texts, prompts.stop, new, stage.batch_size, None)
+    batch = BATCHES["respond", str(config.preset)]
+    return Workload("respond", name, texts, prompts.stop, new, batch, None)
 
 
 def _fitted(reader: Reader, write: Any, shots: list[Seed], new: int) -> str:

@@ -115,12 +115,13 @@ def _benchmark(job: Json) -> Any:
 def _evaluated(model: Any, tokenizer: Any, benchmark: Any, job: Json, work: Path) -> Any:
     from selfmoe.evaluation import bridge
 
+    evaluate: Any = bridge.evaluate
     how: Json = {"limit": job["limit"], "batch_size": job["batch"]}
     setup = (bridge.Setup(**how),) if hasattr(bridge, "Setup") else ()
     context = int(min(model.config.max_position_embeddings, tokenizer.model_max_length))
     where: Json = {"benchmark_id": benchmark.name, "context": context, "work": work}
     rest = {} if setup else how
-    return bridge.evaluate(model, tokenizer, benchmark, *setup, **where, **rest)
+    return evaluate(model, tokenizer, benchmark, *setup, **where, **rest)
 
 
 if __name__ == "__main__":

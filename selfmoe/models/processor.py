@@ -42,6 +42,6 @@ def _told_by_torch() -> set[str]:
 
 
 def _used_by_torch() -> bool:
-    import torch
+    from torch.backends import mkldnn
 
-    return bool(torch.backends.mkldnn.is_available())
+    return bool(mkldnn.is_available())  # type: ignore[no-untyped-call]

@@ -33,6 +33,7 @@ def test_prompts_are_those_of_the_stages() -> None:
     assert {text.count("Instruction:") for text in brainstorm.prompts} == {4}
     assert {text.count("Response:") for text in respond.prompts} == {6}
     assert len(set(brainstorm.prompts)) == len(set(respond.prompts)) == 5
+    assert (brainstorm.batch, respond.batch) == (96, 64)
     assert (brainstorm.max_new_tokens, respond.max_new_tokens) == (8, 4)
     assert (brainstorm.sampling, respond.sampling) == ((1.0, 0.98), None)
     assert made() == [brainstorm, respond, *others]
