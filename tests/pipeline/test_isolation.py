@@ -63,7 +63,7 @@ def config(folder: Path, **changes: Any) -> selfmoe.RunConfig:
             "domains": ["anything", "whatever"],
             "out": str(folder / "run"),
             "seeds": {"n": 5},
-            "brainstorm": {"n": 4, "max_new_tokens": 8},
+            "brainstorm": {"n": 8, "max_new_tokens": 8},
             "respond": {"max_new_tokens": 8},
             "specialise": {"options": {"max_steps": 1, "r": 2}},
             "compose": TWINS,
