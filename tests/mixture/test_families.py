@@ -139,7 +139,9 @@ def test_training_adapts_all_linears_of_the_blocks_and_no_other(
     assert not torch.equal(found, plain)
 
 
-def test_checkpointing_learns_the_same(base, tmp_path):
+def test_checkpointing_learns_the_same(base, tmp_path, monkeypatch):
+    # It has rows read whole, which rounds otherwise; here that is so with it and without.
+    monkeypatch.setattr("selfmoe.models.fitting.reading.can_read_apart", lambda *given: False)
     plain = read_factors(train(base, tmp_path / "a"))
     again = read_factors(train(base, tmp_path / "b", gradient_checkpointing=True))
     for site, factors in plain.items():
