@@ -106,10 +106,9 @@ class Continuous:
         else:
             cache = self._forward.cache(columns)
         if columns:
-            ids, mask = side_by_side(rest, self._pad, "right")
-            before = torch.ones(len(rows), len(shared), dtype=torch.long)
+            ids, _ = side_by_side(rest, self._pad, "right")  # no token sees what is behind it
             places = torch.arange(len(shared), len(shared) + columns).expand(len(rows), -1)
-            self._forward(ids, torch.cat([before, mask], 1), places, cache)
+            self._forward(ids, None, places, cache)
         return cache
 
     def _known(self, shared: tuple[int, ...]) -> Any:
@@ -117,7 +116,7 @@ class Continuous:
         if self._prefix[0] != shared:
             cache = self._forward.cache(len(shared))
             ids = torch.tensor([shared])
-            self._forward(ids, torch.ones_like(ids), torch.arange(len(shared))[None], cache)
+            self._forward(ids, None, torch.arange(len(shared))[None], cache)
             self._prefix = (shared, cache)
         return self._prefix[1]
 
@@ -209,19 +208,20 @@ class Forward:
         """Return an empty cache with room for so many columns."""
         return slots_for(self._model, columns)
 
-    def __call__(self, ids: Tensor, mask: Tensor, places: Tensor, cache: Any) -> Tensor:
+    def __call__(self, ids: Tensor, mask: Tensor | None, places: Tensor, cache: Any) -> Tensor:
         """Return the logits of the last position, shape ``(batch, vocabulary)``.
 
         Args:
             ids: Tokens, shape ``(batch, time)``.
-            mask: 1 on all columns that count, those of the cache first, ``(batch, columns)``.
+            mask: 1 on all columns that count, those of the cache first, ``(batch, columns)``;
+                without it all do.
             places: The tokens' positions, shape ``(batch, time)``.
             cache: What came before; it is written to.
         """
         device = self.device
         output = self._model(
             input_ids=ids.to(device),
-            attention_mask=mask.to(device),
+            attention_mask=None if mask is None else mask.to(device),
             position_ids=places.to(device),
             use_cache=True,
             logits_to_keep=1,
