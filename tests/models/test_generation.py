@@ -16,6 +16,8 @@ from selfmoe.models.generation.ability import comes_and_goes
 from selfmoe.models.generation.continuous import Continuous
 from selfmoe.models.generation.drawing import choose, draws
 from selfmoe.models.generation.engine import stream
+from selfmoe.models.generation.records import Row
+from selfmoe.models.generation.room import rows_at_once
 from selfmoe.models.generation.static import Static
 from selfmoe.testing.families import FAMILIES, tiny_model
 from selfmoe.testing.models import tiny_llama, tiny_tokenizer
@@ -240,3 +242,16 @@ def test_a_number_at_the_very_end_draws_a_token_that_is_kept():
     last = torch.tensor([1.0 - 2**-53], dtype=torch.float64)
     found, _ = choose(logits, Sampling(1.0, 0.9), last)
     assert found.item() in (0, 1)
+
+
+# --- how many at once -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "mistral", "deepseek_v3", "jamba", "gemma4"])
+def test_memory_decides_how_many_rows_run(family, monkeypatch):
+    of, rows = tiny_model(family), [Row(n, [5, 6]) for n in range(90)]
+    found = {}
+    for free in (0, 2**21, 2**40):
+        monkeypatch.setattr("selfmoe.models.generation.room._free", lambda device, free=free: free)
+        found[free] = rows_at_once(of, rows, 100)
+    assert found[0] == 1 < found[2**21] < found[2**40] == len(rows)

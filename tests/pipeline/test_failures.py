@@ -43,7 +43,7 @@ def settings(folder: Path, base: Path, plugin: str, **more: object) -> selfmoe.R
         domains=["anything"],
         out=folder / "run",
         seeds={"n": 5},
-        brainstorm={"n": 3, "max_new_tokens": 8},
+        brainstorm={"n": 8, "max_new_tokens": 8},
         respond={"max_new_tokens": 8},
         evaluate={"limit": 2, "base_shots": 0},
         **{"specialise": {"options": {"max_steps": 1}}, **more},

@@ -21,6 +21,7 @@ from transformers.cache_utils import (
 )
 
 from selfmoe.contracts.fitting import IGNORE, Batch
+from selfmoe.models.caches import cache_name
 
 WORTH = 8
 """Shared tokens from which on they are read apart."""
@@ -39,17 +40,16 @@ def beginning(batch: Batch) -> int:
     return min(alike, int(batch.prompt_mask.sum(1).min()) - 1)
 
 
-def read_apart(states: States, batch: Batch, size: int, config: Any) -> tuple[Batch, Tensor]:
+def read_apart(states: States, batch: Batch, size: int, model: Any) -> tuple[Batch, Tensor]:
     """Return the rest of a batch and its final states, having read its beginning once.
 
     Args:
         states: Returns final states, shape ``(batch, time, width)``.
         batch: The batch; the first tokens of all its rows are the same.
         size: How many these are.
-        config: Of the model.
+        model: The model.
     """
-    cache = DynamicCache(config=config)
-    known = {"past_key_values": cache, "use_cache": True}
+    cache, known = _past(model)
     states(_first(batch, size), known)
     cache.batch_repeat_interleave(len(batch.input_ids))
     rest = replace(batch, input_ids=batch.input_ids[:, size:], labels=batch.labels[:, size:])
@@ -71,17 +71,23 @@ def can_read_apart(states: States, model: Any) -> bool:
     batch, size = _trial(model)
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            cache = DynamicCache(config=model.config)
-            states(_first(batch, size), {"past_key_values": cache, "use_cache": True})
+            cache, known = _past(model)
+            states(_first(batch, size), known)
             if not all(type(layer) in _KEPT for layer in cache.layers):
                 return False
             whole = states(batch, {"use_cache": False})
-            _, rest = read_apart(states, batch, size, model.config)
+            _, rest = read_apart(states, batch, size, model)
     except Exception:  # models of others may raise anything where they are used unlike as thought
         return False
     near = torch.finfo(whole.dtype).eps ** 0.5 * whole.abs().max()
     apart = (rest - whole[:, size:]).abs().amax(-1) * batch.attention_mask[:, size:]
     return bool(apart.max() <= near)
+
+
+def _past(model: Any) -> tuple[DynamicCache, dict[str, Any]]:
+    """Return an empty cache, and the arguments of forwards that write to it."""
+    cache = DynamicCache(config=model.config)
+    return cache, {cache_name(model) or "past_key_values": cache, "use_cache": True}
 
 
 def _first(batch: Batch, size: int) -> Batch:

@@ -71,7 +71,7 @@ class ResponseLoss:
         if self.apart and not recomputes(self._inner):
             size = beginning(batch)
             if size >= WORTH:
-                return read_apart(self._states, batch, size, self._inner.config)
+                return read_apart(self._states, batch, size, self._inner)
         return batch, self._states(batch, {"use_cache": False})
 
     def _states(self, batch: Batch, options: Mapping[str, Any]) -> Tensor:

@@ -41,9 +41,13 @@ def _free(device: torch.device) -> int:
 def _bytes(model: Any, tokens: int) -> int:
     """Return about how much memory a row of so many tokens takes: keys, values and logits."""
     config = model.config.get_text_config()
-    heads = config.num_attention_heads
-    width = getattr(config, "head_dim", None) or config.hidden_size // heads
-    kept = getattr(config, "num_key_value_heads", None) or heads
     size = torch.empty((), dtype=model.dtype).element_size()
-    cache = 2 * config.num_hidden_layers * kept * width * size * tokens
+    cache = 2 * size * tokens * sum(map(_width, config.per_layer_config))
     return int(cache + 3 * 4 * config.vocab_size)
+
+
+def _width(layer: Any) -> int:
+    """Return how many numbers a layer's keys have, at least about; ``layer`` is its settings."""
+    heads = getattr(layer, "num_attention_heads", None) or 1
+    width = getattr(layer, "head_dim", None) or layer.hidden_size // heads
+    return int(width) * int(getattr(layer, "num_key_value_heads", None) or heads)

@@ -72,7 +72,7 @@ class Static:
     def _take_down(self, rows: Sequence[Row], written: Sequence[Sequence[int]]) -> None:
         """Read off what a model wrote that asks nobody when to end, as stand-ins do."""
         for row, tokens in zip(rows, written, strict=True):
-            for token in tokens if not row.ended else ():
+            for token in () if row.ended else tokens[len(row.new) :]:
                 row.new.append(token)
                 if self._stops.ended(row.new):
                     break
