@@ -100,7 +100,11 @@ def test_peft_loads_it_and_gives_the_same_logits(tmp_path: Path, rslora: bool) -
     assert torch.equal(base.model(input_ids=ids).logits, plain)
 
 
-def test_checkpointing_gives_the_same_adapter(tmp_path: Path) -> None:
+def test_checkpointing_gives_the_same_adapter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # It has rows read whole, which rounds otherwise; here that is so with it and without.
+    monkeypatch.setattr("selfmoe.models.fitting.reading.can_read_apart", lambda *given: False)
     plain = load_file(train(tiny_base(), tmp_path / "a") / "adapter_model.safetensors")
     path = train(tiny_base(), tmp_path / "b", gradient_checkpointing=True)
     for name, tensor in load_file(path / "adapter_model.safetensors").items():
