@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from _generate.elsewhere import ROUTERS
-from selfmoe.models.generation import Sampling, generate
+from selfmoe.models.generation import Sampling, ability, generate
 from selfmoe.models.generation.ability import comes_and_goes
 from selfmoe.testing.models import tiny_tokenizer
 
@@ -56,3 +56,20 @@ def test_a_record_hears_of_every_row_in_its_place(of):
     prompts = [tokenizer(prompt).input_ids for prompt in PROMPTS]
     read = record.traces[0].input_ids.tolist()
     assert [row[-len(prompt) :] for row, prompt in zip(read, prompts, strict=True)] == prompts
+
+
+class Stand:
+    """Stands for a mixture."""
+
+    def __init__(self, parts):
+        self.parts = parts
+
+
+def test_what_is_known_of_a_mixture_is_not_taken_for_the_next_one(monkeypatch):
+    monkeypatch.setattr(ability, "_may", lambda model, mixture: mixture.parts)
+    monkeypatch.setattr(ability, "_agrees", lambda model: True)
+    model = torch.nn.Linear(1, 1)
+    for number in range(50):  # one that is gone leaves its place in memory to the next
+        model.mixture = Stand(number % 2 == 0)
+        assert comes_and_goes(model) == (number % 2 == 0)
+        del model.mixture

@@ -17,7 +17,8 @@ _NEEDED = {"attention_mask", "position_ids", "logits_to_keep"}
 _PROMPTS = ((5, 6, 7, 8, 9, 10), (7, 6, 5), (9, 5, 9, 6, 8))
 _CLOSE = {torch.float32: 1e-3, torch.float64: 1e-6}
 """Largest difference of logits, as a part of the largest one; 5 % where less precise."""
-_KNOWN: weakref.WeakKeyDictionary[Any, tuple[int, bool]] = weakref.WeakKeyDictionary()
+_KNOWN: weakref.WeakKeyDictionary[Any, bool] = weakref.WeakKeyDictionary()
+"""What was found of models, and of mixtures on them."""
 
 
 def comes_and_goes(model: Any) -> bool:
@@ -32,11 +33,10 @@ def comes_and_goes(model: Any) -> bool:
     if not isinstance(model, nn.Module):
         return False
     mixture = getattr(model, "mixture", None)
-    made_for, known = _KNOWN.get(model, (None, False))
-    if made_for != id(mixture):
-        known = _may(model, mixture) and _agrees(model)
-        _KNOWN[model] = id(mixture), known
-    return known
+    about = model if mixture is None else mixture
+    if about not in _KNOWN:
+        _KNOWN[about] = _may(model, mixture) and _agrees(model)
+    return _KNOWN[about]
 
 
 def keeps_order(model: Any) -> bool:

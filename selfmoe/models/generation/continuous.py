@@ -32,7 +32,7 @@ class Continuous:
     """A batch whose rows come and go.
 
     Args:
-        model: The model; see ``ability.can_come_and_go``.
+        model: The model; see ``ability.comes_and_goes``.
         pad: A token that pads.
         slots: Most rows at once.
         max_new_tokens: Longest continuation.
