@@ -56,6 +56,8 @@ class Batch:
         labels: The token itself where it is part of a response, else ``IGNORE``.
         prompt_mask: True on prompt tokens.
         domains: Domain label of each row.
+        rows: Place of each row's example among those that are fitted to; where a batch is read by
+            itself, empty.
     """
 
     input_ids: Tensor
@@ -63,6 +65,7 @@ class Batch:
     labels: Tensor
     prompt_mask: Tensor
     domains: tuple[str, ...]
+    rows: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,7 @@ class Fitting(Protocol):
         forward: Callable[[Batch], Tensor] | None = None,
         rates: Mapping[str, float] | None = None,
         penalty: Penalty | None = None,
+        on_policy: Callable[[int, Sequence[int]], Sequence[Example]] | None = None,
     ) -> FitReport:
         """Fit ``parameters`` in place and return what happened.
 
@@ -139,10 +143,14 @@ class Fitting(Protocol):
             label: What is fitted, for messages.
             forward: Returns the logits of a batch, shape ``(batch, time, vocabulary)``, or, as
                 a scalar, the sum of the losses of its response tokens, as ``ResponseLoss`` of the
-                routers' kit does. A step may be read in parts.
+                routers' kit does. A step may be read in parts; where ``forward`` has an attribute
+                ``apart`` that is true, the rows of a part begin with the same words.
             rates: Peak learning rates of parameters that have one of their own, by name.
             penalty: Is added to the loss, and reads batches in the place of ``forward``.
                 What is reported is the loss without it.
+            on_policy: Is told the number of a step, from 0, and the places of its examples, and
+                returns what is trained on instead of each, in that order. Equal parameters must
+                give equal examples, or a fit that was killed would not go on with the same bits.
 
         Returns:
             The loss of every step, also of those before a kill.

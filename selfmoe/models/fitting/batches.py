@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -29,11 +29,13 @@ class Encoded:
         ids: Prompt, response and end-of-text.
         prompt: How many of them, from the first on, are the prompt.
         domain: Of the example.
+        row: Its place among the examples that are fitted to.
     """
 
     ids: list[int]
     prompt: int
     domain: str
+    row: int = 0
 
 
 def encode(example: Example, tokenizer: Any) -> Encoded:
@@ -43,14 +45,28 @@ def encode(example: Example, tokenizer: Any) -> Encoded:
     return Encoded([*ids, tokenizer.eos_token_id], start, example.domain)
 
 
-def encode_all(examples: Sequence[Example], base: LoadedBase, label: str) -> list[Encoded]:
+def encode_all(
+    examples: Sequence[Example],
+    base: LoadedBase,
+    label: str,
+    places: Sequence[int] | None = None,
+) -> list[Encoded]:
     """Return examples as token ids.
 
+    Args:
+        examples: The examples.
+        base: Whose tokens.
+        label: Whose examples they are, for errors.
+        places: Of each among the examples that are fitted to; default: as they stand here.
+
     Raises:
-        StageError: If some are longer than the base's context; ``label`` says whose they are.
+        StageError: If some are longer than the base's context.
         DataError: If one holds a token that the base has no row for.
     """
-    rows = [encode(example, base.tokenizer) for example in examples]
+    rows = [
+        replace(encode(example, base.tokenizer), row=place)
+        for place, example in zip(places or range(len(examples)), examples, strict=True)
+    ]
     for row, example in zip(rows, examples, strict=True):
         check_known(base.tokenizer, base.model, row.ids, f"{label}: example '{example.id}'")
     if long := sum(len(row.ids) > base.context for row in rows):
@@ -102,4 +118,5 @@ def collate(rows: Sequence[Encoded], pad: int, device: torch.device) -> Batch:
     prompt = first_tokens([row.prompt for row in rows], ids.shape[1])
     labels = ids.masked_fill(prompt | (mask == 0), IGNORE)
     domains = tuple(row.domain for row in rows)
-    return Batch(ids.to(device), mask.to(device), labels.to(device), prompt.to(device), domains)
+    tensors = (one.to(device) for one in (ids, mask, labels, prompt))
+    return Batch(*tensors, domains, tuple(row.row for row in rows))

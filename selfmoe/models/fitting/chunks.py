@@ -6,6 +6,7 @@ that of their hidden states at once, in the forward pass, and the next tokens ta
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
@@ -15,6 +16,12 @@ from torch.nn.functional import log_softmax
 
 AT_ONCE = 2**23
 """Logits that are held at once, tokens times vocabulary."""
+
+Learn = Callable[[Tensor, slice], tuple[Tensor, Tensor]]
+"""Returns the sum of the losses of some of the tokens and its gradient for their logits.
+
+It is given these, shape ``(some, vocabulary)``, and which of the tokens they belong to.
+"""
 
 
 class Head(Protocol):
@@ -40,31 +47,42 @@ def chunked_loss(head: Head, states: Tensor, targets: Tensor) -> Tensor:
         states: What the head reads, shape ``(tokens, width)``.
         targets: The token that each of them should name, shape ``(tokens,)``.
     """
+    return chunked(head, states, lambda logits, some: _learn(logits, targets[some]))
+
+
+def chunked(head: Head, states: Tensor, learn: Learn) -> Tensor:
+    """Return the sum of any losses of tokens, a float32 scalar, with its gradients.
+
+    Args:
+        head: Makes logits of the states.
+        states: What the head reads, shape ``(tokens, width)``.
+        learn: The loss.
+    """
     size = max(1, AT_ONCE // head.vocabulary)
     if torch.is_grad_enabled():
-        loss: Tensor = _Loss.apply(head, states, targets, size, *head.parameters)  # type: ignore[no-untyped-call]
+        loss: Tensor = _Loss.apply(head, states, learn, size, *head.parameters)  # type: ignore[no-untyped-call]
         return loss
-    parts = zip(torch.split(states, size), torch.split(targets, size), strict=True)
-    return sum((_learn(head(some), right)[0] for some, right in parts), _zero(states))
+    parts = _parts(len(states), size)
+    return sum((learn(head(states[some]), some)[0] for some in parts), _zero(states))
 
 
 class _Loss(Function):
-    """What ``chunked_loss`` does, with the gradients of states and of what learns in the head."""
+    """What ``chunked`` does, with the gradients of states and of what learns in the head."""
 
     @staticmethod
     def forward(
-        ctx: Any, head: Head, states: Tensor, targets: Tensor, size: int, *learns: Tensor
+        ctx: Any, head: Head, states: Tensor, learn: Learn, size: int, *learns: Tensor
     ) -> Tensor:
         """Return the sum of the losses, a scalar; gradients are computed on the way."""
         total, found = _zero(states), torch.empty_like(states)
         sums: list[Tensor | None] = [None] * len(learns)
-        for start in range(0, len(states), size):
-            some = states[start : start + size].detach().requires_grad_(True)
+        for part in _parts(len(states), size):
+            some = states[part].detach().requires_grad_(True)
             with torch.enable_grad():
                 logits = head(some)
-            loss, gradient = _learn(logits, targets[start : start + size])
+            loss, gradient = learn(logits, part)
             total += loss
-            found[start : start + size], *more = torch.autograd.grad(
+            found[part], *more = torch.autograd.grad(
                 logits, (some, *head.parameters), gradient, allow_unused=True
             )
             sums = [_plus(*pair) for pair in zip(sums, more, strict=True)]
@@ -77,6 +95,10 @@ class _Loss(Function):
         """Return what was computed on the way times the gradient of the sum, a scalar."""
         scaled = [None if one is None else one * grad.to(one.dtype) for one in ctx.sums]
         return None, ctx.found * grad.to(ctx.found.dtype), None, None, *scaled
+
+
+def _parts(tokens: int, size: int) -> list[slice]:
+    return [slice(start, min(start + size, tokens)) for start in range(0, tokens, size)]
 
 
 def _learn(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

@@ -26,6 +26,9 @@ from selfmoe.models.fitting.checkpoints import Checkpoints
 from selfmoe.models.fitting.reading import ResponseLoss, summed_loss
 from selfmoe.models.tokens import padding
 
+OnPolicy = Callable[[int, Sequence[int]], Sequence[Example]]
+"""Returns what is trained on in a step, given its number and the places of its examples."""
+
 
 class Fit:
     """Fits parameters with AdamW.
@@ -58,6 +61,7 @@ class Fit:
         forward: Callable[[Batch], Tensor] | None = None,
         rates: Mapping[str, float] | None = None,
         penalty: Penalty | None = None,
+        on_policy: OnPolicy | None = None,
     ) -> FitReport:
         """Fit ``parameters`` in place; arguments, their shapes and errors are those of ``Fitting``.
 
@@ -77,6 +81,7 @@ class Fit:
             seed,
             label,
             rates or {},
+            on_policy,
         )
         with checkpointing(base.model, config.gradient_checkpointing, blocks=base.blocks):
             report = job.run(work, self.progress, self._save_seconds)
@@ -98,12 +103,14 @@ class _Job:
         seed: int,
         label: str,
         rates: Mapping[str, float],
+        on_policy: OnPolicy | None,
     ) -> None:
         if not examples:
             raise StageError(f"{label}: there are no examples to train on")
         self.forward, self.penalty = forward, penalty
         self.parameters, self.config = dict(parameters), config
         self.seed, self.label = seed, label
+        self.base, self.on_policy = base, on_policy
         self.rows = encode_all(examples, base, label)
         self.pad = padding(base.tokenizer)
         self.device = next(iter(self.parameters.values())).device
@@ -140,8 +147,8 @@ class _Job:
         size = self.config.micro_batch_size
         if size is None and self.penalty is not None:
             size = len(rows)  # several parts would have to be read twice
-        apart = isinstance(self.forward, ResponseLoss) and self.forward.apart
-        return parts_of(rows, size, self.device, alike=apart)
+        alike = bool(getattr(self.forward, "apart", False))
+        return parts_of(rows, size, self.device, alike=alike)
 
     def _accumulate(self, step: int, batches: Sequence[Batch], total: int) -> float:
         """Return the loss of the parts of a step, whose gradients add up; ``total`` labels."""
@@ -162,7 +169,10 @@ class _Job:
         epoch, index = divmod(step, self.per_epoch)
         order = permutation(len(self.rows), derive(self.seed, "epoch", epoch))
         size = self.config.batch_size
-        return [self.rows[i] for i in order[index * size : (index + 1) * size]]
+        places = order[index * size : (index + 1) * size]
+        if self.on_policy is None:
+            return [self.rows[place] for place in places]
+        return encode_all(self.on_policy(step, places), self.base, self.label, places)
 
     def _loss(self, batch: Batch) -> Tensor:
         read = self.forward(batch)

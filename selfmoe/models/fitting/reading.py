@@ -12,8 +12,9 @@ from torch.nn.functional import cross_entropy
 from selfmoe.contracts.fitting import IGNORE, Batch
 from selfmoe.models.fitting.beginnings import WORTH, beginning, can_read_apart, read_apart
 from selfmoe.models.fitting.checkpointing import recomputes
-from selfmoe.models.fitting.chunks import chunked_loss
+from selfmoe.models.fitting.chunks import Head, chunked_loss
 from selfmoe.models.fitting.tail import tail_of
+from selfmoe.models.tokens import rows_of
 
 
 def summed_loss(logits: Tensor, batch: Batch) -> Tensor:
@@ -27,12 +28,12 @@ def summed_loss(logits: Tensor, batch: Batch) -> Tensor:
     return cross_entropy(logits[:, :-1][learned].float(), targets, reduction="sum")
 
 
-class ResponseLoss:
-    """Reads batches and returns the sum of the losses of their response tokens.
+class Responses:
+    """Reads batches and returns what the output head reads before each of their response tokens.
 
-    Other tokens have no logits computed, and those of responses are there a few at a time. What all
-    prompts of a batch begin with is read once for all of them. Where a model does not allow it, it
-    is asked for all logits, and reads all of every row.
+    What all prompts of a batch begin with is read once for all of them. Where a model does not
+    allow it, all of every row is read; where what is behind its decoder blocks cannot be had apart,
+    the states are the logits themselves, and the head hands them on.
 
     Args:
         model: A causal language model of transformers, or PEFT's around one.
@@ -44,7 +45,10 @@ class ResponseLoss:
 
     Attributes:
         apart: Whether beginnings are read apart.
+        head: Makes logits of the states.
     """
+
+    head: Head
 
     def __init__(
         self,
@@ -56,15 +60,14 @@ class ResponseLoss:
     ) -> None:
         self._inner: Any = getattr(model, "get_base_model", lambda: model)()
         self._run, self._tail = run or partial(_run, model), tail_of(self._inner, blocks)
+        self.head = self._tail or Logits(rows_of(self._inner) or 1)
         self.apart = apart and self._tail is not None and can_read_apart(self._states, self._inner)
 
-    def __call__(self, batch: Batch) -> Tensor:
-        """Return the sum for a batch as a scalar."""
-        if self._tail is None:
-            return summed_loss(self._run(batch).logits, batch)
+    def read(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the states, shape ``(tokens, width)``, and the tokens, row by row."""
         rest, states = self._read(batch)
         learned, targets = _learned(rest)
-        return chunked_loss(self._tail, states[:, :-1][learned], targets)
+        return states[:, :-1][learned], targets
 
     def _read(self, batch: Batch) -> tuple[Batch, Tensor]:
         """Return a batch, or all of it but its beginning, and the final states."""
@@ -75,8 +78,38 @@ class ResponseLoss:
         return batch, self._states(batch, {"use_cache": False})
 
     def _states(self, batch: Batch, options: Mapping[str, Any]) -> Tensor:
-        assert self._tail is not None
+        if self._tail is None:
+            logits: Tensor = self._run(batch).logits
+            return logits
         return self._tail.states(partial(self._run, batch, **options))
+
+
+class ResponseLoss(Responses):
+    """Reads batches and returns the sum of the losses of their response tokens.
+
+    Other tokens have no logits computed, and those of responses are there a few at a time. For the
+    arguments see ``Responses``.
+    """
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Return the sum for a batch as a scalar."""
+        return chunked_loss(self.head, *self.read(batch))
+
+
+class Logits:
+    """A head for states that are logits.
+
+    Args:
+        vocabulary: How many logits a token has, about.
+    """
+
+    def __init__(self, vocabulary: int) -> None:
+        self.vocabulary = vocabulary
+        self.parameters: list[nn.Parameter] = []
+
+    def __call__(self, states: Tensor) -> Tensor:
+        """Return the logits, shape ``(tokens, vocabulary)``."""
+        return states
 
 
 def _run(model: nn.Module, batch: Batch, **options: Any) -> Any:
