@@ -85,6 +85,7 @@ from .text import (
     trimmed as trimmed,
 )
 from .trainer import (
+    Teacher as Teacher,
     TrainContext as TrainContext,
     Trainer as Trainer,
 )

@@ -5,13 +5,32 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from selfmoe.contracts.component import Component
 from selfmoe.contracts.records import Example, LoadedBase
 
 if TYPE_CHECKING:
     from selfmoe.contracts.fitting import Fitting
+
+
+class Teacher(Protocol):
+    """The base as it was when it answered the tasks: with demonstrations in context.
+
+    Attributes:
+        stop: Strings that ended its answers.
+    """
+
+    @property
+    def stop(self) -> Sequence[str]:
+        """Return the strings that ended its answers."""
+
+    def __call__(self, example: Example) -> str:
+        """Return the prompt that it was asked with: solved seeds, passages, the task.
+
+        Raises:
+            StageError: If no base wrote the response, or what stood in the prompt is not known.
+        """
 
 
 class TrainContext(NamedTuple):
@@ -24,6 +43,8 @@ class TrainContext(NamedTuple):
         seed: Seed of this cell.
         work: Folder for resumable state; emptied when the expert is committed.
         out: Where to leave the finished PEFT adapter folder.
+        teacher: The base with demonstrations in context, for trainers that learn from more than its
+            words.
     """
 
     base: LoadedBase
@@ -32,6 +53,7 @@ class TrainContext(NamedTuple):
     seed: int
     work: Path
     out: Path
+    teacher: Teacher | None = None
 
 
 class Trainer(Component):

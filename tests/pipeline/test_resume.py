@@ -359,7 +359,7 @@ import datasets, lm_eval, peft, torch, transformers
 from lm_eval.models.huggingface import HFLM
 import selfmoe.evaluation.harness, selfmoe.models.fitting.loop
 import selfmoe.models.generation, selfmoe.mixture.compose
-import selfmoe.kits.routers.softmax_gate, selfmoe_trainer_lora.training
+import selfmoe.kits.routers.softmax_gate, selfmoe.kits.trainers.lora
 from selfmoe.api import run as api
 
 torch.set_num_threads(1)

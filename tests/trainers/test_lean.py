@@ -12,9 +12,9 @@ from peft.tuners.lora import Linear
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from selfmoe.kits.trainers import lean as module
+from selfmoe.kits.trainers.lean import lean
 from selfmoe.testing.families import tiny_model
-from selfmoe_trainer_lora import lean as module
-from selfmoe_trainer_lora.lean import lean
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,8 @@
-"""What trainers are built from: which linears there are, and saving what PEFT has trained."""
+"""What trainers are built from.
+
+Which linears there are; training a LoRA adapter by any objective, and saving what PEFT has trained;
+the base with demonstrations in context as a teacher.
+"""
 
 import lazy_loader
 

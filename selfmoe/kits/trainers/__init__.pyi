@@ -2,6 +2,11 @@ from .adapters import (
     remove_adapter as remove_adapter,
     save_adapter as save_adapter,
 )
+from .answers import (
+    Encoded as Encoded,
+    encode_all as encode_all,
+    written as written,
+)
 from .coverage import (
     ASIDE as ASIDE,
     IDLE as IDLE,
@@ -10,4 +15,31 @@ from .coverage import (
     Coverage as Coverage,
     coverage_of as coverage_of,
     linears as linears,
+)
+from .divergences import (
+    Direction as Direction,
+    Divergence as Divergence,
+)
+from .ends import (
+    Ends as Ends,
+    ends_among as ends_among,
+)
+from .lora import (
+    Objective as Objective,
+    new_adapter as new_adapter,
+    train_lora as train_lora,
+    without_training as without_training,
+)
+from .options import (
+    LoraOptions as LoraOptions,
+)
+from .reading import (
+    Responses as Responses,
+)
+from .targets import (
+    chosen as chosen,
+)
+from .teaching import (
+    Demonstrating as Demonstrating,
+    KeptStates as KeptStates,
 )

@@ -59,13 +59,14 @@ class _Lean:
 
     def __init__(self, layer: Any) -> None:
         (name,) = layer.active_adapters
-        self._base, self._plain = layer.base_layer, layer.forward
+        self._layer, self._base, self._plain = layer, layer.base_layer, layer.forward
         self._a, self._b, self._scale = layer.lora_A[name], layer.lora_B[name], layer.scaling[name]
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return the layer's output, shape ``(..., out)``, for x of shape ``(..., in)``."""
         weight, bias = self._base.weight, self._base.bias
-        if x.dtype != weight.dtype or torch.is_autocast_enabled(x.device.type):
+        other = x.dtype != weight.dtype or torch.is_autocast_enabled(x.device.type)
+        if other or self._layer.disable_adapters:
             return self._plain(x)  # type: ignore[no-any-return]
         factors = self._a.weight, self._b.weight, self._scale
         out: Tensor = _Lora.apply(x, weight, bias, *factors)  # type: ignore[no-untyped-call]

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from peft import LoraConfig
 from peft.tuners.lora import LoraModel
 from torch import nn
 
-from selfmoe.contracts import CompositionError, LoadedBase, StageError, did_you_mean
-from selfmoe.kits.trainers import ASIDE, IDLE, NO_PRODUCT, OUTSIDE, Coverage, coverage_of, linears
-
-if TYPE_CHECKING:
-    from selfmoe_trainer_lora import Lora
+from selfmoe.contracts.errors import CompositionError, StageError, did_you_mean
+from selfmoe.contracts.records import LoadedBase
+from selfmoe.kits.trainers.options import LoraOptions
+from selfmoe.mixture.sites.coverage import Coverage, coverage_of
+from selfmoe.mixture.sites.tokenwise import ASIDE, IDLE, NO_PRODUCT, OUTSIDE
+from selfmoe.models.structure import linears
 
 _SETTING = "specialise.options.target_modules"
 
 
-def chosen(options: Lora.Config, base: LoadedBase) -> tuple[str, ...]:
+def chosen(options: LoraOptions, base: LoadedBase) -> tuple[str, ...]:
     """Return the names of the linears to adapt, in the order of the model.
 
     All are those that a router can weigh, and every linear but the head where the decoder blocks

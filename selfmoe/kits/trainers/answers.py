@@ -1,0 +1,52 @@
+"""Answers as tokens: those of the data, and those that a model writes while it learns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from selfmoe.contracts.prompts import alpaca
+from selfmoe.contracts.records import Example, Instruction
+from selfmoe.models.fitting.batches import Encoded, encode_all
+from selfmoe.models.generation import Sampling, generate
+
+__all__ = ["Encoded", "encode_all", "written"]
+
+
+def written(
+    model: Any,
+    tokenizer: Any,
+    examples: Sequence[Example],
+    *,
+    seeds: Sequence[int],
+    max_new_tokens: int,
+    stop: Sequence[str] = (),
+) -> list[Example]:
+    """Return the tasks of examples with answers that a model draws at temperature 1.
+
+    End-of-text stands in the place of the last token that was written, be it what ended the answer
+    or where it was cut off: a row then has a label wherever a token was drawn, and nowhere else.
+
+    Args:
+        model: The model, asked with the Alpaca prompt.
+        tokenizer: Its tokenizer.
+        examples: Whose tasks.
+        seeds: What to draw by, one an example.
+        max_new_tokens: Longest answer, in tokens.
+        stop: Strings that end one besides end-of-text.
+    """
+    found = generate(
+        model,
+        tokenizer,
+        [alpaca(Instruction(one.instruction, one.input)) for one in examples],
+        max_new_tokens=max_new_tokens,
+        stop=stop,
+        sampling=Sampling(1.0, 1.0),
+        seeds=seeds,
+        batch_size=len(examples),  # that of the machine's memory would change how logits round
+    )
+    return [
+        replace(one, response="", continuation="", tokens=new.tokens[:-1])
+        for one, new in zip(examples, found, strict=True)
+    ]

@@ -1,0 +1,83 @@
+"""What a teacher means by the end of an answer, as the end-of-text that experts write.
+
+The base ends an answer the way its prompt separates tasks, by a blank line, an expert by
+end-of-text. So what a teacher gives to the tokens that begin such an end counts as end-of-text.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from selfmoe.contracts.lines import plain_lines
+from selfmoe.contracts.records import LoadedBase
+from selfmoe.models.generation.stopping import ends_of
+from selfmoe.models.tokens import rows_of
+
+LEFT = 1e-3
+"""Share of its probability that such a token keeps, so that no divergence is infinite."""
+
+
+@dataclass(frozen=True)
+class Ends:
+    """Tokens that end an answer.
+
+    Attributes:
+        text: End-of-text, by which experts end.
+        others: What else ends an answer for the teacher.
+        told: Whether one of them is what its prompts end answers with.
+    """
+
+    text: int
+    others: tuple[int, ...]
+    told: bool = True
+
+    def counted(self, logs: Tensor) -> Tensor:
+        """Return log-probabilities in which the others count as end-of-text.
+
+        Args:
+            logs: A teacher's, shape ``(tokens, vocabulary)``; may be changed.
+        """
+        if not self.others:
+            return logs
+        others = torch.tensor(self.others, device=logs.device)
+        given = logs[:, others]
+        moved = given.logsumexp(-1) + math.log1p(-LEFT)
+        logs[:, others] = given + math.log(LEFT)
+        logs[:, self.text] = torch.logaddexp(logs[:, self.text], moved)
+        return logs
+
+
+def ends_among(base: LoadedBase, stop: Sequence[str], answers: Iterable[Sequence[int]]) -> Ends:
+    """Return what ends answers of a base.
+
+    These are the tokens that a stop string begins with, or that begin with one, but for those that
+    stand within answers: there they may mean what they say.
+
+    Args:
+        base: The base.
+        stop: What its prompts end answers with.
+        answers: Tokens of the answers it has given.
+    """
+    text = int(base.tokenizer.eos_token_id)
+    within = set(chain.from_iterable(answers)) | {text}
+    opening = _opening(base, stop) - within
+    named = {token for token in ends_of(base.model, base.tokenizer) if token is not None}
+    return Ends(text, tuple(sorted(opening | named - within)), bool(opening))
+
+
+def _opening(base: LoadedBase, stop: Sequence[str]) -> set[int]:
+    tokenizer: Any = base.tokenizer
+    known = range(min(len(tokenizer), rows_of(base.model) or len(tokenizer)))
+    texts = map(plain_lines, tokenizer.batch_decode([[token] for token in known]))
+    return {token for token, text in zip(known, texts, strict=True) if _opens(text, stop)}
+
+
+def _opens(text: str, stop: Sequence[str]) -> bool:
+    return bool(text) and any(text.startswith(end) or end.startswith(text) for end in stop)
