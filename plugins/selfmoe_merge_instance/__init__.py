@@ -38,8 +38,9 @@ class Instance(Merge):
         if ctx.trainer is None:
             raise CompositionError("merge 'instance' needs a trainer; no plugin provides one")
         out = ctx.work / "adapter"
+        work = ctx.work / "fit"
         trained = ctx.trainer.train(
-            TrainContext(ctx.base, ctx.data, ctx.fit, ctx.seed, ctx.work / "fit", out)
+            TrainContext(ctx.base, ctx.data, ctx.fit, ctx.seed, work, out, ctx.teacher)
         )
         size = float(trained["trained_parameters"])
         report = {

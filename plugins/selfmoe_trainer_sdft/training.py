@@ -34,6 +34,9 @@ from selfmoe.kits.trainers import (
 if TYPE_CHECKING:
     from selfmoe_trainer_sdft import Sdft
 
+_RARE = 0.05
+"""Share of the teacher's answers within which a token may stand that ends the others."""
+
 
 def train(options: Sdft.Config, ctx: TrainContext) -> Mapping[str, Any]:
     """Return the report of training an adapter and leaving it in ``ctx.out``.
@@ -90,7 +93,7 @@ class _OnPolicy:
                 ctx.base.model,
                 ctx.base.tokenizer,
                 asked,
-                seeds=[derive(ctx.seed, "answer", step, example.id) for example in asked],
+                seeds=[derive(ctx.seed, "answer", step, one.domain, one.id) for one in asked],
                 max_new_tokens=self._options.max_new_tokens,
                 stop=ctx.teacher.stop,
             )
@@ -125,7 +128,8 @@ def _check_room(options: Sdft.Config, ctx: TrainContext, teacher: Demonstrating)
 def _ends(ctx: TrainContext) -> Ends:
     assert ctx.teacher is not None
     rows = encode_all(ctx.data, ctx.base, "self-distillation")
-    ends = ends_among(ctx.base, ctx.teacher.stop, [row.ids[row.prompt :] for row in rows])
+    answers = [row.ids[row.prompt :] for row in rows]
+    ends = ends_among(ctx.base, ctx.teacher.stop, answers, rare=_RARE)
     if not ends.told:
         raise StageError(
             f"the tokens by which base '{ctx.base.name}' ends its answers stand within them, too, "

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Protocol
 from selfmoe.contracts.component import Component
 from selfmoe.contracts.errors import CompositionError, NotSupportedError, counted
 from selfmoe.contracts.records import Composition, Example, Expert, ExpertRef, LoadedBase
-from selfmoe.contracts.trainer import Trainer
+from selfmoe.contracts.trainer import Teacher, Trainer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -93,6 +93,7 @@ class ComposeContext(NamedTuple):
         seed: Seed of this cell.
         work: Folder for resumable state and for adapters the composition will own.
         refer: Returns how a composition names an expert.
+        teacher: The base with demonstrations in context, for the trainer.
     """
 
     base: LoadedBase
@@ -103,6 +104,7 @@ class ComposeContext(NamedTuple):
     seed: int
     work: Path
     refer: Callable[[Expert], ExpertRef]
+    teacher: Teacher | None = None
 
 
 Need = Literal["data", "labels_at_inference", "prompt_mask"]

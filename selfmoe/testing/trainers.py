@@ -23,7 +23,15 @@ import torch
 
 from selfmoe.contracts.component import Component
 from selfmoe.contracts.errors import SelfmoeError
-from selfmoe.contracts.records import Composition, Example, Expert, LoadedBase
+from selfmoe.contracts.prompts import Prompts
+from selfmoe.contracts.records import (
+    Composition,
+    Example,
+    Expert,
+    Instruction,
+    LoadedBase,
+    Seed,
+)
 from selfmoe.contracts.trainer import TrainContext, Trainer
 from selfmoe.mixture.adapters import factors_of, read_factors
 from selfmoe.mixture.runtime import attach
@@ -72,7 +80,8 @@ class TrainerContract(ComponentContract):
     @pytest.fixture
     def context(self, base: LoadedBase, examples: list[Example], tmp_path: Path) -> TrainContext:
         """Return all that training needs."""
-        return _anew(TrainContext(base, examples, Fit(), 0, tmp_path, tmp_path), tmp_path / "first")
+        given = (base, examples, Fit(), 0, tmp_path, tmp_path, ToyTeacher())
+        return _anew(TrainContext(*given), tmp_path / "first")
 
     @pytest.fixture
     def trained(self, learner: Trainer, context: TrainContext) -> Trained:
@@ -172,6 +181,17 @@ class TrainerContract(ComponentContract):
         assert report["tokens"] > 0
         assert isinstance(report["trained_parameters"], int)
         assert report["trained_parameters"] > 0
+
+
+class ToyTeacher:
+    """Solved tasks in front of each; answers end with their line."""
+
+    stop = ("\n",)
+
+    def __call__(self, example: Example) -> str:
+        """Return the prompt of a task."""
+        solved = (Seed("1", "Add 1 and 1.", "", "2"), Seed("2", "Add 20 and 2.", "", "22"))
+        return Prompts().respond(solved, Instruction(example.instruction, example.input))
 
 
 class Steps:

@@ -7,7 +7,8 @@ end-of-text. So what a teacher gives to the tokens that begin such an end counts
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -18,7 +19,7 @@ from torch import Tensor
 from selfmoe.contracts.lines import plain_lines
 from selfmoe.contracts.records import LoadedBase
 from selfmoe.models.generation.stopping import ends_of
-from selfmoe.models.tokens import rows_of
+from selfmoe.models.tokens import rows_of, text_ids
 
 LEFT = 1e-3
 """Share of its probability that such a token keeps, so that no divergence is infinite."""
@@ -31,7 +32,7 @@ class Ends:
     Attributes:
         text: End-of-text, by which experts end.
         others: What else ends an answer for the teacher.
-        told: Whether one of them is what its prompts end answers with.
+        told: Whether an end that its prompts call for, written as usual, begins with one of them.
     """
 
     text: int
@@ -54,7 +55,9 @@ class Ends:
         return logs
 
 
-def ends_among(base: LoadedBase, stop: Sequence[str], answers: Iterable[Sequence[int]]) -> Ends:
+def ends_among(
+    base: LoadedBase, stop: Sequence[str], answers: Sequence[Sequence[int]], *, rare: float = 0.0
+) -> Ends:
     """Return what ends answers of a base.
 
     These are the tokens that a stop string begins with, or that begin with one, but for those that
@@ -64,20 +67,24 @@ def ends_among(base: LoadedBase, stop: Sequence[str], answers: Iterable[Sequence
         base: The base.
         stop: What its prompts end answers with.
         answers: Tokens of the answers it has given.
+        rare: Share of the answers within which a token may stand all the same, in 0..1.
     """
     text = int(base.tokenizer.eos_token_id)
-    within = set(chain.from_iterable(answers)) | {text}
+    times = Counter(chain.from_iterable(map(set, answers)))
+    within = {token for token, count in times.items() if count > rare * len(answers)} | {text}
     opening = _opening(base, stop) - within
+    told = any(opening.intersection(text_ids(base.tokenizer, end, after="a")[:1]) for end in stop)
     named = {token for token in ends_of(base.model, base.tokenizer) if token is not None}
-    return Ends(text, tuple(sorted(opening | named - within)), bool(opening))
+    return Ends(text, tuple(sorted(opening | named - within)), told)
 
 
 def _opening(base: LoadedBase, stop: Sequence[str]) -> set[int]:
     tokenizer: Any = base.tokenizer
     known = range(min(len(tokenizer), rows_of(base.model) or len(tokenizer)))
-    texts = map(plain_lines, tokenizer.batch_decode([[token] for token in known]))
+    texts = tokenizer.batch_decode([[token] for token in known])
     return {token for token, text in zip(known, texts, strict=True) if _opens(text, stop)}
 
 
 def _opens(text: str, stop: Sequence[str]) -> bool:
-    return bool(text) and any(text.startswith(end) or end.startswith(text) for end in stop)
+    whole = plain_lines(text)
+    return any(whole.startswith(end) or (text and end.startswith(text)) for end in stop)

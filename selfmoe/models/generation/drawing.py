@@ -7,11 +7,13 @@ the number falls, tokens lying in the order of their ids (inverse transform samp
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from selfmoe.contracts.errors import StageError
 from selfmoe.models.generation.records import Row, Sampling
 
 _FEW = 256
@@ -34,12 +36,17 @@ def next_tokens(rows: Sequence[Row], logits: Tensor, sampling: Sampling | None) 
 
     Returns:
         Shape ``(batch,)``; means nothing for rows that have ended.
+
+    Raises:
+        StageError: If the logits of a row that draws are not numbers.
     """
     numbers = [0.0 if row.draws is None or row.ended else row.draws[len(row.new)] for row in rows]
     aim = torch.tensor(numbers, dtype=torch.float64, device=logits.device)
     tokens, near = choose(logits, sampling, aim)
     for row, margin in zip(rows, near.tolist(), strict=True):
         if not row.ended:
+            if sampling is not None and math.isnan(margin):
+                raise StageError("no token can be drawn: what the model gives to them is no number")
             row.margin = min(row.margin, margin)
     return tokens
 
@@ -78,7 +85,7 @@ def _fall(chances: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
     ends = chances.double().cumsum(-1)
     whole = ends[:, -1:]
     aim = (numbers.to(ends)[:, None] * whole).minimum(torch.nextafter(whole, 0 * whole))
-    place = torch.searchsorted(ends, aim, right=True)
+    place = torch.searchsorted(ends, aim, right=True).clamp_(max=ends.shape[-1] - 1)
     above = ends.gather(-1, place) - aim
     below = aim - (ends.gather(-1, place) - chances.gather(-1, place))
     # At either end of the distribution there is no other token.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from selfmoe.contracts.trainer import TrainContext
 from selfmoe.pipeline.adoption import plan_adopted
+from selfmoe.pipeline.demonstrations import Demonstrations
 from selfmoe.pipeline.fitting import fitting
 from selfmoe.pipeline.foresight import adapted, foresee_training
 from selfmoe.pipeline.records import read_examples
@@ -47,10 +48,11 @@ def specialise(name: str, job: Job) -> None:
     """Write a PEFT adapter folder with ``training.json``, the losses and counts."""
     from selfmoe.mixture.adapters import read_factors
 
-    data = read_examples(job.input("data"))
+    data, base = read_examples(job.input("data")), job.session.base
+    teacher = Demonstrations(job.session.config, {name: job.input("data")})
     with fitting(job) as fit:
-        context = TrainContext(job.session.base, data, fit, job.seed("train"), job.work, job.out)
+        context = TrainContext(base, data, fit, job.seed("train"), job.work, job.out, teacher)
         report = job.session.trainer().train(context)
-    changed = adapted(job.session.base, read_factors(job.out))  # what nothing composes is no expert
+    changed = adapted(base, read_factors(job.out))  # what nothing composes is no expert
     facts = {"expert": name, "examples": len(data), **report, **changed}
     write_json(job.out / "training.json", facts)

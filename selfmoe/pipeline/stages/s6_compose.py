@@ -15,6 +15,7 @@ from selfmoe.config.model import ComposeConfig
 from selfmoe.contracts.composer import ComposeContext, Composer
 from selfmoe.contracts.errors import ConfigError, counted
 from selfmoe.contracts.records import Expert
+from selfmoe.pipeline.demonstrations import Demonstrations
 from selfmoe.pipeline.fitting import fitting
 from selfmoe.pipeline.records import read_examples
 from selfmoe.pipeline.task import Basis, Job, Task
@@ -105,13 +106,14 @@ def compose(label: str, job: Job) -> None:
 
     session = job.session
     composer = _configured(session.config.registry, (session.config.compose or {})[label])
-    experts, data = {}, []
+    experts, data, cells = {}, [], {}
     for role in job.task.inputs:
         what, _, name = role.partition(" ")
         if what == "expert":
             experts[name] = Expert(name, job.input(role))
         elif what == "data":
             data += read_examples(job.input(role))
+            cells[name] = job.input(role)
     with fitting(job) as fit:
         context = ComposeContext(
             base=session.base,
@@ -122,6 +124,7 @@ def compose(label: str, job: Job) -> None:
             seed=job.seed("compose"),
             work=job.work,
             refer=storage.reference,
+            teacher=Demonstrations(session.config, cells),
         )
         if START in job.task.inputs:
             start = storage.read_composition(job.input(START), base_hash=session.base.hash)
