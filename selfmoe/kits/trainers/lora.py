@@ -27,11 +27,12 @@ class Objective:
     """What an adapter learns by, where that is not the loss on the responses of the data.
 
     Attributes:
-        forward: Returns the sum of the losses of a batch, a scalar; see ``Fitting``.
+        forward: Returns the sum of the losses of a batch, a scalar; see ``Fitting``. Default: that
+            of its response tokens.
         on_policy: Returns what a step is trained on; see ``Fitting``.
     """
 
-    forward: Callable[[Batch], Tensor]
+    forward: Callable[[Batch], Tensor] | None = None
     on_policy: Callable[[int, Sequence[int]], Sequence[Example]] | None = None
 
 
@@ -51,7 +52,7 @@ def train_lora(
     """
     with new_adapter(options, ctx) as model, lean(model):
         parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
-        learnt = objective(model) if objective is not None else None
+        learnt = objective(model) if objective is not None else Objective()
         fitted = ctx.fit(
             model,
             parameters,
@@ -61,8 +62,8 @@ def train_lora(
             seed=derive(ctx.seed, "fit"),
             work=ctx.work,
             label=f"training on {len(ctx.data)} examples",
-            forward=learnt and learnt.forward,
-            on_policy=learnt and learnt.on_policy,
+            forward=learnt.forward,
+            on_policy=learnt.on_policy,
         )
         save_adapter(model, ctx.out, ctx.base)
     trained = sum(parameter.numel() for parameter in parameters.values())

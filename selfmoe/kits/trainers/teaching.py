@@ -8,7 +8,8 @@ distributions bit for bit. Prompts that begin alike have their beginning read on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -92,7 +93,7 @@ class Demonstrating:
         with torch.no_grad():
             states, _ = self._responses.read(collate(part, padding(self._base.tokenizer), device))
         sizes = [len(row.ids) - row.prompt for row in part]
-        return dict(zip((row.row for row in part), states.split(sizes), strict=True))
+        return dict(zip((row.row for row in part), torch.split(states, sizes), strict=True))
 
     def _row(self, place: int, answer: Sequence[int]) -> Encoded:
         prompt = self.prompts[place]
@@ -131,8 +132,7 @@ class KeptStates:
         for number, part in enumerate(parts):
             folder = self._folder / f"part-{number:06d}"
             if not is_intact(folder):
-                states = {str(row): one.cpu() for row, one in teacher.read(part).items()}
-                commit_folder(folder, lambda path, kept=states: _save(kept, path))
+                commit_folder(folder, partial(_save, teacher.read(part)))
                 progress(number + 1, len(parts), "read by the teacher")
             self._found |= {row.row: folder / _FILE for row in part}
 
@@ -149,5 +149,6 @@ class KeptStates:
 _FILE = "states.safetensors"
 
 
-def _save(states: dict[str, Tensor], folder: Path) -> None:
-    save_file({name: one.contiguous() for name, one in states.items()}, folder / _FILE)
+def _save(states: Mapping[int, Tensor], folder: Path) -> None:
+    kept = {str(row): one.cpu().contiguous() for row, one in states.items()}
+    save_file(kept, folder / _FILE)

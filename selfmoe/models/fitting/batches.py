@@ -126,5 +126,6 @@ def collate(rows: Sequence[Encoded], pad: int, device: torch.device) -> Batch:
     prompt = first_tokens([row.prompt for row in rows], ids.shape[1])
     labels = ids.masked_fill(prompt | (mask == 0), IGNORE)
     domains = tuple(row.domain for row in rows)
-    tensors = (one.to(device) for one in (ids, mask, labels, prompt))
-    return Batch(*tensors, domains, tuple(row.row for row in rows))
+    places = tuple(row.row for row in rows)
+    ids, mask, labels, prompt = (one.to(device) for one in (ids, mask, labels, prompt))
+    return Batch(ids, mask, labels, prompt, domains, places)
