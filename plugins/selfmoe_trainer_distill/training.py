@@ -18,7 +18,7 @@ from selfmoe.kits.trainers import (
     KeptStates,
     Objective,
     Responses,
-    encode_all,
+    answers_of,
     ends_among,
     train_lora,
 )
@@ -37,8 +37,7 @@ def train(options: Distill.Config, ctx: TrainContext) -> Mapping[str, Any]:
         return train_lora(options, ctx)
     teacher = Demonstrating.of(ctx)
     assert ctx.teacher is not None
-    rows = encode_all(ctx.data, ctx.base, "distillation")
-    answers = [row.ids[row.prompt :] for row in rows]
+    answers = answers_of(ctx)
     kept = KeptStates(ctx.work / "teacher")
     kept.keep(teacher, answers, ctx.fit.progress)
     ends = ends_among(ctx.base, ctx.teacher.stop, answers)

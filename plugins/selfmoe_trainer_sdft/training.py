@@ -24,7 +24,7 @@ from selfmoe.kits.trainers import (
     Ends,
     Objective,
     Responses,
-    encode_all,
+    answers_of,
     ends_among,
     train_lora,
     without_training,
@@ -127,9 +127,7 @@ def _check_room(options: Sdft.Config, ctx: TrainContext, teacher: Demonstrating)
 
 def _ends(ctx: TrainContext) -> Ends:
     assert ctx.teacher is not None
-    rows = encode_all(ctx.data, ctx.base, "self-distillation")
-    answers = [row.ids[row.prompt :] for row in rows]
-    ends = ends_among(ctx.base, ctx.teacher.stop, answers, rare=_RARE)
+    ends = ends_among(ctx.base, ctx.teacher.stop, answers_of(ctx), rare=_RARE)
     if not ends.told:
         raise StageError(
             f"the tokens by which base '{ctx.base.name}' ends its answers stand within them, too, "

@@ -109,7 +109,7 @@ def test_what_no_base_wrote_has_no_teacher(place: Path, asked: tuple[Asked, Aske
 def test_what_stood_in_a_prompt_must_be_there(place: Path, asked: tuple[Asked, Asked]) -> None:
     teacher = Demonstrations(config(place), data(place))
     example = read_examples(data(place)["anything"])[0]
-    with pytest.raises(StageError, match="seed 'gone' stood in .* not among the seeds"):
+    with pytest.raises(StageError, match=r"seed 'gone' stood in .* not among the seeds"):
         teacher(replace(example, solved=("gone",)))
     with pytest.raises(StageError, match=r"passage 1 of say\.txt stood in .* not among the doc"):
         teacher(replace(example, sources=(PassageRef("say.txt", 1, "0" * 10),)))

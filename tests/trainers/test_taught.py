@@ -1,4 +1,4 @@
-"""The trainers that learn from the base with demonstrations: plain loops give the same; resuming."""
+"""Trainers that learn from the base with demonstrations: plain loops give the same; resuming."""
 
 from __future__ import annotations
 
@@ -280,7 +280,7 @@ def test_no_teacher_is_refused(name: str, tmp_path: Path) -> None:
 def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StageError, match="does not fit the base's context of 512"):
         train("distill", context(tmp_path, teacher=Long()))
-    with pytest.raises(StageError, match="room for .* tokens .* max_new_tokens is 500"):
+    with pytest.raises(StageError, match=r"room for .* tokens .* max_new_tokens is 500"):
         train("sdft", context(tmp_path), max_new_tokens=500)
 
 

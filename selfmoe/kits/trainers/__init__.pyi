@@ -3,8 +3,7 @@ from .adapters import (
     save_adapter as save_adapter,
 )
 from .answers import (
-    Encoded as Encoded,
-    encode_all as encode_all,
+    answers_of as answers_of,
     written as written,
 )
 from .coverage import (

@@ -8,10 +8,20 @@ from typing import Any
 
 from selfmoe.contracts.prompts import alpaca
 from selfmoe.contracts.records import Example, Instruction
-from selfmoe.models.fitting.batches import Encoded, encode_all
+from selfmoe.contracts.trainer import TrainContext
+from selfmoe.models.fitting.batches import encode_all
 from selfmoe.models.generation import Sampling, generate
 
-__all__ = ["Encoded", "encode_all", "written"]
+
+def answers_of(ctx: TrainContext) -> list[list[int]]:
+    """Return the tokens that are learned of each example: its response and end-of-text.
+
+    Raises:
+        StageError: If some do not fit the base's context.
+        DataError: If one holds a token that the base has no row for.
+    """
+    rows = encode_all(ctx.data, ctx.base, f"training on {len(ctx.data)} examples")
+    return [row.ids[row.prompt :] for row in rows]
 
 
 def written(

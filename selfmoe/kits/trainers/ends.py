@@ -73,7 +73,8 @@ def ends_among(
     times = Counter(chain.from_iterable(map(set, answers)))
     within = {token for token, count in times.items() if count > rare * len(answers)} | {text}
     opening = _opening(base, stop) - within
-    told = any(opening.intersection(text_ids(base.tokenizer, end, after="a")[:1]) for end in stop)
+    usual = (text_ids(base.tokenizer, f"{end}A", after="a")[0] for end in stop)
+    told = not opening.isdisjoint(usual)
     named = {token for token in ends_of(base.model, base.tokenizer) if token is not None}
     return Ends(text, tuple(sorted(opening | named - within)), told)
 
