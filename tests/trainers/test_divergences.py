@@ -149,7 +149,8 @@ class Pieces:
 
     def __call__(self, text: str, **options: Any) -> Any:
         start = [0] * text.startswith("a")
-        return SimpleNamespace(input_ids=[*start, 2] if "\n\n" in text else [*start, 1])
+        lines = [2] if "\n\n" in text else [1] * ("\n" in text)
+        return SimpleNamespace(input_ids=[*start, *lines])
 
     def batch_decode(self, rows: list[list[int]]) -> list[str]:
         return [self.texts[token] for (token,) in rows]
