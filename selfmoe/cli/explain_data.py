@@ -22,7 +22,9 @@ _TAIL = 6
 @click.argument("run", type=options.PATH, shell_complete=runs)
 @click.argument("domain", shell_complete=domains)
 @click.option("--id", "wanted", multiple=True, help="Only this example; may be repeated.")
-@click.option("--limit", type=click.IntRange(min=1), default=10, show_default=True)
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=10, show_default=True, help="Examples at most."
+)
 @click.option("--seed", type=int, help="Root seed of the pipeline; default: the run's first.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with whole prompts.")
 def command(

@@ -73,8 +73,8 @@ def learned(example: Example, tokenizer: Any) -> Learned:
     """Return an example as the tokens that an expert learns."""
     row = encode(example, tokenizer)
     prompt, target = row.ids[: row.prompt], row.ids[row.prompt :]
-    shown = texts_of(tokenizer, prompt), texts_of(tokenizer, target, before=prompt)
-    return Learned(example, *map(tuple, shown), tuple(target), bool(example.tokens))
+    before, after = texts_of(tokenizer, prompt), texts_of(tokenizer, target, before=prompt)
+    return Learned(example, tuple(before), tuple(after), tuple(target), bool(example.tokens))
 
 
 def _data(run: Path, manifest: Manifest, seed: str, domain: str) -> Path:
