@@ -222,6 +222,27 @@ def test_compiled_it_passes_the_gradient_on():
     assert_close(fast.theta.grad, plain.theta.grad)
 
 
+@pytest.mark.parametrize("k", [1, 2])
+def test_the_gradient_on_a_model_is_that_of_the_naive_formula(k, tmp_path):
+    ctx, theta = on("llama", mixed_experts, tmp_path), random_theta(3).requires_grad_(True)
+    model, router = ctx.base.model.requires_grad_(False), TopK(TopK.Config(weight="one", k=k))
+
+    def alpha(block, x):
+        p = torch.softmax(x / (x.pow(2).mean(-1, True) + 1e-6).sqrt() @ theta.T, -1)
+        p = torch.where(p >= p.sort(-1).values[..., -k].unsqueeze(-1), p, 0.0)
+        return (p > 0).float() + p - p.detach() if k == 1 else p / p.sum(-1, True)
+
+    decoder, factors = find_decoder(model), [factors_of(e) for e in ctx.experts.values()]
+    with naive_mixture(decoder.blocks, linears(model), factors, alpha, decoder.path):
+        logits(model, tokens()).logsumexp(-1).mean().backward()
+    made = composed(router, ctx, theta.detach())
+    with attach(model, router, made, ctx.experts) as mixture:
+        mixture.gate.requires_grad_(True)
+        logits(model, tokens()).logsumexp(-1).mean().backward()
+        assert theta.grad.abs().max() > 1e-4
+        assert_close(mixture.gate.theta.grad, theta.grad)
+
+
 # --- learning ---------------------------------------------------------------------------------
 
 
