@@ -151,6 +151,8 @@ def _traced(base: LoadedBase, prompt: str, max_new_tokens: int, coloured: bool) 
     from rich.text import Text
 
     from selfmoe.contracts.errors import NotSupportedError
+    from selfmoe.models.spelling import texts_of
+    from selfmoe.models.tokens import prompt_ids
 
     mixture: Any = getattr(base.model, "mixture", None)
     if mixture is None or mixture.gate is None:
@@ -158,10 +160,10 @@ def _traced(base: LoadedBase, prompt: str, max_new_tokens: int, coloured: bool) 
     ids, weights = trace_tokens(base, prompt, _answer(base, prompt, max_new_tokens))
     shown = Text()
     counts = dict.fromkeys(mixture.experts, 0)
-    for token, row in zip(ids, weights, strict=True):
+    texts = texts_of(base.tokenizer, ids, before=prompt_ids(base.tokenizer, prompt))
+    for text, row in zip(texts, weights, strict=True):
         best = max(range(len(row)), key=row.__getitem__)
         counts[mixture.experts[best]] += 1
-        text = base.tokenizer.decode([token])
         if coloured:
             shown.append(text, style=COLOURS[best % len(COLOURS)])
         else:

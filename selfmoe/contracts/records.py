@@ -70,6 +70,9 @@ class PassageRef:
     hash: str
 
 
+_OPTIONAL = ("sources", "continuation", "tokens", "solved")
+
+
 @dataclass(frozen=True, slots=True)
 class Example:
     """A task that the base model wrote and answered itself.
@@ -77,8 +80,14 @@ class Example:
     Attributes:
         id: Unique within its domain.
         domain: The domain whose seeds it came from; the router may use it as a label.
+        response: The answer, without the whitespace around it.
         seeds: Ids of the seeds that stood in context when the instruction was written.
         sources: Passages that stood in context when the response was written.
+        continuation: The response as the base wrote it, with the whitespace around it; empty for
+            what no base has written.
+        tokens: The tokens that the base wrote it with, without what ended it: what experts learn.
+            Without them the tokens of ``continuation``, or else of ``response``, are learned.
+        solved: Ids of the seeds that stood in context, solved, when the response was written.
     """
 
     id: str
@@ -88,20 +97,21 @@ class Example:
     response: str
     seeds: tuple[str, ...] = ()
     sources: tuple[PassageRef, ...] = ()
+    continuation: str = ""
+    tokens: tuple[int, ...] = ()
+    solved: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Return the example as a JSON-ready dictionary; without ``sources`` if it has none."""
-        row = asdict(self)
-        if not self.sources:
-            del row["sources"]
-        return row
+        """Return the example as a JSON-ready dictionary; without what it has none of."""
+        unused = {name for name in _OPTIONAL if not getattr(self, name)}
+        return {key: value for key, value in asdict(self).items() if key not in unused}
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Example:
         """Return the example that ``to_json`` wrote."""
-        seeds = tuple(row.get("seeds", ()))
+        lists = {name: tuple(row.get(name, ())) for name in ("seeds", "tokens", "solved")}
         sources = tuple(PassageRef(**source) for source in row.get("sources", ()))
-        return cls(**{**row, "seeds": seeds, "sources": sources})
+        return cls(**{**row, **lists, "sources": sources})
 
 
 @dataclass(frozen=True, slots=True)

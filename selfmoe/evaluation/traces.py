@@ -10,6 +10,7 @@ import torch
 from selfmoe.contracts.records import LoadedBase
 from selfmoe.evaluation.routing import read
 from selfmoe.mixture.handle import Mixture
+from selfmoe.models.spelling import texts_of
 from selfmoe.models.tokens import answered_ids, unfinished
 
 SAMPLES = 2
@@ -42,7 +43,7 @@ def trace(mixture: Mixture, base: LoadedBase, row: Mapping[str, Any]) -> dict[st
     ids, start = answered_ids(base.tokenizer, row["prompt"], row["completion"])
     weights = weights_of(mixture, base, ids, start)
     texts = pieces(base.tokenizer, row["prompt"])
-    texts += pieces(base.tokenizer, row["completion"], add_special_tokens=False)
+    texts += texts_of(base.tokenizer, ids[start:], before=ids[:start])
     cut = max(0, len(weights) - LONGEST)
     return {
         "id": row["id"],
@@ -70,15 +71,14 @@ def weights_of(mixture: Mixture, base: LoadedBase, ids: list[int], start: int) -
     return found
 
 
-def pieces(tokenizer: Any, text: str, **settings: Any) -> list[str]:
-    """Return the text of every token; apart from special tokens they add up to ``text``.
+def pieces(tokenizer: Any, text: str) -> list[str]:
+    """Return the text of a prompt's tokens; apart from special tokens they add up to ``text``.
 
     A character of several tokens belongs to the first of them. Tokenizers that do not say where
     their tokens lie decode each by itself.
     """
-    whole = settings.get("add_special_tokens", True)
-    encoded = tokenizer(text, return_offsets_mapping=tokenizer.is_fast, **settings)
-    kept = unfinished(tokenizer, encoded.input_ids) if whole else slice(None)
+    encoded = tokenizer(text, return_offsets_mapping=tokenizer.is_fast)
+    kept = unfinished(tokenizer, encoded.input_ids)
     ids = encoded.input_ids[kept]
     if not tokenizer.is_fast:
         return [tokenizer.decode([token]) for token in ids]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from selfmoe.contracts.errors import DataError
@@ -27,8 +28,26 @@ def prompt_ids(tokenizer: Any, text: str) -> list[int]:
     return ids[unfinished(tokenizer, ids)]
 
 
-def text_ids(tokenizer: Any, text: str) -> list[int]:
-    """Return the tokens of a text that goes on behind a prompt: nothing is put around it."""
+def text_ids(tokenizer: Any, text: str, after: str = "") -> list[int]:
+    """Return the tokens of a text that goes on behind another one: nothing is put around it.
+
+    SentencePiece opens a text with a space that is not there, but not what goes on behind a text.
+
+    Args:
+        tokenizer: The tokenizer.
+        text: The text.
+        after: What it goes on behind, of which a whole number of tokens is kept as it is. Where
+            no tokenization of both begins with that, the text goes on behind a line's end.
+    """
+    ids = partial(_bare, tokenizer)
+    for opening in dict.fromkeys((after, "\n")) if after else ():
+        before, whole = ids(opening), ids(opening + text)
+        if whole[: len(before)] == before:
+            return whole[len(before) :]
+    return ids(text)
+
+
+def _bare(tokenizer: Any, text: str) -> list[int]:
     return list(tokenizer(text, add_special_tokens=False).input_ids)
 
 
@@ -51,10 +70,11 @@ def unfinished(tokenizer: Any, ids: Sequence[int]) -> slice:
 def answered_ids(tokenizer: Any, prompt: str, answer: str) -> tuple[list[int], int]:
     """Return the tokens of a prompt and its answer, and how many of them are the prompt's.
 
-    They are encoded apart, so that training, inference and measuring see the same prompt.
+    The prompt is encoded by itself, so that training, inference and measuring see the same one,
+    and the answer as it goes on behind it.
     """
     ids = prompt_ids(tokenizer, prompt)
-    return [*ids, *text_ids(tokenizer, answer)], len(ids)
+    return [*ids, *text_ids(tokenizer, answer, after=prompt)], len(ids)
 
 
 def side_by_side(

@@ -26,6 +26,7 @@ from selfmoe.models import base as bases
 from selfmoe.models.context import prompt_length
 from selfmoe.models.fitting.batches import encode, encode_all
 from selfmoe.models.generation import generate
+from selfmoe.models.spelling import texts_of
 from selfmoe.models.tokens import (
     answered_ids,
     first_tokens,
@@ -160,7 +161,8 @@ class TestPrompts:
         row = encode(EXAMPLE, tokenizer)
         prompt = row.ids[: row.prompt]
         assert prompt == make(False)(PROMPT).input_ids
-        assert row.ids[row.prompt :] == [*text_ids(tokenizer, "It is 5."), tokenizer.eos_token_id]
+        response = text_ids(tokenizer, "It is 5.", after=PROMPT)
+        assert row.ids[row.prompt :] == [*response, tokenizer.eos_token_id]
         assert seen(tokenizer, [PROMPT, "a", PROMPT])[0] == prompt
         assert prompt_length(tokenizer, PROMPT) == len(prompt)
         sample, length = answered_ids(tokenizer, PROMPT, "It is 5.")
@@ -182,8 +184,10 @@ class TestPrompts:
     def test_have_a_text_a_token(self, make: Make) -> None:
         tokenizer = make(True)
         assert len(pieces(tokenizer, PROMPT)) == len(prompt_ids(tokenizer, PROMPT))
-        bare = pieces(tokenizer, "It is", add_special_tokens=False)
-        assert len(bare) == len(text_ids(tokenizer, "It is"))
+        ids, start = answered_ids(tokenizer, PROMPT, "It is")
+        texts = texts_of(tokenizer, ids[start:], before=ids[:start])
+        assert len(texts) == len(ids) - start
+        assert "".join(texts) == tokenizer.decode(ids)[len(tokenizer.decode(ids[:start])) :]
 
     def test_of_an_opened_tokenizer_are_the_same(self, make: Make) -> None:
         """What users of the tokenizer itself ask is unfinished then, too."""

@@ -303,7 +303,7 @@ def test_too_few_examples_stop_the_run_and_say_why(tmp_path: Path) -> None:
 
 def answered(response: str, samples: Sequence[str], problem: str | None = None) -> dict[str, Any]:
     made = {**asdict(example("How many?", response=response)), "problem": problem}
-    return made | ({"samples": list(samples)} if samples else {})
+    return made | ({"samples": [{"response": sample} for sample in samples]} if samples else {})
 
 
 def curated(folder: Path, row: Mapping[str, Any], samples: int, **options: Any) -> Any:

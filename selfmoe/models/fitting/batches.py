@@ -12,7 +12,7 @@ from selfmoe.contracts.errors import StageError
 from selfmoe.contracts.fitting import IGNORE, Batch
 from selfmoe.contracts.prompts import alpaca
 from selfmoe.contracts.records import Example, Instruction, LoadedBase
-from selfmoe.models.tokens import answered_ids, check_known, first_tokens, side_by_side
+from selfmoe.models.tokens import answered_ids, check_known, first_tokens, prompt_ids, side_by_side
 
 _AT_ONCE, _AT_ONCE_ON_CPUS = 16384, 2048
 """Tokens a forward pass, padding included, where no number of examples is given."""
@@ -37,9 +37,17 @@ class Encoded:
 
 
 def encode(example: Example, tokenizer: Any) -> Encoded:
-    """Return an example as the tokens of its Alpaca prompt, its response and end-of-text."""
+    """Return an example as the tokens of its Alpaca prompt, its response and end-of-text.
+
+    The response is what the base would have to generate: the tokens that it wrote, where it did.
+    """
     prompt = alpaca(Instruction(example.instruction, example.input))
-    ids, start = answered_ids(tokenizer, prompt, example.response)
+    if example.tokens:
+        before = prompt_ids(tokenizer, prompt)
+        ids, start = [*before, *example.tokens], len(before)
+    else:
+        text = example.continuation or example.response
+        ids, start = answered_ids(tokenizer, prompt, text)
     return Encoded([*ids, tokenizer.eos_token_id], start, example.domain)
 
 

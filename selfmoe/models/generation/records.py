@@ -28,6 +28,8 @@ class Continuation:
         text: Without the stop string and what follows it; its lines end in plain newlines.
         finished: Whether it ended by itself, not at the token limit.
         tokens: All tokens that were written, the stop string's included.
+        spelling: The tokens of the text: those that were written, up to what ended it. Where a
+            token reaches from the text into the stop string, the text's share of it is encoded.
         margin: How near another token came, at the step where one came nearest: the distance of
             the two best logits or, where tokens are drawn, of the draw from the border of another
             token, as a probability. Rounding, which differs between batches, processors and
@@ -38,6 +40,7 @@ class Continuation:
     finished: bool
     tokens: tuple[int, ...] = ()
     margin: float = field(default=inf, compare=False)
+    spelling: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

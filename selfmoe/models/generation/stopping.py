@@ -7,6 +7,7 @@ from typing import Any
 
 from selfmoe.contracts.lines import plain_lines
 from selfmoe.models.generation.records import Continuation, Row
+from selfmoe.models.spelling import spelled
 
 
 class Stops:
@@ -52,7 +53,8 @@ class Stops:
         cuts = [text.index(string) for string in self._strings if string in text]
         finished = end is not None or bool(cuts)
         shown = text[: min(cuts)] if cuts else text
-        return Continuation(shown, finished, tuple(ids), row.margin)
+        spelling = spelled(tokenizer, ids[:end], shown) if cuts else ids[:end]
+        return Continuation(shown, finished, tuple(ids), row.margin, tuple(spelling))
 
 
 def ends_of(model: Any, tokenizer: Any) -> set[int]:

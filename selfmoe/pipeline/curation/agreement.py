@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+Answer = TypeVar("Answer")
 
 
 def settle(
-    answers: Sequence[str], result: Callable[[str], str | None], asked: int, share: float
-) -> str | None:
+    answers: Sequence[Answer], result: Callable[[Answer], str | None], asked: int, share: float
+) -> Answer | None:
     """Return the answer to learn from, or ``None`` if too few agree.
 
     Args:

@@ -63,6 +63,8 @@ def _settings(plan: Plan, domain: str) -> dict[str, Any]:
 def respond(domain: Domain, job: Job) -> None:
     """Write ``responses.jsonl``: every instruction with its answer, or with why it has none.
 
+    A response is kept as it was written (``continuation``, ``tokens``), from which experts learn,
+    and without the whitespace around it (``response``), which is checked and shown.
     ``samples`` holds what was drawn besides the greedy answer, as far as it ended by itself;
     ``sources`` the passages that were shown, ``sources_dropped`` how many there was no room for.
     """
@@ -81,6 +83,12 @@ def respond(domain: Domain, job: Job) -> None:
     if len(rows) < job.session.config.brainstorm.n:
         job.remarks.append(f"{len(rows)} came")
     write_jsonl(job.out / "responses.jsonl", sorted(rows, key=lambda row: str(row["id"])))
+
+
+def _as_written(new: Continuation) -> Row:
+    """Return the fields of an example that say what the base wrote."""
+    spelling = list(new.spelling)
+    return {"response": new.text.strip(), "continuation": new.text, "tokens": spelling}
 
 
 def _prompt(
@@ -140,7 +148,7 @@ class _Writer:
         samples, before = self.job.session.config.respond.samples, index * PART
         told = partial(telling, self.update, total=self.total, share=1 / (1 + samples))
         for (row, _), new in zip(asked, self._written(asked, told(before)), strict=True):
-            row["response"] = new.text.strip()
+            row |= _as_written(new)
             row["problem"] = None if new.finished else "unfinished response"
         if samples:
             self._draw(asked * samples, told(before + len(asked) / (1 + samples)))
@@ -159,7 +167,7 @@ class _Writer:
         drawn = self._written(asked, told, sampling=how, seeds=seeds)
         for (row, _), new in zip(asked, drawn, strict=True):
             if new.finished:
-                row.setdefault("samples", []).append(new.text.strip())
+                row.setdefault("samples", []).append(_as_written(new))
 
     def _written(
         self, asked: Sequence[tuple[Row, str]], told: Tell, **how: Any

@@ -8,7 +8,6 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -119,26 +118,31 @@ def _sorted_out(
 
 
 def _example(domain: Domain, row: Row) -> Example:
-    fields = ("id", "instruction", "input", "response", "seeds")
-    known = {field: row[field] for field in fields} | {"sources": row.get("sources", ())}
-    return Example.from_json(known | {"domain": domain.name})
+    task = {field: row[field] for field in ("id", "instruction", "input", "seeds")}
+    shown = {"sources": row.get("sources", ()), "solved": row.get("solved_seeds", ())}
+    return Example.from_json({**task, **_written(row), **shown, "domain": domain.name})
+
+
+def _written(row: Row) -> Row:
+    """Return what a row holds of an answer: the text, and how the base wrote it."""
+    return {field: row[field] for field in ("response", "continuation", "tokens") if field in row}
 
 
 def _agreed(domain: Domain, job: Job, row: Row) -> tuple[Example, str | None]:
     """Return a row as an example, and what is wrong with it before anything is checked."""
-    example, config = _example(domain, row), job.session.config
+    config = job.session.config
     if config.curate.agreement is None or row["problem"] not in (None, "unfinished response"):
-        return example, row["problem"]
-    greedy = [row["response"]] if row["problem"] is None else []
+        return _example(domain, row), row["problem"]
+    greedy = [row] if row["problem"] is None else []
     answer = settle(
         [*greedy, *row.get("samples", ())],
-        lambda response: domain.answer(response, config.source),
+        lambda written: domain.answer(written["response"], config.source),
         1 + config.respond.samples,
         config.curate.agreement,
     )
-    return (
-        (example, "no agreement") if answer is None else (replace(example, response=answer), None)
-    )
+    if answer is None:
+        return _example(domain, row), "no agreement"
+    return _example(domain, row | _written(answer)), None
 
 
 def _counts(
