@@ -30,8 +30,9 @@ TEMPERATURE: Mapping[str, float] = {"learned": 1.0, "ridge": 0.1, "centroid": 0.
 class SequenceGate(nn.Module):
     """``alpha = top-k(softmax(theta x̂ / temperature))`` for a whole sequence.
 
-    With the option ``weight: one`` what is kept is scaled to sum 1. x̂ is the mean over the prompt's tokens of what is read, at unit mean square, in float32. A
-    sequence without a prompt has x̂ = 0: all experts get the same.
+    With the option ``weight: one`` what is kept is scaled to sum 1. x̂ is the mean over the prompt's
+    tokens of what is read, at unit mean square, in float32. A sequence without a prompt has x̂ = 0:
+    all experts get the same.
 
     Args:
         options: The router's options.

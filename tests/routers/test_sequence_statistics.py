@@ -200,12 +200,12 @@ def test_what_was_saved_is_extended_like_what_was_not(llama, fit, tmp_path):
     assert_same(adds.extend(loaded, llama), adds.compose(llama))
 
 
-def test_extending_reads_only_what_is_new(llama):
-    for fit in FITS:
-        before, seen = joined(llama, router(fit), NAMES[:2], 2), []
-        watched = llama._replace(fit=Fit(lambda done, total, text: seen.append((done, total))))
-        router(fit).extend(before, watched)
-        assert seen == [(3, 3)]
+@pytest.mark.parametrize("fit", FITS)
+def test_extending_reads_only_what_is_new(llama, fit):
+    before, seen = joined(llama, router(fit), NAMES[:2], 2), []
+    watched = llama._replace(fit=Fit(lambda done, total, text: seen.append((done, total))))
+    router(fit).extend(before, watched)
+    assert seen == [(3, 3)]
 
 
 def test_a_composition_of_another_fit_is_refused(llama):
