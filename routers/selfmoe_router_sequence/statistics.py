@@ -63,7 +63,10 @@ def _by_ridge(before: Mapping[str, Tensor], new: Sequence[Tensor], options: Any)
         ``theta`` and ``states``, of shape ``(n_experts, width)``, and ``squares``, of shape
         ``(width, width)``.
     """
-    squares = sum((_rounded(x.mT @ x) for x in new), before.get("squares", 0.0))
+    width = new[0].shape[-1]
+    squares = before.get("squares", torch.zeros(width, width, dtype=torch.float64))
+    for x in new:
+        squares = squares + _rounded(x.mT @ x)
     states = torch.stack([_rounded(x.sum(0)) for x in new])
     states = torch.cat([before.get("states", states[:0]), states])
     theta = solve_ridge(squares, states, options.ridge)

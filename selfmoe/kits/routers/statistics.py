@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -53,7 +53,7 @@ def batches_by_expert(
 
 
 @contextmanager
-def watched(blocks: Sequence[nn.Module], see: Callable[[int, Tensor], object]) -> Iterator[None]:
+def watched(blocks: Iterable[nn.Module], see: Callable[[int, Tensor], object]) -> Iterator[None]:
     """Tell ``see`` what enters each block, its index first, while the context lasts.
 
     Args:
@@ -87,5 +87,5 @@ def solve_ridge(squares: Tensor, states: Tensor, ridge: float) -> Tensor:
     """
     eye = torch.eye(squares.shape[-1]).to(squares)
     factors = torch.linalg.lu_factor(squares + ridge * eye)
-    rows = [torch.linalg.lu_solve(*factors, row.mT) for row in states.split(1, -2)]
+    rows = [torch.linalg.lu_solve(*factors, row.mT) for row in torch.split(states, 1, -2)]
     return torch.cat(rows, -1).mT.float().contiguous()
