@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from selfmoe.contracts import ComponentConfig, ComposeContext, Composition, Gate, Router, hookimpl
-from selfmoe.kits.routers import UntrainedRouter
+from selfmoe.contracts import ComposeContext, Composition, Gate, Router, hookimpl
+from selfmoe.kits.routers import UntrainedRouter, Weight, WeightConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,15 +33,15 @@ class Arrow(UntrainedRouter):
     label = "arrow"
     reference_url = "https://arxiv.org/abs/2405.11157"
 
-    class Config(ComponentConfig):
+    class Config(WeightConfig):
         """Options of Arrow."""
 
         k: int = Field(3, ge=1, description="Experts a token uses in a layer; all, if fewer.")
         temperature: float = Field(1.0, gt=0, description="Divides the scores; lower is sharper.")
-        renormalise: bool = Field(
-            True,
-            description="Take the softmax over the k experts, so that their weights sum to 1; if "
-            "not, over all of them.",
+        weight: Weight = Field(
+            "one",
+            description="Take the softmax over the k experts, so that their weights sum to 1 "
+            "(one), or over all of them (softmax).",
         )
 
     def tensors(self, ctx: ComposeContext) -> Mapping[str, Tensor]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from selfmoe.contracts import Site, TokenInfo
-from selfmoe.kits.routers import keep_largest
+from selfmoe.kits.routers import Weight, keep_largest, weigh_kept
 
 
 class ArrowGate(nn.Module):
@@ -30,7 +30,7 @@ class ArrowGate(nn.Module):
         super().__init__()
         self.k: int = options.k
         self.temperature: float = options.temperature
-        self.renormalise: bool = options.renormalise
+        self.weight: Weight = options.weight
         for site, tensor in tensors.items():
             self.register_buffer(_name(site), tensor.clone())
 
@@ -42,8 +42,7 @@ class ArrowGate(nn.Module):
         scores = linear(x.float(), vectors).abs() / self.temperature
         weights = torch.softmax(scores.masked_fill(~there, float("-inf")), dim=-1)
         weights = torch.where(there, weights, 0.0)  # of no expert, the softmax is undefined
-        kept = keep_largest(weights, self.k)
-        return kept / kept.sum(-1, keepdim=True).clamp(min=1e-30) if self.renormalise else kept
+        return weigh_kept(keep_largest(weights, self.k), self.weight)
 
 
 def _name(site: str) -> str:

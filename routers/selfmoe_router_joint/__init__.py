@@ -80,7 +80,7 @@ class Joint(Router):
         from selfmoe.kits.routers import TopKGate
 
         options = self.Config.model_validate(composition.options)
-        return TopKGate(TopKConfig(k=options.k), composition.tensors)
+        return TopKGate(TopKConfig(k=options.k, weight="softmax"), composition.tensors)
 
     def _fit_options(self, ctx: ComposeContext) -> FitConfig:
         """Return how the run's experts are fitted, with what the options say differently."""

@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import Field
 
 from selfmoe.contracts import ComposeContext, Composition, FitConfig, Gate, Router, hookimpl
+from selfmoe.kits.routers import Weight, WeightConfig
 
 SELFMOE_API = 1
 
@@ -31,12 +32,14 @@ class Phatgoose(Router):
     needs = frozenset({"data"})
     reference_url = "https://arxiv.org/abs/2402.05859"
 
-    class Config(FitConfig):
+    class Config(WeightConfig, FitConfig):
         """Options of PHATGOOSE; rate, schedule and steps are those of its published code."""
 
         k: int = Field(2, ge=1, description="Experts a token uses in a layer.")
-        renormalise: bool = Field(
-            True, description="Let the weights of the k experts sum to 1, as in the paper."
+        weight: Weight = Field(
+            "one",
+            description="Take the softmax over the k experts, so that their weights sum to 1, as "
+            "in the paper of PHATGOOSE (one), or over all of them (softmax).",
         )
         lr: float = Field(5e-3, gt=0, description="Peak learning rate of AdamW.")
         max_steps: int | None = Field(
@@ -79,7 +82,7 @@ class Phatgoose(Router):
         from selfmoe_router_phatgoose.gate import ComparingGate
 
         options = self.Config.model_validate(composition.options)
-        return ComparingGate(composition.tensors, options.k, renormalise=options.renormalise)
+        return ComparingGate(composition.tensors, options.k, weight=options.weight)
 
 
 @hookimpl

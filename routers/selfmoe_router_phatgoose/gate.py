@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import layer_norm, linear
 
 from selfmoe.contracts import Site, TokenInfo
-from selfmoe.kits.routers import keep_largest
+from selfmoe.kits.routers import Weight, keep_largest, weigh_kept
 
 Reads = Literal["hidden", "base_final_hidden", "embedding", "nothing"]
 Sites = Literal["token", "block", "linear"]
@@ -50,16 +50,16 @@ class ComparingGate(nn.Module):
         tensors: The v of all experts by ``tensor_name``, each of shape ``(n_experts, width)``; zero
             for an expert that does not change the layer and is left out there.
         k: Experts a token uses.
-        renormalise: Let their weights sum to 1; otherwise the softmax is over all experts.
+        weight: ``one`` lets their weights sum to 1; with ``softmax`` it is over all experts.
     """
 
     site: Sites = "linear"
     reads: Reads = "hidden"
     causal = True
 
-    def __init__(self, tensors: Mapping[str, Tensor], k: int, *, renormalise: bool) -> None:
+    def __init__(self, tensors: Mapping[str, Tensor], k: int, *, weight: Weight) -> None:
         super().__init__()
-        self.k, self.renormalise = k, renormalise
+        self.k, self.weight = k, weight
         for name, vectors in tensors.items():
             self.register_buffer(name, standardise(vectors))
             absent = (vectors == 0).all(-1)
@@ -72,7 +72,7 @@ class ComparingGate(nn.Module):
         vectors: Tensor = getattr(self, name)
         logits = linear(standardise(x), vectors.float()) / x.shape[-1] ** 0.5
         logits = logits.masked_fill(getattr(self, f"{name}/absent"), -torch.inf)
-        return keep_largest(torch.softmax(logits, dim=-1), self.k, self.renormalise)
+        return weigh_kept(keep_largest(torch.softmax(logits, dim=-1), self.k), self.weight)
 
 
 def standardise(x: Tensor) -> Tensor:

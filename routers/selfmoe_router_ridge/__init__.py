@@ -6,13 +6,14 @@ data of each expert says which hidden states are its own, so a gate needs no tra
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from selfmoe.contracts import ComponentConfig, ComposeContext, Composition, Gate, Router, hookimpl
-from selfmoe.kits.routers import TopKConfig, newcomers
+from selfmoe.contracts import ComposeContext, Composition, Gate, Router, hookimpl
+from selfmoe.kits.routers import TopKConfig, WeightConfig, newcomers
 
 SELFMOE_API = 1
 
@@ -31,8 +32,9 @@ class Ridge(Router):
     takes_k = True
     needs = frozenset({"data"})
     reference_url = "https://github.com/gensyn-ai/dume"
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"weight": "softmax"}}
 
-    class Config(ComponentConfig):
+    class Config(WeightConfig):
         """Options of the ridge router."""
 
         k: int = Field(1, ge=1, description="Experts a token uses.")
@@ -42,7 +44,6 @@ class Ridge(Router):
         temperature: float = Field(
             0.1, gt=0, description="Divides the scores, which lie near 0 and 1; lower is sharper."
         )
-        renormalise: bool = Field(False, description="Let the weights of the k experts sum to 1.")
         tokens: Literal["response", "all"] = Field(
             "response", description="Whose states are learnt from: responses, or prompts too."
         )
@@ -78,9 +79,7 @@ class Ridge(Router):
         from selfmoe.kits.routers import TopKGate
 
         options = self.Config.model_validate(composition.options)
-        softmax = TopKConfig(
-            k=options.k, temperature=options.temperature, renormalise=options.renormalise
-        )
+        softmax = TopKConfig(k=options.k, temperature=options.temperature, weight=options.weight)
         return TopKGate(softmax, {"theta": composition.tensors["theta"]})
 
 

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from selfmoe.contracts import Batch, ComposeContext, Composition, Example, Expert, Router
 from selfmoe.kits.routers import (
     at_unit_mean_square,
-    collate,
+    batches_by_expert,
     count_ignored,
-    encode_all,
     find_decoder,
     own_examples,
-    own_states,
-    padding,
+    solve_ridge,
     text_config,
+    watched,
 )
 
 
@@ -70,9 +70,7 @@ class Sums:
 
     def solve(self, ridge: float) -> Tensor:
         """Return W in float32, shape ``(entries, n_experts, width)``."""
-        eye = torch.eye(self.squares.shape[-1]).to(self.squares)
-        solved: Tensor = torch.linalg.solve(self.squares + ridge * eye, self.states.mT)
-        return solved.mT.float().contiguous()
+        return solve_ridge(self.squares, self.states, ridge)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the sums as a composition keeps them.
@@ -123,43 +121,23 @@ def _read(
     ctx: ComposeContext, options: Any, own: Mapping[str, Sequence[Example]], sums: Sums
 ) -> None:
     """Let the base read the examples, domain by domain, so that no batch holds two of them."""
-    size, pad = options.batch_size, padding(ctx.base.tokenizer)
-    device = next(ctx.base.model.parameters()).device
-    stack = find_decoder(ctx.base.model, ctx.base.blocks).stack
-    done, total = 0, sum(map(len, own.values()))
-    for examples in own.values():
+    decoder = find_decoder(ctx.base.model, ctx.base.blocks)
+    batches = batches_by_expert(ctx, own, options.batch_size, "router ridge")
+    for _, part in groupby(batches, itemgetter(0)):
         sums.open()
-        encoded = encode_all(examples, ctx.base, "router ridge")
-        for first in range(0, len(examples), size):
-            batch = collate(encoded[first : first + size], pad, device)
+        for _, batch in part:
             chosen = _chosen(batch, options.tokens)
             sums.tokens[-1] += chosen.sum().cpu()
-            with _watched(ctx, sums, chosen, shared=options.shared):
-                stack(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
-            done += len(batch.domains)
-            ctx.fit.progress(done, total, "examples read")
+            add = partial(_add, sums, chosen, shared=options.shared)
+            with watched(decoder.blocks, add):
+                decoder.stack(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
+
+
+def _add(sums: Sums, chosen: Tensor, block: int, hidden: Tensor, *, shared: bool) -> None:
+    sums.add(0 if shared else block, hidden, chosen)
 
 
 def _chosen(batch: Batch, tokens: str) -> Tensor:
     """Return True on the tokens to learn from, shape ``(batch, time)``; never on padding."""
     real = batch.attention_mask.bool()
     return real if tokens == "all" else real & ~batch.prompt_mask
-
-
-@contextmanager
-def _watched(ctx: ComposeContext, sums: Sums, chosen: Tensor, *, shared: bool) -> Iterator[None]:
-    """Add what enters each block, while the context lasts."""
-
-    def see(entry: int, block: nn.Module, args: Any, kwargs: Any) -> None:
-        sums.add(entry, own_states(block, args[0] if args else kwargs["hidden_states"]), chosen)
-
-    blocks = find_decoder(ctx.base.model, ctx.base.blocks).blocks
-    handles = [
-        block.register_forward_pre_hook(partial(see, 0 if shared else i), with_kwargs=True)
-        for i, block in enumerate(blocks)
-    ]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()

@@ -10,19 +10,29 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from selfmoe.contracts import ComposeContext, Site, TokenInfo, derive
-from selfmoe.kits.routers import at_unit_mean_square, final_width, keep_largest, text_config
+from selfmoe.kits.routers import (
+    Weight,
+    at_unit_mean_square,
+    final_width,
+    keep_largest,
+    text_config,
+    weigh_kept,
+)
 
 READS: Mapping[str, Literal["embedding", "base_final_hidden"]] = {
     "embedding": "embedding",
     "base": "base_final_hidden",
 }
+TEMPERATURE: Mapping[str, float] = {"learned": 1.0, "ridge": 0.1, "centroid": 0.01}
+"""What divides the logits where nothing else is said, by what θ comes from."""
 
 
 class SequenceGate(nn.Module):
     """``alpha = top-k(softmax(theta x̂ / temperature))`` for a whole sequence.
 
-    x̂ is the mean over the prompt's tokens of what is read, at unit mean square, in float32. A
-    sequence without a prompt has x̂ = 0: all experts get the same.
+    With the option ``weight: one`` what is kept is scaled to sum 1. x̂ is the mean over the prompt's
+    tokens of what is read, at unit mean square, in float32. A sequence without a prompt has x̂ = 0:
+    all experts get the same.
 
     Args:
         options: The router's options.
@@ -36,24 +46,31 @@ class SequenceGate(nn.Module):
         super().__init__()
         self.reads = READS[options.inputs]
         self.k: int = options.k
-        self.temperature: float = options.temperature
+        self.weight: Weight = options.weight
+        self.temperature: float = options.temperature or TEMPERATURE[options.fit]
         self.theta = nn.Parameter(tensors["theta"].detach().clone())
 
     def forward(self, x: Tensor, where: Site, info: TokenInfo) -> Tensor:
         """Return the weights α, float32, shape ``(batch, time, n_experts)``, equal along time."""
-        mean = at_unit_mean_square(self._mean(x.float(), info))
-        probabilities = torch.softmax(linear(mean, self.theta.float()) / self.temperature, dim=-1)
-        return keep_largest(probabilities, self.k)[:, None].expand(-1, x.shape[1], -1)
+        logits = linear(read_prompt(x, info), self.theta.float()) / self.temperature
+        kept = keep_largest(torch.softmax(logits, dim=-1), self.k)
+        return weigh_kept(kept, self.weight)[:, None].expand(-1, x.shape[1], -1)
 
-    def _mean(self, x: Tensor, info: TokenInfo) -> Tensor:
-        """Return the mean over the tokens of the prompt, shape ``(batch, width)``."""
-        prompt = info.prompt_mask
-        if prompt is None:
-            prompt = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
-        if info.attention_mask is not None:
-            prompt = prompt & info.attention_mask[:, -x.shape[1] :].bool()
-        weights = prompt.to(x) / prompt.sum(-1, keepdim=True).clamp(min=1)
-        return (x * weights[..., None]).sum(1)
+
+def read_prompt(x: Tensor, info: TokenInfo) -> Tensor:
+    """Return x̂: the mean over the prompt's tokens, at unit mean square, ``(batch, width)``.
+
+    Args:
+        x: What is read, shape ``(batch, time, width)``.
+        info: Says which tokens are the prompt.
+    """
+    x, prompt = x.float(), info.prompt_mask
+    if prompt is None:
+        prompt = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
+    if info.attention_mask is not None:
+        prompt = prompt & info.attention_mask[:, -x.shape[1] :].bool()
+    weights = prompt.to(x) / prompt.sum(-1, keepdim=True).clamp(min=1)
+    return at_unit_mean_square((x * weights[..., None]).sum(1))
 
 
 def initial_tensors(ctx: ComposeContext, options: Any) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from selfmoe.contracts import Router, hookimpl
 from selfmoe.kits.routers import SoftmaxRouter, TopKConfig
@@ -37,7 +37,9 @@ class TopK(SoftmaxRouter):
     takes_k = True
     default = True
     reference_url = "https://arxiv.org/abs/2406.12034"
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"train_k": "k"}}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {"train_k": "k", "weight": "softmax"}
+    }
 
     class Config(TopKConfig):
         """Options of the MiXSE router."""
@@ -45,15 +47,6 @@ class TopK(SoftmaxRouter):
         train_k: Literal["all", "k"] = Field(
             "all", description="Experts a token uses while the router learns: all, or k."
         )
-
-        @model_validator(mode="after")
-        def _check_renormalise(self) -> TopK.Config:
-            if self.renormalise and self.k == 1:
-                raise ValueError(
-                    "renormalise needs k of 2 or more: a single weight would always be 1, "
-                    "and the router could not learn"
-                )
-            return self
 
     def softmax_gate(self, options: Any, tensors: Mapping[str, Tensor]) -> TopKGate:
         """Return the gate with these options and these θ by name, shape ``(n_experts, width)``."""

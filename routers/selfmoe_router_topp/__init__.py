@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from selfmoe.contracts import Router, hookimpl
 from selfmoe.kits.routers import SoftmaxConfig, SoftmaxRouter
@@ -30,6 +30,7 @@ class TopP(SoftmaxRouter):
     name = "topp"
     label = "topp"
     reference_url = "https://arxiv.org/abs/2403.07652"
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"weight": "softmax"}}
 
     class Config(SoftmaxConfig):
         """Options of the top-p router."""
@@ -42,15 +43,6 @@ class TopP(SoftmaxRouter):
             "all",
             description="Experts a token uses while the router learns: all, or as p and max_k say.",
         )
-
-        @model_validator(mode="after")
-        def _check_renormalise(self) -> TopP.Config:
-            if self.renormalise and self.max_k == 1:
-                raise ValueError(
-                    "renormalise needs max_k of 2 or more: a single weight would always be 1, "
-                    "and the router could not learn"
-                )
-            return self
 
     def softmax_gate(self, options: Any, tensors: Mapping[str, Tensor]) -> TopPGate:
         """Return the gate with these options and these θ by name, shape ``(n_experts, width)``."""

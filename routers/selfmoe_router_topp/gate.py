@@ -34,5 +34,4 @@ class TopPGate(SoftmaxGate):
         before = values.cumsum(-1) - values
         used = (before < self.p) | (self.p == 1)  # sums of float32 reach 1 too early
         used[..., self.most :] = False
-        kept = torch.zeros_like(probabilities).scatter(-1, experts, values * used)
-        return kept / kept.sum(-1, keepdim=True) if self.renormalise else kept
+        return torch.zeros_like(probabilities).scatter(-1, experts, values * used)

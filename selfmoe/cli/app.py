@@ -27,6 +27,7 @@ COMMANDS = {
     "status": "Show which parts of a run are done, to do, damaged or failed.",
     "compare": "Compare routers and merges on the experts of a run.",
     "report": "Build the report of a run again: the page, its numbers, its figures.",
+    "explain-data": "Show what an expert learned from, and the tokens where answers begin.",
     "explain-score": "Show every answer of an evaluation, and why it counts as it does.",
     "generate": "Let a system of a finished run continue a prompt.",
     "add-expert": "Add an expert to a finished run, and show what that changes.",

@@ -56,7 +56,7 @@ def command(
     Examples:
       selfmoe compare runs/demo
       selfmoe compare runs/demo --routers topk:k=2,random --merges ties
-      selfmoe compare runs/demo --routers topk:k=2:renormalise=true --seeds 3 --json
+      selfmoe compare runs/demo --routers topk:k=2:weight=one --seeds 3 --json
     """
     from selfmoe.api.comparison.plan import Question, plan_comparison
 

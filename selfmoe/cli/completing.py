@@ -50,6 +50,14 @@ def systems(ctx: click.Context, param: click.Parameter, text: str) -> list[Compl
     return _matching(list(manifest.systems), text) if manifest else []
 
 
+def domains(ctx: click.Context, param: click.Parameter, text: str) -> list[CompletionItem]:
+    """Return the domains that the run given before has data of."""
+    manifest = _manifest(ctx)
+    cells = [name for name, _ in manifest.all_cells()] if manifest else []
+    found = dict.fromkeys(name.label for name in cells if name.stage == "curate")
+    return _matching(list(found), text)
+
+
 def benchmarks(ctx: click.Context, param: click.Parameter, text: str) -> list[CompletionItem]:
     """Return what the system given before was asked in the run given before that."""
     manifest, system = _manifest(ctx), ctx.params.get("system")

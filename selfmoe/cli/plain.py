@@ -8,7 +8,7 @@ from typing import TextIO
 
 LIKE = {
     "±": "~", "–": "-", "—": "-", "…": ".", "→": ">", "×": "x", "≥": ">", "≤": "<", "·": ".",
-    "✓": "+",
+    "✓": "+", "␣": "_", "⏎": "/", "⇥": ">",
     "‘": "'", "’": "'", "“": '"', "”": '"', "\u00a0": " ",
 }  # fmt: skip
 """Character -> one of ASCII as wide, so that tables keep their shape; others are escaped."""

@@ -116,14 +116,14 @@ class Composer(Component):
 
     Attributes:
         kind: ``router`` or ``merge``; only names the table column and the option.
-        needs: What it cannot do without.
+        needs: What it cannot do without; may depend on the options.
         bounded: Whether the weights that a token gives to the experts sum to 1 at the most.
         label: The system's name in a run that does not list its compositions.
         control: Whether it decides without looking, for others to be measured against.
     """
 
     kind: ClassVar[Literal["router", "merge"]]
-    needs: ClassVar[frozenset[Need]] = frozenset()
+    needs: frozenset[Need] = frozenset()
     bounded: ClassVar[bool] = True
     label: ClassVar[str] = ""
     control: ClassVar[bool] = False

@@ -14,7 +14,8 @@ from click.testing import CliRunner
 from selfmoe.cli.app import cli as group
 
 PARSED_ONLY = (
-    "selfmoe run", "selfmoe report", "selfmoe explain-score", "selfmoe add-expert",
+    "selfmoe run", "selfmoe report", "selfmoe explain-data",
+    "selfmoe explain-score", "selfmoe add-expert",
     "selfmoe remove-expert",
 )  # fmt: skip
 """Examples that would take minutes, open a window, or ask for what this run or machine lacks.
@@ -123,6 +124,7 @@ def test_nothing_heavy_is_imported_for_a_look(words, finished, tmp_path, environ
         ("selfmoe generate runs/demo --system expert", ["expert-anything"]),
         ("selfmoe generate absent --system e", []),
         ("selfmoe report ru", ["runs/demo"]),
+        ("selfmoe explain-data runs/demo any", ["anything"]),
         ("selfmoe explain-score runs/demo m", ["mixse"]),
         ("selfmoe explain-score runs/demo mixse any", ["anything/mini"]),
         ("selfmoe explain-score runs/demo nobody any", []),

@@ -186,8 +186,8 @@ SETTINGS = [
     Mistake("run --domains math --set compose.mixse.options.k=2",
         "compose.mixse: k = 2 of only 1 expert; choose k from 1 to 1"),
     Mistake("run --set compose.mixse.options.renormalise=true",
-        one("compose.mixse.options: renormalise needs k of 2 or more: a single weight would "
-            "always be 1, and the router could not learn.")),
+        one("compose.mixse.options: there is no renormalise any more; write weight: one where it "
+            "was true, weight: softmax where it was false.")),
     Mistake("run --set brainstorm.n=many",
         one("brainstorm.n: Input should be a valid integer; got \"many\".")),
     Mistake("run --set brainstorm.n=1e3",

@@ -14,6 +14,7 @@ import torch
 from _generate import blocks as generated
 from _generate import quotes
 from selfmoe.cli.new_plugin.writing import new_plugin
+from selfmoe.contracts.composer import Site, TokenInfo
 from selfmoe.registry.discovery import import_file
 
 ROWS = quotes.EXAMPLES / "selfmoe-domain-rows"
@@ -119,8 +120,10 @@ def test_the_router_keeps_what_is_at_least_as_probable_as_by_chance():
     probabilities = torch.tensor([[0.5, 0.35, 0.15], [0.9, 0.05, 0.05]])
     kept = torch.tensor([[0.5, 0.35, 0.0], [0.9, 0.0, 0.0]])
     assert torch.equal(gate.keep(probabilities), kept)
-    gate.renormalise = True
-    assert torch.allclose(gate.keep(probabilities).sum(-1), torch.ones(2))
+    x = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(0))
+    tensors = {"theta": torch.randn(3, 4, generator=torch.Generator().manual_seed(1))}
+    gate = router.softmax_gate(router.Config(weight="one"), tensors)
+    assert torch.allclose(gate(x, Site(0), TokenInfo()).sum(-1), torch.ones(2, 5))
 
 
 def test_the_router_takes_part_in_a_run(toy_run):

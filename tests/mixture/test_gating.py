@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from selfmoe.contracts.composer import Site, TokenInfo, check_k
-from selfmoe.kits.routers import TopKConfig, TopKGate, keep_largest
+from selfmoe.kits.routers import TopKConfig, TopKGate, keep_largest, weigh_kept
 from selfmoe.testing.routing import random_theta
 
 X = torch.randn(2, 5, 32, generator=torch.Generator().manual_seed(1)) * 30
@@ -34,7 +34,9 @@ def test_a_theta_for_each_block():
 def test_what_stays_can_sum_to_one():
     p = torch.tensor([0.5, 0.2, 0.3])
     torch.testing.assert_close(keep_largest(p, 2), torch.tensor([0.5, 0.0, 0.3]))
-    torch.testing.assert_close(keep_largest(p, 2, True), torch.tensor([0.625, 0.0, 0.375]))
+    kept = keep_largest(p, 2)
+    assert weigh_kept(kept, "softmax") is kept
+    torch.testing.assert_close(weigh_kept(kept, "one"), torch.tensor([0.625, 0.0, 0.375]))
     assert keep_largest(p, 9) is p
 
 

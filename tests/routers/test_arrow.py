@@ -78,30 +78,30 @@ def test_what_adds_nothing_has_no_prototype():
 # --- weights --------------------------------------------------------------------------------------
 
 
-def naive(x, vectors, k, temperature, renormalise):
+def naive(x, vectors, k, temperature, weight):
     """Return the weights of one token; ``None`` stands for an expert the layer does not have."""
     scores = {i: abs(float(x @ v)) / temperature for i, v in enumerate(vectors) if v is not None}
     best = sorted(scores, key=lambda i: -scores[i])[:k]
-    among = best if renormalise else scores
+    among = best if weight == "one" else scores
     total = sum(torch.tensor(scores[i]).exp() for i in among)
     return [float(torch.tensor(scores[i]).exp() / total) if i in best else 0.0 for i in range(4)]
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 9])
-@pytest.mark.parametrize("renormalise", [True, False])
-def test_weights_are_a_softmax_of_the_scores(k, renormalise):
+@pytest.mark.parametrize("weight", ["one", "softmax"])
+def test_weights_are_a_softmax_of_the_scores(k, weight):
     vectors = [*random(3, 8), None]
     stack = torch.stack([torch.zeros(8) if v is None else v for v in vectors])
-    options = Arrow.Config(k=k, temperature=0.7, renormalise=renormalise)
+    options = Arrow.Config(k=k, temperature=0.7, weight=weight)
     gate = ArrowGate(options, {SITE: stack})
     x = random(2, 5, 8, seed=1)
     alpha = gate(x, Site(1, SITE), TokenInfo())
     for token, found in zip(x.flatten(0, 1), alpha.flatten(0, 1), strict=True):
-        expected = torch.tensor(naive(token, vectors, k, 0.7, renormalise))
+        expected = torch.tensor(naive(token, vectors, k, 0.7, weight))
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
-    if renormalise:
+    if weight == "one":
         torch.testing.assert_close(alpha.sum(-1), torch.ones(2, 5))
-    if k == 1 and renormalise:
+    if k == 1 and weight == "one":
         assert alpha.max() == 1.0
 
 

@@ -34,7 +34,7 @@ def _one_thread():
 
 
 class TestContract(ComposerContract):
-    @pytest.fixture(params=[{}, {"k": 1}, {"renormalise": False}])
+    @pytest.fixture(params=[{}, {"k": 1}, {"weight": "softmax"}])
     def composer(self, request):
         return Phatgoose(Phatgoose.Config(**QUICK, **request.param))
 
@@ -177,10 +177,10 @@ def test_checkpointing_learns_the_same(llama):
 
 
 @pytest.mark.parametrize("k", [1, 2, 3])
-@pytest.mark.parametrize("renormalise", [True, False])
-def test_is_the_formula(context, k, renormalise):
+@pytest.mark.parametrize("weight", ["one", "softmax"])
+def test_is_the_formula(context, k, weight):
     generator, ids = torch.Generator().manual_seed(3), tokens()
-    made = compose(context, k=k, renormalise=renormalise, max_steps=1)
+    made = compose(context, k=k, weight=weight, max_steps=1)
     drawn = {
         name: torch.randn(v.shape, generator=generator) * 3 * (v != 0).any(-1, keepdim=True)
         for name, v in made.tensors.items()
@@ -198,7 +198,7 @@ def test_is_the_formula(context, k, renormalise):
         scores = z @ v.T / x.shape[-1] ** 0.5
         top = scores.topk(min(k, len(there)), dim=-1)
         every = scores.exp().sum(-1, keepdim=True)
-        weights = top.values.softmax(-1) if renormalise else top.values.exp() / every
+        weights = top.values.softmax(-1) if weight == "one" else top.values.exp() / every
         spread = torch.zeros_like(scores).scatter(-1, top.indices, weights)
         return [(spread[..., j, None], factors[i][site]) for j, i in enumerate(there)]
 
@@ -208,14 +208,14 @@ def test_is_the_formula(context, k, renormalise):
     for handle in handles:
         handle.remove()
     assert (expected - plain).abs().max() > 0.1 * plain.abs().max()
-    router = Phatgoose(Phatgoose.Config(k=k, renormalise=renormalise))
+    router = Phatgoose(Phatgoose.Config(k=k, weight=weight))
     with attach(context.base.model, router, made, context.experts):
         assert_close(logits(context.base.model, ids), expected)
 
 
 def test_experts_that_do_not_change_a_layer_take_no_place_there():
     vectors = torch.tensor([[0.0, 0, 0, 0], [1, 2, 3, 4], [4, 3, 2, 2]])
-    gate = ComparingGate({tensor_name("a.b"): vectors}, 2, renormalise=True)
+    gate = ComparingGate({tensor_name("a.b"): vectors}, 2, weight="one")
     alpha = gate(torch.randn(1, 3, 4), Site(0, "a.b"), TokenInfo())
     assert (alpha[..., 0] == 0).all()
     assert (alpha[..., 1:] > 0).all()

@@ -28,7 +28,7 @@ NAMES = ("0", "mlp", "math-v2")  # of the mixed experts
 
 
 class TestContract(ComposerContract):
-    @pytest.fixture(params=[{}, {"shared": True, "k": 2}, {"tokens": "all", "renormalise": True}])
+    @pytest.fixture(params=[{}, {"shared": True, "k": 2}, {"tokens": "all", "weight": "one"}])
     def composer(self, request):
         return Ridge(Ridge.Config(**request.param))
 

@@ -46,14 +46,14 @@ class TestGate:
         expected = torch.where(p >= second, p, 0.0)
         torch.testing.assert_close(gate(x, Site(0), TokenInfo()), expected)
 
-    def test_top1_is_not_renormalised(self):
+    def test_what_top1_does_not_keep_is_left_to_the_base(self):
         gate, _ = self.gate(k=1)
         alpha = gate(self.x(), Site(0), TokenInfo())
         assert ((alpha > 0).sum(-1) == 1).all()
         assert (alpha.sum(-1) < 1).all()
 
-    def test_renormalise(self):
-        gate, _ = self.gate(k=2, renormalise=True)
+    def test_two_that_weigh_one_together(self):
+        gate, _ = self.gate(k=2, weight="one")
         torch.testing.assert_close(gate(self.x(), Site(0), TokenInfo()).sum(-1), torch.ones(2, 5))
 
     def test_works_in_float32_on_bfloat16_input(self):
@@ -61,9 +61,9 @@ class TestGate:
         x = self.x().bfloat16()
         assert torch.equal(gate(x, Site(0), TokenInfo()), gate(x.float(), Site(0), TokenInfo()))
 
-    def test_renormalised_top1_is_refused(self):
-        with pytest.raises(ValidationError, match="k of 2 or more"):
-            TopK.Config(k=1, renormalise=True)
+    def test_what_weight_one_was_called_before(self):
+        with pytest.raises(ValidationError, match="write weight: one where it was true"):
+            TopK.Config(k=2, renormalise=True)
 
 
 class TestCompose(ComposerContract):

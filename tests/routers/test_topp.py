@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from pydantic import ValidationError
 
 from selfmoe.contracts.composer import Site, TokenInfo
 from selfmoe.mixture.runtime import attach
@@ -67,11 +66,11 @@ def test_a_tiny_p_is_the_most_probable_expert():
     assert torch.equal(alpha > 0, probabilities == probabilities.max(-1, keepdim=True).values)
 
 
-@pytest.mark.parametrize("renormalise", [False, True])
-def test_weights_are_probabilities_unless_renormalised(renormalise):
-    alpha, probabilities = routed(p=0.6, renormalise=renormalise)
+@pytest.mark.parametrize("weight", ["softmax", "one"])
+def test_weights_are_probabilities_or_sum_to_1(weight):
+    alpha, probabilities = routed(p=0.6, weight=weight)
     sums = alpha.sum(-1)
-    if renormalise:
+    if weight == "one":
         torch.testing.assert_close(sums, torch.ones_like(sums))
     else:
         torch.testing.assert_close(alpha, torch.where(alpha > 0, probabilities, 0.0))
@@ -83,12 +82,6 @@ def test_equal_probabilities_are_told_apart_the_same_way_every_time():
     gate = TopPGate(TopP.Config(p=0.5), {"theta": torch.zeros(4, 8)})
     alpha = gate(torch.ones(1, 3, 8), Site(0), TokenInfo())
     assert torch.equal(alpha, torch.tensor([0.25, 0.25, 0.0, 0.0]).expand(1, 3, 4))
-
-
-def test_a_renormalised_single_weight_is_refused():
-    with pytest.raises(ValidationError, match="max_k of 2 or more"):
-        TopP.Config(max_k=1, renormalise=True)
-    TopP.Config(renormalise=True)
 
 
 class TestCompose(ComposerContract):

@@ -20,8 +20,7 @@ class AboveChance(SoftmaxRouter):
 
         class Gate(SoftmaxGate):
             def keep(self, probabilities):
-                kept = probabilities * (probabilities >= 1 / self.n_experts)
-                return kept / kept.sum(-1, keepdim=True) if self.renormalise else kept
+                return probabilities * (probabilities >= 1 / self.n_experts)
 
         return Gate(options, tensors)
 

@@ -22,6 +22,7 @@ from .gates import (
     at_unit_mean_square as at_unit_mean_square,
     keep_largest as keep_largest,
     unit_logits as unit_logits,
+    weigh_kept as weigh_kept,
 )
 from .labelled import (
     count_ignored as count_ignored,
@@ -51,6 +52,15 @@ from .softmax_gate import (
     SoftmaxGate as SoftmaxGate,
     TopKGate as TopKGate,
 )
+from .statistics import (
+    batches_by_expert as batches_by_expert,
+    solve_ridge as solve_ridge,
+    watched as watched,
+)
 from .untrained import (
     UntrainedRouter as UntrainedRouter,
+)
+from .weighing import (
+    Weight as Weight,
+    WeightConfig as WeightConfig,
 )

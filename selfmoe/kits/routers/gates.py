@@ -1,10 +1,12 @@
-"""What gates share: inputs at unit size, logits of these, the k largest weights."""
+"""What gates share: inputs at unit size, logits of these, the k largest weights and their scale."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 from torch.nn.functional import linear
+
+from selfmoe.kits.routers.weighing import Weight
 
 
 def at_unit_mean_square(x: Tensor) -> Tensor:
@@ -32,17 +34,36 @@ def unit_logits(theta: Tensor, x: Tensor) -> Tensor:
     return linear(x, theta.float()) * scale
 
 
-def keep_largest(probabilities: Tensor, k: int, renormalise: bool = False) -> Tensor:
+def keep_largest(probabilities: Tensor, k: int) -> Tensor:
     """Return the probabilities with all but the k largest of each token set to 0.
 
     Args:
         probabilities: Shape ``(..., n_experts)``.
         k: How many stay; all, if there are no more.
-        renormalise: Let what stays sum to 1.
     """
-    kept = probabilities
-    if k < probabilities.shape[-1]:
-        # For one both do the same, and max costs less.
-        some = probabilities.max(-1, True) if k == 1 else probabilities.topk(k, -1)
-        kept = torch.zeros_like(probabilities).scatter_(-1, some.indices, some.values)
-    return kept / kept.sum(-1, keepdim=True) if renormalise else kept
+    if k >= probabilities.shape[-1]:
+        return probabilities
+    # For one both do the same, and max costs less.
+    some = probabilities.max(-1, True) if k == 1 else probabilities.topk(k, -1)
+    return torch.zeros_like(probabilities).scatter_(-1, some.indices, some.values)
+
+
+def weigh_kept(kept: Tensor, weight: Weight) -> Tensor:
+    """Return what the experts weigh whose probabilities were kept.
+
+    At ``one`` the weights of a token sum to 1, or are 0 if it kept no expert. A weight that is
+    alone is exactly 1, and by itself has no gradient; it passes on the one it is given as if it
+    were the probability (straight-through: Bengio et al. 2013, https://arxiv.org/abs/1308.3432).
+
+    Args:
+        kept: Probabilities, 0 where an expert is not used, shape ``(..., n_experts)``; so is what
+            comes back.
+        weight: ``softmax`` leaves them as they are.
+    """
+    if weight == "softmax":
+        return kept
+    scaled = kept / kept.sum(-1, keepdim=True).clamp(min=1e-30)
+    if not kept.requires_grad:
+        return scaled
+    alone = (kept > 0).sum(-1, keepdim=True) == 1
+    return torch.where(alone, scaled.detach() + (kept - kept.detach()), scaled)

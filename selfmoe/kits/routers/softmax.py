@@ -14,6 +14,7 @@ from pydantic import Field
 from selfmoe.contracts.composer import ComposeContext, Gate
 from selfmoe.contracts.fitting import FitConfig
 from selfmoe.kits.routers.learned import LearnedRouter
+from selfmoe.kits.routers.weighing import WeightConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,14 +23,11 @@ if TYPE_CHECKING:
     from selfmoe.kits.routers.softmax_gate import SoftmaxGate
 
 
-class SoftmaxConfig(FitConfig):
+class SoftmaxConfig(WeightConfig, FitConfig):
     """Options of routers with a softmax gate."""
 
     inputs: Literal["block_input", "embedding", "per_width", "per_linear"] = Field(
         "block_input", description="What the router reads, and how often."
-    )
-    renormalise: bool = Field(
-        False, description="Let the weights of the experts that are kept sum to 1."
     )
     temperature: float = Field(1.0, gt=0, description="Divides the logits; lower is sharper.")
     init_std: float = Field(

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from selfmoe.contracts.composer import ComposeContext, Site, TokenInfo
 from selfmoe.contracts.randomness import derive
-from selfmoe.kits.routers.gates import keep_largest, unit_logits
+from selfmoe.kits.routers.gates import keep_largest, unit_logits, weigh_kept
+from selfmoe.kits.routers.weighing import Weight
 from selfmoe.mixture.adapters import factors_of
 from selfmoe.models.structure import text_config
 
@@ -25,6 +26,8 @@ SITES: Mapping[str, Literal["token", "block", "linear"]] = {
 
 class SoftmaxGate(nn.Module):
     """``alpha = keep(softmax(theta x̂ / temperature))``, x̂ being x at unit mean square.
+
+    With the option ``weight: one`` what is kept is scaled to sum 1.
 
     Args:
         options: Options of the router, a ``SoftmaxConfig``.
@@ -45,7 +48,7 @@ class SoftmaxGate(nn.Module):
         )
         self.causal = True
         self.n_experts = int(next(iter(tensors.values())).shape[-2])
-        self.renormalise: bool = options.renormalise
+        self.weight: Weight = options.weight
         self.temperature: float = options.temperature
         self.keep_all = False
         self.listener: Callable[[Tensor], object] | None = None
@@ -69,7 +72,7 @@ class SoftmaxGate(nn.Module):
         if self.listener is not None:
             self.listener(logits)
         probabilities = torch.softmax(logits, dim=-1)
-        return probabilities if self.keep_all else self.keep(probabilities)
+        return probabilities if self.keep_all else weigh_kept(self.keep(probabilities), self.weight)
 
 
 class TopKGate(SoftmaxGate):
@@ -93,7 +96,7 @@ class TopKGate(SoftmaxGate):
         Args:
             probabilities: Float32, shape ``(batch, time, n_experts)``.
         """
-        return keep_largest(probabilities, self.k, self.renormalise)
+        return keep_largest(probabilities, self.k)
 
 
 def theta_name(inputs: str, width: int, linear_name: str | None) -> str:
