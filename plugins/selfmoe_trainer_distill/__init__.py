@@ -21,6 +21,7 @@ class Distill(Trainer):
     """
 
     name = "distill"
+    continues = True
     reference_url = "https://arxiv.org/abs/2209.15189"
 
     class Config(LoraOptions):

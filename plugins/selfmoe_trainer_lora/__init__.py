@@ -15,6 +15,7 @@ class Lora(Trainer):
     """Low-rank adapters on the linear layers, by PEFT."""
 
     name = "lora"
+    continues = True
     reference_url = "https://arxiv.org/abs/2106.09685"
     default = True
 

@@ -23,6 +23,7 @@ class Sdft(Trainer):
     """
 
     name = "sdft"
+    continues = True
     reference_url = "https://arxiv.org/abs/2601.19897"
 
     class Config(LoraOptions):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 from selfmoe.contracts.component import Component
 from selfmoe.contracts.records import Example, LoadedBase
@@ -45,6 +45,8 @@ class TrainContext(NamedTuple):
         out: Where to leave the finished PEFT adapter folder.
         teacher: The base with demonstrations in context, for trainers that learn from more than its
             words.
+        start: Adapter folder to go on from; ``None`` for a new one. Given only to trainers that
+            can (``continues``).
     """
 
     base: LoadedBase
@@ -54,10 +56,17 @@ class TrainContext(NamedTuple):
     work: Path
     out: Path
     teacher: Teacher | None = None
+    start: Path | None = None
 
 
 class Trainer(Component):
-    """A way to make an expert out of examples."""
+    """A way to make an expert out of examples.
+
+    Attributes:
+        continues: Whether it can go on with an adapter that there is already.
+    """
+
+    continues: ClassVar[bool] = False
 
     def linears(self, base: LoadedBase) -> Collection[str] | None:
         """Return the names of the linears that it will adapt, or ``None`` if it cannot tell yet.

@@ -48,6 +48,7 @@ class ToyTrainer(Trainer):
     """Two quick steps of a LoRA of rank 2 on the query projections."""
 
     name = "toy"
+    continues = True
     targets: ClassVar[tuple[str, ...]] = ("q_proj",)
 
     class Config(FitConfig):
@@ -64,10 +65,14 @@ class ToyTrainer(Trainer):
         import torch
         from peft import LoraConfig, get_peft_model
 
+        from selfmoe.kits.trainers import go_on
+
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(ctx.seed)
             config = LoraConfig(r=2, target_modules=list(self.targets), task_type="CAUSAL_LM")
             model: Any = get_peft_model(copy.deepcopy(ctx.base.model), config)
+        if ctx.start is not None:
+            go_on(model, ctx.start)
         learned = {name: p for name, p in model.named_parameters() if p.requires_grad}
         fitted = ctx.fit(
             model, learned, ctx.data, ctx.base, self.options,

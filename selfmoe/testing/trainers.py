@@ -23,6 +23,7 @@ import torch
 
 from selfmoe.contracts.component import Component
 from selfmoe.contracts.errors import SelfmoeError
+from selfmoe.contracts.fitting import FitConfig
 from selfmoe.contracts.prompts import Prompts
 from selfmoe.contracts.records import (
     Composition,
@@ -161,6 +162,23 @@ class TrainerContract(ComponentContract):
         learner.train(half._replace(fit=Fit(rest)))
         assert rest.count < steps.count, "it started over; let ctx.fit keep its state in ctx.work"
         assert _weights(half.out) == _weights(context.out)
+
+    def test_goes_on_with_an_adapter(
+        self, trainer: Trainer, trained: Trained, context: TrainContext, tmp_path: Path
+    ) -> None:
+        """Where it says that it can, it begins where the adapter was left, not anew."""
+        if not trainer.continues:
+            pytest.skip("the trainer always begins a new adapter")
+        if not isinstance(trainer.options, FitConfig):
+            pytest.skip("the trainer is not fitted in steps")
+        short = {"lr": 1e-12, "max_steps": 1}
+        barely = type(trainer)(trainer.options.model_copy(update=short))
+        further = _anew(context, tmp_path / "further")._replace(start=trained.path)
+        barely.train(further)
+        before, after = read_factors(trained.path), read_factors(further.out)
+        assert before.keys() == after.keys()
+        for name, factors in before.items():
+            assert_close(after[name].delta(), factors.delta())
 
     def test_stops_at_a_loss_that_is_no_number(
         self, learner: Trainer, context: TrainContext

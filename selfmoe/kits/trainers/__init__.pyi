@@ -1,4 +1,5 @@
 from .adapters import (
+    go_on as go_on,
     remove_adapter as remove_adapter,
     save_adapter as save_adapter,
 )

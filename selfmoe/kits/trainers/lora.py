@@ -16,7 +16,7 @@ from selfmoe.contracts.fitting import Batch
 from selfmoe.contracts.randomness import derive
 from selfmoe.contracts.records import Example
 from selfmoe.contracts.trainer import TrainContext
-from selfmoe.kits.trainers.adapters import remove_adapter, save_adapter
+from selfmoe.kits.trainers.adapters import go_on, remove_adapter, save_adapter
 from selfmoe.kits.trainers.lean import lean
 from selfmoe.kits.trainers.options import LoraOptions
 from selfmoe.kits.trainers.targets import chosen, spelled, taken_at_their_word
@@ -97,6 +97,8 @@ def new_adapter(options: LoraOptions, ctx: TrainContext) -> Iterator[Any]:
         with taken_at_their_word(base):
             model = get_peft_model(base, config)
     try:
+        if ctx.start is not None:
+            go_on(model, ctx.start)
         yield model.train()
     finally:
         remove_adapter(model, ctx.base)
