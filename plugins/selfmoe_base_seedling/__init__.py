@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from selfmoe.contracts import Base, hookimpl
+from selfmoe_base_seedling.regimes import arriving, low_rank
 
 SELFMOE_API = 1
 
@@ -53,6 +54,9 @@ class Seedling(Base):
         "demo": {"run": EXACT, "options": OPTIONS},
         "paper": {"run": EXACT},
         "seedling-full": {"run": FULL, "options": OPTIONS},
+        "arriving": {"run": arriving(FULL), "options": OPTIONS},
+        "low-rank-1": {"run": low_rank(FULL, 1), "options": OPTIONS},
+        "low-rank-2": {"run": low_rank(FULL, 2), "options": OPTIONS},
     }
 
     def path(self) -> Path:

@@ -18,9 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from selfmoe.config.resolve import resolve
 from selfmoe.contracts.randomness import rng_for
 from selfmoe.kits.domains.procedural import STYLES, Family, draw, split_of
-from selfmoe_base_seedling import biomed, corpus, layouts, state, train
+from selfmoe_base_seedling import biomed, corpus, layouts, regimes, state, train
 from selfmoe_base_seedling.tokenizer import train_tokenizer
 
 WEIGHTS = Path(corpus.__file__).parent / "weights"
@@ -251,3 +252,32 @@ def test_a_loss_that_is_not_finite_stops_and_saves_nothing(
     with pytest.raises(FloatingPointError, match="loss is nan"):
         train.train(tiny)
     assert not state.checkpoints(tiny.state)
+
+
+def test_domains_arrive_in_three_orders() -> None:
+    """In each: two mixtures to which experts come one by one, and one LoRA trained in turn."""
+    compose = resolve({"preset": "arriving"}).compose or {}
+    orders = [list(order) for order in regimes.ORDERS]
+    domains = sorted(resolve({"preset": "seedling-full"}).domains or [])
+    assert all(sorted(order) == domains for order in orders)
+    assert len({*map(tuple, orders)}) == 3
+    for number, order in enumerate(orders, start=1):
+        for label in ("mixse", "ridge"):
+            entry = compose[f"{label}-{number}"]
+            assert (entry.experts, entry.extend) == (order, order[1:])
+        assert compose[f"sequential-{number}"].options == {"order": order}
+
+
+@pytest.mark.parametrize("preset", ["arriving", "low-rank-1", "low-rank-2"])
+def test_regimes_share_the_data_of_the_published_comparison(preset: str) -> None:
+    full, other = (resolve({"preset": name}) for name in ("seedling-full", preset))
+    for stage in ("seeds", "brainstorm", "respond", "curate", "evaluate", "dtype"):
+        assert getattr(other, stage) == getattr(full, stage), stage
+
+
+def test_a_low_rank_keeps_the_scale_of_updates() -> None:
+    options = [
+        resolve({"preset": name}).specialise.options for name in ("low-rank-1", "low-rank-2")
+    ]
+    assert [o["alpha"] / o["r"] for o in options] == [2, 2]
+    assert [o["r"] for o in options] == [1, 2]
