@@ -20,9 +20,9 @@ from selfmoe.contracts import (
     Merge,
     TrainContext,
     Trainer,
+    derive,
     hookimpl,
 )
-from selfmoe.contracts.randomness import derive
 
 SELFMOE_API = 1
 

@@ -104,6 +104,15 @@ class Forgetful(ToyTrainer):
         return super().train(ctx._replace(work=ctx.work / str(time.time_ns())))
 
 
+class Amnesic(ToyTrainer):
+    """Says that it goes on with an adapter, and begins a new one."""
+
+    fails = "test_goes_on_with_an_adapter"
+
+    def train(self, ctx):
+        return super().train(ctx._replace(start=None))
+
+
 class Stubborn(ToyTrainer):
     """Goes on whatever the loss is."""
 
