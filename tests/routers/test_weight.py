@@ -240,7 +240,7 @@ def test_the_gradient_on_a_model_is_that_of_the_naive_formula(k, tmp_path):
         mixture.gate.requires_grad_(True)
         logits(model, tokens()).logsumexp(-1).mean().backward()
         assert theta.grad.abs().max() > 1e-4
-        assert_close(mixture.gate.theta.grad, theta.grad)
+        assert_close(mixture.gate.theta.grad, theta.grad, 1e-4)  # float32, back through 3 blocks
 
 
 # --- learning ---------------------------------------------------------------------------------
