@@ -7,7 +7,7 @@ first variant are paired by item. What has been made is not made again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -19,13 +19,15 @@ import selfmoe
 from selfmoe.contracts.errors import SelfmoeError
 from selfmoe.contracts.names import EvaluationName
 from selfmoe.contracts.records import System
-from selfmoe.evaluation.statistics import confident, mean_stderr
+from selfmoe.reporting.paired import compare
 from selfmoe.store.directory import RunDirectory
 from selfmoe.store.files import read_jsonl, write_json
 
 Json = dict[str, Any]
-Scores = Mapping[str, Mapping[str, Sequence[float]]]
-"""System -> benchmark -> score of every item, in 0..1; the experts together are ``home``."""
+Items = Mapping[str, Mapping[str, float]]
+"""Item -> its ``score``, in 0..1."""
+Scores = Mapping[str, Mapping[str, Items]]
+"""System -> benchmark -> items; the experts together are ``home``."""
 HOME = "home"
 PATH = click.Path(path_type=Path)
 
@@ -59,14 +61,14 @@ def scores_of(run: Path) -> Scores:
     """Return the scores of every item: of the experts on their own domains, and of the merges."""
     manifest = RunDirectory(run).manifest()
     (seed,) = manifest.seeds
-    found: dict[str, dict[str, list[float]]] = {HOME: {}}
+    found: dict[str, dict[str, Items]] = {HOME: {}}
     for name, cell in manifest.named(seed).items():
         if name.stage != "evaluate":
             continue
         asked = EvaluationName.parse(name.label)
         system = manifest.system(asked.system)
         rows = read_jsonl(run / cell.path / f"{asked.benchmark.stem}.samples.jsonl")
-        scores = [float(row["score"]) for row in rows]
+        scores = {row["id"]: {"score": float(row["score"])} for row in rows}
         if system is not None and system.kind == "merge":
             found.setdefault(system.name, {})[str(asked.benchmark)] = scores
         elif system == System.of_expert(asked.benchmark.domain):
@@ -77,39 +79,36 @@ def scores_of(run: Path) -> Scores:
 def _row(options: Json, scores: Scores, first: Scores) -> Json:
     systems = {
         name: {
-            "average": round(fmean(map(fmean, by.values())), 4),
-            "scores": {benchmark: round(fmean(items), 4) for benchmark, items in by.items()},
-            "more": _difference(by, first[name]),
+            "average": round(fmean(map(_mean, by.values())), 4),
+            "scores": {benchmark: round(_mean(items), 4) for benchmark, items in by.items()},
+            "more": _more(by, first[name]),
         }
         for name, by in scores.items()
     }
-    return {"options": options, "items": _items(scores), "systems": systems}
+    items = min(map(len, scores[HOME].values()))
+    return {"options": options, "items": items, "systems": systems}
 
 
-def _items(scores: Scores) -> int:
-    return min(len(items) for items in scores[HOME].values())
+def _mean(items: Items) -> float:
+    return fmean(values["score"] for values in items.values())
 
 
-def _difference(mine: Mapping[str, Sequence[float]], other: Mapping[str, Sequence[float]]) -> Json:
-    """Return the paired difference of two averages over benchmarks, with its 95 % interval."""
-    parts = []
-    for benchmark, scores in mine.items():
-        pairs = zip(scores, other[benchmark], strict=True)
-        parts.append(mean_stderr([one - two for one, two in pairs]))
-    value = fmean(mean for mean, _ in parts)
-    stderr = sum(error**2 for _, error in parts) ** 0.5 / len(parts)
-    half, p = confident(value, stderr, None, 0.95)
-    found = {"value": value, "low": value - half, "high": value + half, "p": p}
-    return {key: round(number, 4) for key, number in found.items()}
+def _more(mine: Mapping[str, Items], other: Mapping[str, Items]) -> Json | None:
+    found = compare([{"mine": mine, "other": other}], "mine", "other", "score", 0.95)
+    return None if found is None else found.to_json()
 
 
 def _line(row: Json) -> str:
     options = ", ".join(f"{key} {value}" for key, value in row["options"].items())
     parts = [
-        f"{name} {one['average']:.1%} ({one['more']['value']:+.1%})"
+        f"{name} {one['average']:.1%} ({_told(one['more'])})"
         for name, one in row["systems"].items()
     ]
     return f"{options}: {'; '.join(parts)}"
+
+
+def _told(more: Json | None) -> str:
+    return "not paired" if more is None else f"{more['difference']:+.1%}"
 
 
 if __name__ == "__main__":

@@ -30,8 +30,8 @@ SELFMOE_API = 1
 class Sequential(Merge):
     """One LoRA that the run's trainer trains on one domain after another, in a given order.
 
-    In each domain it is trained as that domain's expert is, but goes on from what it has become;
-    with one domain alone it is that expert, if the seeds are the same.
+    In each domain it is trained with the options of that domain's expert, but goes on from what it
+    has become.
     """
 
     name = "sequential"
@@ -56,7 +56,8 @@ class Sequential(Merge):
                 each, or the trainer cannot go on with an adapter.
         """
         trainer, domains = _trainer(ctx), self._order(ctx)
-        report, start = dict[str, float](), None
+        report: dict[str, float] = {}
+        start: Path | None = None
         for number, domain in enumerate(domains):
             out = ctx.work / "adapters" / f"{number}"
             trained = trainer.train(_context(ctx, domain, number, out, start))
@@ -84,7 +85,7 @@ def _trainer(ctx: ComposeContext) -> Trainer:
     if not ctx.trainer.continues:
         raise CompositionError(
             f"merge 'sequential' needs a trainer that can go on with an adapter; "
-            f"'{ctx.trainer.name}' always begins a new one\n  Take specialise.trainer=lora."
+            f"'{ctx.trainer.name}' always begins a new one\n  Leave specialise.trainer out."
         )
     return ctx.trainer
 

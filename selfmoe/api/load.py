@@ -13,7 +13,7 @@ from selfmoe.contracts.paths import expand
 from selfmoe.contracts.records import System
 from selfmoe.mixture.systems import attach_system
 from selfmoe.store.directory import RunDirectory, command_for
-from selfmoe.store.files import damage
+from selfmoe.store.files import check_intact
 from selfmoe.store.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -104,24 +104,19 @@ def load_system(
         RunError: If the folder holds no finished run, or the system could not be made.
         UnknownNameError: If the run has no such system or root seed.
     """
-    from selfmoe.models.base import find_base, load_base
+    from selfmoe.models.base import check_same, find_base, load_base
 
     manifest = RunDirectory(root).manifest()
     instead = {"device": device, "dtype": dtype}
     settings = manifest.config | {k: v for k, v in instead.items() if v is not None}
     config = resolve(settings, str(root / "manifest.json"))
-    chosen = str(config.root_seeds[0] if seed is None else seed)
+    chosen = manifest.chosen(config.root_seeds[0] if seed is None else seed)
     named, cell = _find(root, manifest, chosen, system)
     files = find_base(config)
     again = command_for(root / "config.yaml")
-    if files.hash != manifest.base.hash:
-        raise RunError(
-            f"the base '{files.name}' is not the one this run was made with (hash {files.hash}, "
-            f"not {manifest.base.hash})\n  This makes the run again with it: {again}"
-        )
-    problem = damage(cell) if cell else None
-    if problem:
-        raise RunError(f"cell damaged: {problem}\n  This makes it again: {again}")
+    check_same(files, manifest.base.hash, again)
+    if cell is not None:
+        check_intact(cell, again)
     base = load_base(files, config)
     attach_system(base, named, cell, config.registry, check=check)
     return base
@@ -129,8 +124,6 @@ def load_system(
 
 def _find(root: Path, manifest: Manifest, seed: str, system: str) -> tuple[System, Path | None]:
     """Return a system of a root seed, and the folder of what makes it."""
-    if seed not in manifest.cells:
-        raise unknown_name("root seed", seed, manifest.cells)
     made = _made(root, manifest, seed)
     named = manifest.system(system)
     if named is None or system not in made:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from selfmoe.config.model import RunConfig
-from selfmoe.contracts.errors import CompositionError, DataError, counted
+from selfmoe.contracts.errors import CompositionError, DataError, RunError, counted
 from selfmoe.contracts.paths import expand_base
 from selfmoe.contracts.records import LoadedBase
 from selfmoe.models.checkpoints import check_checkpoint, identity, sizes
@@ -17,7 +17,7 @@ from selfmoe.models.devices import GPU_FILES, choose_device, choose_dtype, dtype
 from selfmoe.models.hub import download
 from selfmoe.models.vocabulary import check_vocabulary, read_tokenizer, settle
 
-__all__ = ["GPU_FILES", "BaseFiles", "find_base", "load_base"]
+__all__ = ["GPU_FILES", "BaseFiles", "check_same", "find_base", "load_base"]
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,24 @@ def find_base(config: RunConfig) -> BaseFiles:
     dtype = choose_dtype(config.dtype, device)
     why = dtype_reason(config.dtype, device)
     return BaseFiles(name, path, identity(path), device, dtype, why)
+
+
+def check_same(files: BaseFiles, wanted: str, again: str) -> None:
+    """Refuse a base that is not the one a run was made with.
+
+    Args:
+        files: The base as it is now.
+        wanted: The hash that the run keeps.
+        again: The command that makes the run again.
+
+    Raises:
+        RunError: If it is another one.
+    """
+    if files.hash != wanted:
+        raise RunError(
+            f"the base '{files.name}' is not the one this run was made with (hash {files.hash}, "
+            f"not {wanted})\n  This makes the run again with it: {again}"
+        )
 
 
 def is_base(named: str, files: BaseFiles, config: RunConfig, *, near: Path) -> bool:

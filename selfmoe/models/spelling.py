@@ -28,6 +28,22 @@ def spelled(tokenizer: Any, ids: Sequence[int], text: str) -> list[int]:
     return text_ids(tokenizer, text)
 
 
+def text_behind(tokenizer: Any, ids: Sequence[int]) -> str:
+    """Return the text of tokens that go on behind a line, its lines ended by plain newlines.
+
+    Where they open a text, some tokenizers decode them without the space that they begin with.
+
+    Args:
+        tokenizer: Their tokenizer.
+        ids: The tokens.
+    """
+    before = text_ids(tokenizer, "\n")
+    line, whole = (
+        tokenizer.decode(some, skip_special_tokens=True) for some in (before, [*before, *ids])
+    )
+    return plain_lines(whole[len(line) :])
+
+
 def texts_of(tokenizer: Any, ids: Sequence[int], before: Sequence[int] = ()) -> list[str]:
     """Return the text that each token adds; together they are the text of all.
 

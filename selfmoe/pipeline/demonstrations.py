@@ -43,7 +43,7 @@ class Demonstrations:
             raise StageError(
                 f"example '{example.id}' of domain '{example.domain}' was not written by the base, "
                 "so there is no prompt with demonstrations that the base wrote it behind\n"
-                "  Train on it with specialise.trainer=lora."
+                "  Leave specialise.trainer out: the default one learns from the words alone."
             )
         own = self._own[example.domain]
         solved = [own.solved(name, example) for name in example.solved]
@@ -87,5 +87,5 @@ class _Own:
 def _lost(example: Example, what: str, where: str) -> StageError:
     return StageError(
         f"{what} stood in the prompt of example '{example.id}' and is not among the {where} now\n"
-        "  Run respond and curate again, or train with specialise.trainer=lora."
+        "  Run respond and curate again, or leave specialise.trainer out."
     )

@@ -17,7 +17,7 @@ from selfmoe.contracts.names import BenchmarkName, CellName, EvaluationName
 from selfmoe.evaluation.answers import describe
 from selfmoe.evaluation.benchmarks import benchmarks_of
 from selfmoe.store.directory import RunDirectory, command_for
-from selfmoe.store.files import damage, read_jsonl
+from selfmoe.store.files import check_intact, read_jsonl
 from selfmoe.store.manifest import Manifest
 
 Doc = Mapping[str, Any]
@@ -110,9 +110,7 @@ def explain(run: Path, system: str, benchmark: str, seed: int | None = None) -> 
     """
     manifest = RunDirectory(run).manifest()
     config = resolve(manifest.config, str(run / "manifest.json"))
-    chosen = str(config.root_seeds[0] if seed is None else seed)
-    if chosen not in manifest.cells:
-        raise unknown_name("root seed", chosen, manifest.cells)
+    chosen = manifest.chosen(config.root_seeds[0] if seed is None else seed)
     if system not in manifest.systems:
         raise unknown_name("system", system, manifest.systems)
     name, asked = _find(config, benchmark)
@@ -149,9 +147,7 @@ def _stored(
     if cell is None:
         raise _no_score(manifest, seed, evaluation, again)
     folder = run / cell.path
-    problem = damage(folder)
-    if problem:
-        raise RunError(f"cell damaged: {problem}\n  This makes it again: {again}")
+    check_intact(folder, again)
     path = folder / f"{identity.stem}.json"
     if not path.exists():  # a row with examples, beside a benchmark that has its own
         raise RunError(f"'{system}' was not asked '{identity}': it is shown examples anyway")

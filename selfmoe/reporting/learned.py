@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from selfmoe.config.resolve import resolve
-from selfmoe.contracts.errors import RunError, unknown_name
+from selfmoe.contracts.errors import unknown_name
 from selfmoe.contracts.names import CellName
 from selfmoe.contracts.records import Example
-from selfmoe.models.base import find_base
+from selfmoe.models.base import check_same, find_base
 from selfmoe.models.fitting.batches import encode
 from selfmoe.models.spelling import texts_of
 from selfmoe.models.vocabulary import read_tokenizer
 from selfmoe.store.directory import RunDirectory, command_for
-from selfmoe.store.files import damage, read_jsonl
+from selfmoe.store.files import check_intact, read_jsonl
 from selfmoe.store.manifest import Manifest
 
 
@@ -53,17 +53,10 @@ def examples_of(run: Path, domain: str, seed: int | None = None) -> tuple[Any, l
     """
     manifest = RunDirectory(run).manifest()
     config = resolve(manifest.config, str(run / "manifest.json"))
-    chosen = str(config.root_seeds[0] if seed is None else seed)
-    if chosen not in manifest.cells:
-        raise unknown_name("root seed", chosen, manifest.cells)
+    chosen = manifest.chosen(config.root_seeds[0] if seed is None else seed)
     folder = _data(run, manifest, chosen, domain)
     files = find_base(config)
-    if files.hash != manifest.base.hash:
-        raise RunError(
-            f"the base '{files.name}' is not the one this run was made with (hash {files.hash}, "
-            f"not {manifest.base.hash}): its tokens would be others\n  This makes the run again "
-            f"with it: {command_for(run / 'config.yaml')}"
-        )
+    check_same(files, manifest.base.hash, command_for(run / "config.yaml"))
     local = {"local_files_only": True, "trust_remote_code": False}
     rows = read_jsonl(folder / "examples.jsonl")
     return read_tokenizer(files.path, local), [Example.from_json(row) for row in rows]
@@ -83,8 +76,5 @@ def _data(run: Path, manifest: Manifest, seed: str, domain: str) -> Path:
     cell = manifest.cell(seed, CellName("curate", domain))
     if cell is None:
         raise unknown_name("domain", domain, known)
-    problem = damage(run / cell.path)
-    if problem:
-        again = command_for(run / "config.yaml")
-        raise RunError(f"cell damaged: {problem}\n  This makes it again: {again}")
+    check_intact(run / cell.path, command_for(run / "config.yaml"))
     return run / cell.path

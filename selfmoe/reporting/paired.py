@@ -42,8 +42,8 @@ def differences(cells: Cells, level: float) -> Paired | None:
     others = [system.name for system in cells.systems if system.name != reference]
     systems = {
         name: Measured(
-            score=_compare(seeds, name, reference, "score", level),
-            lenient=_compare(seeds, name, reference, "lenient", level),
+            score=compare(seeds, name, reference, "score", level),
+            lenient=compare(seeds, name, reference, "lenient", level),
         )
         for name in others
     }
@@ -96,7 +96,7 @@ def _change(
         {"before": {n: a[n] for n in names}, "after": {n: b[n] for n in names}}
         for a, b in zip(old, new, strict=True)
     ]
-    found = _compare(pairs, "after", "before", measure, level)
+    found = compare(pairs, "after", "before", measure, level)
     if found is None:
         return None
     before, after = (
@@ -121,10 +121,21 @@ def _rows(path: Path) -> Mapping[str, Mapping[str, Any]]:
     }
 
 
-def _compare(
+def compare(
     seeds: Sequence[Answers], one: str, other: str, measure: Measure, level: float
 ) -> Estimate | None:
-    """Return one comparison; ``None`` if it cannot be made in every root seed."""
+    """Return one system's average less another's, paired by item.
+
+    Args:
+        seeds: The answers of each root seed.
+        one: The one system.
+        other: The other.
+        measure: What is compared.
+        level: How sure the interval is, 0..1.
+
+    Returns:
+        The difference; ``None`` if it cannot be made in every root seed.
+    """
     found = [
         _differences(answers.get(one, {}), answers.get(other, {}), measure) for answers in seeds
     ]

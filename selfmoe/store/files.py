@@ -184,6 +184,21 @@ def is_intact(folder: Path) -> bool:
     return damage(folder) is None
 
 
+def check_intact(folder: Path, again: str) -> None:
+    """Refuse a cell that is not as it was sealed.
+
+    Args:
+        folder: The cell's.
+        again: The command that makes it again.
+
+    Raises:
+        RunError: If it is damaged; says how.
+    """
+    problem = damage(folder)
+    if problem:
+        raise RunError(f"cell damaged: {problem}\n  This makes it again: {again}")
+
+
 def damage(folder: Path, *, hashes: bool | tuple[str, ...] = True) -> str | None:
     """Return what is wrong with a sealed folder, or ``None`` if it is intact.
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from selfmoe.contracts.errors import RunError
+from selfmoe.contracts.errors import RunError, unknown_name
 from selfmoe.contracts.names import CellName, EvaluationName
 from selfmoe.contracts.records import System, SystemKind
 from selfmoe.store.record import FileRecord, StrictRecord, parse, read_record
@@ -84,6 +84,16 @@ class Manifest(FileRecord):
         """Yield every cell of every seed; several seeds may share one."""
         for seed in self.cells:
             yield from self.named(seed).items()
+
+    def chosen(self, seed: int) -> str:
+        """Return a seed as the cells know it.
+
+        Raises:
+            UnknownNameError: If there is no such seed.
+        """
+        if str(seed) not in self.cells:
+            raise unknown_name("root seed", str(seed), self.cells)
+        return str(seed)
 
     def cell(self, seed: str, name: CellName) -> StoredCell | None:
         """Return where a cell of a seed lies, or ``None`` if there is no such cell."""

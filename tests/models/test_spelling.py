@@ -12,7 +12,7 @@ from selfmoe.contracts.records import Example, Instruction
 from selfmoe.models.fitting.batches import encode
 from selfmoe.models.generation.records import Row
 from selfmoe.models.generation.stopping import Stops
-from selfmoe.models.spelling import spelled, texts_of
+from selfmoe.models.spelling import spelled, text_behind, texts_of
 from selfmoe.models.tokens import prompt_ids, text_ids
 from selfmoe.testing.models import tiny_tokenizer
 from tests.models.test_tokens import KINDS
@@ -43,6 +43,12 @@ def test_texts_are_encoded_as_they_go_on_behind_the_prompt(tokenizer: Any, text:
     """SentencePiece would open them with a space that nobody wrote."""
     ids = text_ids(tokenizer, text, after=PROMPT)
     assert behind_prompt(tokenizer, ids) == text
+
+
+@pytest.mark.parametrize("text", ["sodium", " sodium", "  so dium ", " 5.\nThen"])
+def test_the_space_that_opens_an_answer_is_kept(tokenizer: Any, text: str) -> None:
+    """SentencePiece decodes a text of its own without it."""
+    assert text_behind(tokenizer, text_ids(tokenizer, text, after=PROMPT)) == text
 
 
 def test_targets_are_the_tokens_that_were_written(any_tokenizer: Any) -> None:

@@ -102,7 +102,9 @@ def test_its_stops_are_those_of_all_domains(place: Path, asked: tuple[Asked, Ask
 
 def test_what_no_base_wrote_has_no_teacher(place: Path, asked: tuple[Asked, Asked]) -> None:
     own = Example("mine", "anything", "Say.", "", "So.")
-    with pytest.raises(StageError, match=r"not written by the base.*\n.*specialise.trainer=lora"):
+    with pytest.raises(
+        StageError, match=r"not written by the base.*\n.*Leave specialise.trainer out"
+    ):
         Demonstrations(config(place), data(place))(own)
 
 

@@ -51,8 +51,8 @@ def go_on(model: Any, folder: Path) -> None:
     scale = [(config.r, config.lora_alpha, config.use_rslora) for config in (told, own)]
     if scale[0] != scale[1] or mine != {name: tensor.shape for name, tensor in saved.items()}:
         raise StageError(
-            f"{folder.name} cannot be gone on with: it has other layers, another rank or another "
-            f"scale (r, alpha, rslora: {scale[0]}) than the trainer's options ask for "
+            f"the adapter in {folder} cannot be gone on with: it has other layers, another rank or "
+            f"another scale (r, alpha, rslora: {scale[0]}) than the trainer's options ask for "
             f"({scale[1]})\n  Train both with the same options."
         )
     set_peft_model_state_dict(model, saved)

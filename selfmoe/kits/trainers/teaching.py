@@ -55,7 +55,7 @@ class Demonstrating:
         if ctx.teacher is None:
             raise StageError(
                 "this trainer learns from the base with demonstrations in context, which it was "
-                "not given\n  Pass TrainContext.teacher, or train with specialise.trainer=lora."
+                "not given\n  Pass TrainContext.teacher, or leave specialise.trainer out."
             )
         tokenizer = ctx.base.tokenizer
         prompts = [prompt_ids(tokenizer, ctx.teacher(example)) for example in ctx.data]
@@ -102,7 +102,7 @@ class Demonstrating:
             raise StageError(
                 f"an answer of {len(answer)} tokens behind the {len(prompt)} of its prompt with "
                 f"demonstrations does not fit the base's context of {self._base.context}\n"
-                "  Lower respond.shots, or train with specialise.trainer=lora."
+                "  Lower respond.shots, or leave specialise.trainer out."
             )
         return Encoded(ids, len(prompt), "", place)
 

@@ -16,6 +16,7 @@ from selfmoe.contracts.domain import Domain
 from selfmoe.contracts.prompts import Prompts
 from selfmoe.contracts.records import Instruction, Seed
 from selfmoe.models.context import fit, prompt_length
+from selfmoe.models.spelling import text_behind
 from selfmoe.pipeline.few_shot import pick
 from selfmoe.pipeline.records import read_seeds
 from selfmoe.pipeline.retrieval import Finder, Passage, read_passages
@@ -85,10 +86,11 @@ def respond(domain: Domain, job: Job) -> None:
     write_jsonl(job.out / "responses.jsonl", sorted(rows, key=lambda row: str(row["id"])))
 
 
-def _as_written(new: Continuation) -> Row:
+def _as_written(new: Continuation, tokenizer: Any) -> Row:
     """Return the fields of an example that say what the base wrote."""
     spelling = list(new.spelling)
-    return {"response": new.text.strip(), "continuation": new.text, "tokens": spelling}
+    text = text_behind(tokenizer, spelling)
+    return {"response": new.text.strip(), "continuation": text, "tokens": spelling}
 
 
 def _prompt(
@@ -146,9 +148,10 @@ class _Writer:
         prompted = [self.ask(task) for task in tasks]
         asked = [(row, text) for row, text in prompted if text is not None]
         samples, before = self.job.session.config.respond.samples, index * PART
+        tokenizer = self.job.session.base.tokenizer
         told = partial(telling, self.update, total=self.total, share=1 / (1 + samples))
         for (row, _), new in zip(asked, self._written(asked, told(before)), strict=True):
-            row |= _as_written(new)
+            row |= _as_written(new, tokenizer)
             row["problem"] = None if new.finished else "unfinished response"
         if samples:
             self._draw(asked * samples, told(before + len(asked) / (1 + samples)))
@@ -165,9 +168,10 @@ class _Writer:
             seeds.append(self.job.seed("sample", row["id"], times[row["id"]]))
         how = Sampling(self.job.session.config.respond.temperature, 1.0)
         drawn = self._written(asked, told, sampling=how, seeds=seeds)
+        tokenizer = self.job.session.base.tokenizer
         for (row, _), new in zip(asked, drawn, strict=True):
             if new.finished:
-                row.setdefault("samples", []).append(_as_written(new))
+                row.setdefault("samples", []).append(_as_written(new, tokenizer))
 
     def _written(
         self, asked: Sequence[tuple[Row, str]], told: Tell, **how: Any
