@@ -1,14 +1,22 @@
-"""What tests of adding experts share: three experts, of which two were composed first."""
+"""What tests of routers share: three experts, of one base or of several families.
+
+Tests of adding experts compose two of three first; others have experts as unlike as can be.
+"""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from selfmoe.contracts.composer import ComposeContext
-from selfmoe.contracts.records import Expert
+from selfmoe.contracts.records import Expert, LoadedBase
 from selfmoe.mixture.storage import reference
 from selfmoe.models.fitting.loop import Fit
-from selfmoe.testing.models import random_adapter, tiny_base, tiny_examples
+from selfmoe.testing.families import FAMILIES, tiny_model
+from selfmoe.testing.models import random_adapter, tiny_base, tiny_examples, tiny_tokenizer
+from selfmoe.testing.routing import mixed_experts
 
 QKV, MLP = ("q_proj", "v_proj"), ("up_proj", "down_proj")
 
@@ -31,3 +39,30 @@ def two(three):
     experts = dict(list(three.experts.items())[:2])
     data = [example for example in three.data if example.domain in experts]
     return three._replace(experts=experts, data=data, work=three.work.parent / "before")
+
+
+@pytest.fixture
+def changes() -> dict[str, Any]:
+    """Return what a file's contexts have besides; it overrides this."""
+    return {}
+
+
+@pytest.fixture(params=["llama", "gpt2", "gpt_neox"])
+def context(request, tmp_path, changes) -> ComposeContext:
+    """Return unlike experts on a base of each family."""
+    return _unlike(request.param, tmp_path)._replace(**changes)
+
+
+@pytest.fixture
+def llama(tmp_path, changes) -> ComposeContext:
+    """Return unlike experts on a Llama."""
+    return _unlike("llama", tmp_path)._replace(**changes)
+
+
+def _unlike(family: str, folder: Path) -> ComposeContext:
+    """Return three experts as unlike as can be, on a base of a family, and their data."""
+    model = tiny_model(family)
+    base = LoadedBase("tiny", model, tiny_tokenizer(), hash="tiny", context=512)
+    experts = mixed_experts(model, folder, FAMILIES[family].targets)
+    data = tiny_examples(9, tuple(experts))
+    return ComposeContext(base, experts, data, None, Fit(), 0, folder / "work", reference)

@@ -11,22 +11,19 @@ import torch
 from peft import PeftModel
 from torch.nn.functional import cross_entropy
 
-from selfmoe.contracts.composer import ComposeContext
 from selfmoe.contracts.errors import CompositionError
 from selfmoe.contracts.fitting import FitConfig
-from selfmoe.contracts.records import Composition, Expert, LoadedBase
+from selfmoe.contracts.records import Composition, Expert
 from selfmoe.mixture.adapters import factors_of
 from selfmoe.mixture.runtime import attach
-from selfmoe.mixture.storage import read_composition, reference, references, write_composition
+from selfmoe.mixture.storage import read_composition, references, write_composition
 from selfmoe.models.fitting.batches import collate, encode_all
 from selfmoe.models.fitting.loop import Fit, padding
 from selfmoe.models.structure import find_decoder, linears
 from selfmoe.registry.registry import registry
 from selfmoe.testing.composers import ComposerContract, assert_close, assert_same
-from selfmoe.testing.families import FAMILIES, tiny_model
-from selfmoe.testing.models import tiny_examples, tiny_tokenizer
 from selfmoe.testing.reference import naive_mixture, topk_alpha
-from selfmoe.testing.routing import Given, logits, mixed_experts, tokens
+from selfmoe.testing.routing import Given, logits, tokens
 from selfmoe_router_joint import Joint
 from selfmoe_router_joint.training import Together, initial_adapters
 
@@ -45,24 +42,10 @@ class TestContract(ComposerContract):
         return Joint(Joint.Config(**QUICK, **request.param))
 
 
-def on(family, folder):
-    """Return three experts as unlike as can be, on a base of a family."""
-    model = tiny_model(family)
-    base = LoadedBase("tiny", model, tiny_tokenizer(), hash="tiny", context=512)
-    experts = mixed_experts(model, folder, FAMILIES[family].targets)
-    trainer = registry().configure("trainer", "lora", {"epochs": 2, "batch_size": 4, "lr": 0.01})
-    data = tiny_examples(9, NAMES)
-    return ComposeContext(base, experts, data, trainer, Fit(), 0, folder / "work", reference)
-
-
-@pytest.fixture(params=["llama", "gpt2", "gpt_neox"])
-def context(request, tmp_path):
-    return on(request.param, tmp_path)
-
-
 @pytest.fixture
-def llama(tmp_path):
-    return on("llama", tmp_path)
+def changes():
+    options = {"epochs": 2, "batch_size": 4, "lr": 0.01}
+    return {"trainer": registry().configure("trainer", "lora", options)}
 
 
 def compose(ctx, **options):

@@ -8,19 +8,15 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from selfmoe.contracts.composer import ComposeContext, Site, TokenInfo
+from selfmoe.contracts.composer import Site, TokenInfo
 from selfmoe.contracts.errors import CompositionError
-from selfmoe.contracts.records import LoadedBase
 from selfmoe.mixture.adapters import factors_of
 from selfmoe.mixture.runtime import attach
-from selfmoe.mixture.storage import reference
 from selfmoe.models.fitting.batches import encode
 from selfmoe.models.fitting.loop import Fit
 from selfmoe.models.structure import linears
 from selfmoe.testing.composers import ComposerContract, assert_close, assert_same
-from selfmoe.testing.families import FAMILIES, tiny_model
-from selfmoe.testing.models import tiny_examples, tiny_tokenizer
-from selfmoe.testing.routing import logits, mixed_experts, tokens
+from selfmoe.testing.routing import logits, tokens
 from selfmoe_router_phatgoose import Phatgoose
 from selfmoe_router_phatgoose.gate import ComparingGate, tensor_name
 
@@ -37,26 +33,6 @@ class TestContract(ComposerContract):
     @pytest.fixture(params=[{}, {"k": 1}, {"weight": "softmax"}])
     def composer(self, request):
         return Phatgoose(Phatgoose.Config(**QUICK, **request.param))
-
-
-def on(family, folder):
-    """Return three experts as unlike as can be, on a base of a family."""
-    model = tiny_model(family)
-    base = LoadedBase("tiny", model, tiny_tokenizer(), hash="tiny", context=512)
-    experts = mixed_experts(model, folder, FAMILIES[family].targets)
-    return ComposeContext(
-        base, experts, tiny_examples(9, NAMES), None, Fit(), 0, folder / "work", reference
-    )
-
-
-@pytest.fixture(params=["llama", "gpt2", "gpt_neox"])
-def context(request, tmp_path):
-    return on(request.param, tmp_path)
-
-
-@pytest.fixture
-def llama(tmp_path):
-    return on("llama", tmp_path)
 
 
 def compose(ctx, **options):

@@ -8,20 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from selfmoe.contracts.composer import ComposeContext, Site, TokenInfo
+from selfmoe.contracts.composer import Site, TokenInfo
 from selfmoe.contracts.errors import CompositionError, StageError
-from selfmoe.contracts.records import Example, Expert, LoadedBase
+from selfmoe.contracts.records import Example, Expert
 from selfmoe.mixture.adapters import factors_of
 from selfmoe.mixture.runtime import attach
-from selfmoe.mixture.storage import reference
 from selfmoe.models.fitting.batches import encode
 from selfmoe.models.fitting.loop import Fit
 from selfmoe.models.structure import find_decoder, linears
 from selfmoe.testing.composers import ComposerContract, assert_close, assert_same
-from selfmoe.testing.families import FAMILIES, tiny_model
-from selfmoe.testing.models import tiny_examples, tiny_tokenizer
 from selfmoe.testing.reference import naive_mixture
-from selfmoe.testing.routing import logits, mixed_experts, tokens
+from selfmoe.testing.routing import logits, tokens
 from selfmoe_router_ridge import Ridge
 
 NAMES = ("0", "mlp", "math-v2")  # of the mixed experts
@@ -31,24 +28,6 @@ class TestContract(ComposerContract):
     @pytest.fixture(params=[{}, {"shared": True, "k": 2}, {"tokens": "all", "weight": "one"}])
     def composer(self, request):
         return Ridge(Ridge.Config(**request.param))
-
-
-def on(family, folder):
-    """Return three experts as unlike as can be, on a base of a family."""
-    model = tiny_model(family)
-    base = LoadedBase("tiny", model, tiny_tokenizer(), hash="tiny", context=512)
-    experts = mixed_experts(model, folder, FAMILIES[family].targets)
-    return ComposeContext(base, experts, tiny_examples(9, NAMES), None, Fit(), 0, folder, reference)
-
-
-@pytest.fixture(params=["llama", "gpt2", "gpt_neox"])
-def context(request, tmp_path):
-    return on(request.param, tmp_path)
-
-
-@pytest.fixture
-def llama(tmp_path):
-    return on("llama", tmp_path)
 
 
 def compose(ctx, **options):

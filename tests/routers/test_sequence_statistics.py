@@ -9,18 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from selfmoe.contracts.composer import ComposeContext, Site, TokenInfo
+from selfmoe.contracts.composer import Site, TokenInfo
 from selfmoe.contracts.errors import CompositionError, StageError
-from selfmoe.contracts.records import Example, LoadedBase
+from selfmoe.contracts.records import Example
 from selfmoe.mixture.runtime import attach, attach_expert
-from selfmoe.mixture.storage import read_composition, reference, write_composition
+from selfmoe.mixture.storage import read_composition, write_composition
 from selfmoe.models.fitting.batches import encode
 from selfmoe.models.fitting.loop import Fit
 from selfmoe.testing.compare import assert_close, assert_same
 from selfmoe.testing.composers import ComposerContract
-from selfmoe.testing.families import FAMILIES, tiny_model
-from selfmoe.testing.models import tiny_examples, tiny_tokenizer
-from selfmoe.testing.routing import logits, mixed_experts
+from selfmoe.testing.models import tiny_examples
+from selfmoe.testing.routing import logits
 from selfmoe_router_sequence import Sequence
 
 NAMES = ("0", "mlp", "math-v2")  # of the mixed experts
@@ -41,14 +40,6 @@ class TestContract(ComposerContract):
         return Sequence(Sequence.Config(**request.param))
 
 
-def on(family, folder):
-    """Return three experts as unlike as can be, on a base of a family."""
-    model = tiny_model(family)
-    base = LoadedBase("tiny", model, tiny_tokenizer(), hash="tiny", context=512)
-    experts = mixed_experts(model, folder, FAMILIES[family].targets)
-    return ComposeContext(base, experts, unlike(9), None, Fit(), 0, folder, reference)
-
-
 def unlike(n):
     """Return examples whose prompts are long and unlike one another."""
     letters = torch.randint(97, 123, (n, 120), generator=torch.Generator().manual_seed(0))
@@ -58,14 +49,9 @@ def unlike(n):
     ]
 
 
-@pytest.fixture(params=["llama", "gpt2", "gpt_neox"])
-def context(request, tmp_path):
-    return on(request.param, tmp_path)
-
-
 @pytest.fixture
-def llama(tmp_path):
-    return on("llama", tmp_path)
+def changes():
+    return {"data": unlike(9)}
 
 
 def router(fit, **options):
