@@ -15,7 +15,7 @@ from selfmoe.models.generation.stopping import Stops
 from selfmoe.models.spelling import spelled, text_behind, texts_of
 from selfmoe.models.tokens import prompt_ids, text_ids
 from selfmoe.testing.models import tiny_tokenizer
-from tests.models.test_tokens import KINDS
+from selfmoe.testing.tokenizers import KINDS
 
 EXAMPLE = Example("1", "chemistry", "What is Na?", "", "sodium")
 PROMPT = alpaca(Instruction(EXAMPLE.instruction))

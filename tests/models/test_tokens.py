@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 import torch
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, processors
-from tokenizers import pre_tokenizers as pre
-from transformers import LlamaTokenizer, PreTrainedTokenizerFast
+from tokenizers import AddedToken, processors
+from transformers import PreTrainedTokenizerFast
 
 import selfmoe
 from selfmoe.config.resolve import resolve
@@ -37,94 +36,11 @@ from selfmoe.models.tokens import (
     unfinished,
 )
 from selfmoe.testing.models import random_adapter, save_toy_base, tiny_llama
+from selfmoe.testing.tokenizers import KINDS, Make, added, byte_level
 
-LETTERS = sorted(pre.ByteLevel.alphabet())
 EXAMPLE = Example("1", "math", "Add 2 and 3.", "At once.", "It is 5.")
 PROMPT = alpaca(Instruction(EXAMPLE.instruction, EXAMPLE.input))
 TEXTS = (PROMPT, "a", " two  spaces ", "naïve – 答え 🙂", "line\n\n")
-
-Make = Callable[[bool], Any]
-"""Makes a tokenizer; says whether it ends texts."""
-
-
-def added(opens: str, ends: str, special: dict[str, int], ended: bool) -> Any:
-    return processors.TemplateProcessing(
-        single=f"{opens} $A {ends if ended else ''}".split(),
-        special_tokens=[(token, special[token]) for token in (*opens.split(), *ends.split())],
-    )
-
-
-def wrapped(tokenizer: Tokenizer, **names: str) -> Any:
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, padding_side="left", **names)
-
-
-def byte_level(opens: str, ended: bool, repeated: str = "<eos>") -> Any:
-    tokenizer = Tokenizer(models.BPE({c: i for i, c in enumerate(LETTERS)}, []))
-    tokenizer.pre_tokenizer = pre.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens(["<eos>", "<pad>", "<bos>"])
-    template = added(opens, repeated, {"<eos>": 256, "<bos>": 258}, ended)
-    tokenizer.post_processor = processors.Sequence([processors.ByteLevel(), template])
-    return wrapped(tokenizer, eos_token="<eos>", pad_token="<pad>", bos_token="<bos>")
-
-
-def roberta(ended: bool) -> Any:
-    tokenizer = byte_level("<bos>", ended)
-    if ended:
-        tokenizer.backend_tokenizer.post_processor = processors.RobertaProcessing(
-            ("<eos>", 256), ("<bos>", 258), trim_offsets=True, add_prefix_space=False
-        )
-    return tokenizer
-
-
-def sentencepiece(ended: bool) -> Any:
-    signs = sorted({*"▁abcdefghijklmnopqrstuvwxyzABIRTW0123456789.,:#"})
-    vocabulary = [("<unk>", 0.0), ("<s>", 0.0), ("</s>", 0.0)]
-    vocabulary += [(f"<0x{byte:02X}>", -20.0) for byte in range(256)]
-    vocabulary += [(sign, -5.0) for sign in signs] + [("▁is", -4.0), ("▁the", -4.0)]
-    tokenizer = Tokenizer(models.Unigram(vocabulary, 0, byte_fallback=True))
-    tokenizer.normalizer = normalizers.Sequence([
-        normalizers.Prepend("▁"), normalizers.Replace(" ", "▁"),
-    ])  # fmt: skip
-    joined = [decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1)]
-    tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), *joined])
-    tokenizer.add_special_tokens(["<unk>", "<s>", "</s>"])
-    tokenizer.post_processor = added("<s>", "</s>", {"<s>": 1, "</s>": 2}, ended)
-    return wrapped(tokenizer, unk_token="<unk>", bos_token="<s>", eos_token="</s>")
-
-
-def llama_class(ended: bool) -> Any:
-    pieces = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), "▁", *"abcdio"]
-    vocabulary = {piece: number for number, piece in enumerate(pieces)}
-    return LlamaTokenizer(vocab=vocabulary, merges=[], add_bos_token=True, add_eos_token=ended)
-
-
-def wordpiece(processor: str, ended: bool) -> Any:
-    words = [*map(chr, range(33, 127)), *(f"##{chr(c)}" for c in range(33, 127)), "add", "response"]
-    names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
-    vocabulary = {word: number for number, word in enumerate([*names, *words])}
-    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre.BertPreTokenizer()
-    tokenizer.decoder = decoders.WordPiece()
-    tokenizer.add_special_tokens(names)
-    if processor == "bert" and ended:
-        tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    else:
-        tokenizer.post_processor = added("[CLS]", "[SEP]", {"[CLS]": 2, "[SEP]": 3}, ended)
-    return wrapped(tokenizer, unk_token="[UNK]", eos_token="[SEP]", pad_token="[PAD]")
-
-
-KINDS: dict[str, Make] = {
-    "byte-level": partial(byte_level, ""),
-    "byte-level, opened": partial(byte_level, "<bos>"),
-    "byte-level, ended twice": partial(byte_level, "<bos>", repeated="<eos> <eos>"),
-    "roberta": roberta,
-    "sentencepiece": sentencepiece,
-    "llama": llama_class,
-    "wordpiece": partial(wordpiece, "template"),
-    "wordpiece, bert": partial(wordpiece, "bert"),
-}
 
 
 @pytest.fixture(params=KINDS, ids=list(KINDS))
