@@ -142,8 +142,7 @@ def keys(config: RunConfig) -> dict[str, str]:
 
 
 def of_seedling(preset: str, **settings: Any) -> RunConfig:
-    asked = {"preset": preset, "domains": ["math"], "seed": 0, "device": "cpu", **settings}
-    return resolve(asked)
+    return resolve({"preset": preset, "seed": 0, "device": "cpu", **settings})
 
 
 @pytest.mark.parametrize("preset", sorted({*PRESETS, *registry().get("base", "seedling").settings}))
