@@ -11,7 +11,7 @@ from selfmoe_domain_knowledge.mini import nature, people, places
 _TASK = re.compile(r"(?P<question>.+\?) Options: (?P<options>[^?:]+?)\.?")
 
 _LOOKUPS: tuple[tuple[str, str, Mapping[str, str]], ...] = (
-    ("capitals", "What is the capital of {key*}?", places._CAPITAL),
+    ("capitals", "What is the capital of {key*}?", places.CAPITAL),
     ("countries", "Which country has the capital {key*}?", places._COUNTRY),
     ("languages", "Which language is spoken in {key*}?", places._LANGUAGE),
     ("symbols", "What is the symbol of {key*}?", nature._SYMBOL),
@@ -26,7 +26,7 @@ _CONTINENT = {c: continent for continent, all_ in places._BY_CONTINENT.items() f
 _OF_CITY = {city: _CONTINENT[country] for city, country in places._COUNTRY.items()}
 _CLASSES: tuple[tuple[str, str, Mapping[str, Sequence[str]]], ...] = (
     ("continents", "Which country is in {kind*}?", places._BY_CONTINENT),
-    ("animals", "Which of these is {kind*}?", nature._CLASSES),
+    ("animals", "Which of these is {kind*}?", nature.CLASSES),
     ("colours", "Which of these is {kind*}?", people._COLOURS),
 )
 
@@ -70,19 +70,19 @@ def _member(question: str, options: Sequence[str]) -> Truth | None:
 
 def _outsider(question: str, options: Sequence[str]) -> Truth | None:
     found = form("Which of these is not {kind*}?").fullmatch(question)
-    if not found or found["kind"] not in nature._CLASSES:
+    if not found or found["kind"] not in nature.CLASSES:
         return None
-    inside = nature._CLASSES[found["kind"]]
-    others = [one for one in _all(nature._CLASSES) if one not in inside]
-    return _one("outsiders", options, nature._CLASSES, others)
+    inside = nature.CLASSES[found["kind"]]
+    others = [one for one in _all(nature.CLASSES) if one not in inside]
+    return _one("outsiders", options, nature.CLASSES, others)
 
 
 def _kin(question: str, options: Sequence[str]) -> Truth | None:
     found = form("Which animal is of the same kind as the {shown}?").fullmatch(question)
-    kinds = [m for m in nature._CLASSES.values() if found and found["shown"] in m]
+    kinds = [m for m in nature.CLASSES.values() if found and found["shown"] in m]
     if not found or not kinds or found["shown"] in options:
         return None
-    return _one("kin", options, nature._CLASSES, kinds[0])
+    return _one("kin", options, nature.CLASSES, kinds[0])
 
 
 def _planet(question: str, options: Sequence[str]) -> Truth | None:

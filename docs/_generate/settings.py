@@ -31,12 +31,15 @@ def sections(model: type[BaseModel] = RunConfig) -> str:
 
 
 def presets(found: Registry | None = None) -> str:
-    """Return the settings that a preset or a base's advice changes, beside their defaults."""
-    columns: dict[str, Mapping[str, Any]] = {"demo": flat(PRESETS["demo"])}
+    """Return the settings that a preset or a base's advice changes, beside their defaults.
+
+    What is composed and defined stands there by its labels alone.
+    """
+    columns: dict[str, Mapping[str, Any]] = {"demo": _short(PRESETS["demo"])}
     for entry in own("base", found):
-        for preset, advice in entry.cls.settings.items():  # type: ignore[attr-defined]
-            if advice.get("run"):
-                columns[f"{preset}, base {entry.cls.name}"] = flat(advice["run"])
+        advised = entry.cls.settings  # type: ignore[attr-defined]
+        runs = {preset: _short(advice.get("run", {})) for preset, advice in advised.items()}
+        columns |= _alike(runs, entry.cls.name)
     keys = dict.fromkeys(key for column in columns.values() for key in column)
     default = flat(RunConfig().model_dump(mode="json"))
     rows = [
@@ -66,9 +69,24 @@ def _component(entry: Entry, found: Registry | None) -> Iterator[str]:
     yield _about(cls)
     columns = {preset: cls.presets.get(preset, {}) for preset in PRESETS}
     for base in own("base", found):
-        for preset, advice in base.cls.settings.items():  # type: ignore[attr-defined]
-            columns[f"{preset}, base {base.cls.name}"] = advice.get("options", {}).get(cls.name, {})
+        advised = base.cls.settings  # type: ignore[attr-defined]
+        options = {preset: a.get("options", {}).get(cls.name, {}) for preset, a in advised.items()}
+        columns |= _alike(options, base.cls.name)
     yield _fields(cls.Config.model_fields, {k: v for k, v in columns.items() if v})
+
+
+def _alike(presets: Mapping[str, Mapping[str, Any]], base: str) -> dict[str, Mapping[str, Any]]:
+    """Return a column for each set of settings that presets of a base have, headed by all."""
+    alike: dict[str, list[str]] = {}
+    for preset, values in presets.items():
+        if values:
+            alike.setdefault(json.dumps(values, default=str), []).append(preset)
+    return {f"{', '.join(n)}, base {base}": presets[n[0]] for n in alike.values()}
+
+
+def _short(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings flat, but of what is composed and defined only the labels."""
+    return flat({k: list(v) if k in ("compose", "define") else v for k, v in run.items()})
 
 
 def _fields(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from selfmoe.contracts import Base, hookimpl
-from selfmoe_base_seedling.regimes import arriving, low_rank
+from selfmoe_base_seedling.regimes import CUES, arriving, conflicting, low_rank, many, two_domains
 
 SELFMOE_API = 1
 
@@ -55,6 +55,12 @@ class Seedling(Base):
         "paper": {"run": EXACT},
         "seedling-full": {"run": FULL, "options": OPTIONS},
         "arriving": {"run": arriving(FULL), "options": OPTIONS},
+        **{
+            f"conflicting-{cue}": {"run": conflicting(FULL, cue), "options": OPTIONS}
+            for cue in CUES
+        },
+        "many": {"run": many(FULL), "options": OPTIONS},
+        "two-domains": {"run": two_domains(FULL), "options": OPTIONS},
         "low-rank-1": {"run": low_rank(FULL, 1), "options": OPTIONS},
         "low-rank-2": {"run": low_rank(FULL, 2), "options": OPTIONS},
     }

@@ -52,14 +52,15 @@ def resolve(raw: Mapping[str, Any], origin: str = "settings") -> RunConfig:
         full = merge(full, {"respond": {"documents": _places(user.respond.documents)}})
     if user.adapters:
         full["adapters"] = _places(user.adapters)
-    if user.domains is None:
+    if full.get("domains") is None:
         full["domains"] = names.defaults("domain")
+    full["define"] = _defined(full, user)
     if user.specialise.trainer is None:
         full = merge(full, {"specialise": {"trainer": _single(names, "trainer")}})
     offered = recommended.get("compose") or _default_compositions(names)
     full["compose"] = _compositions(asked.get("compose"), offered)
     filler = Filler(names, preset, advice.get("options", {}), found)
-    for name, entry in (full.get("define") or {}).items():
+    for name, entry in full["define"].items():
         filler.fill("domain", entry.get("domain"), entry, f"define.{name}")
     filler.fill("trainer", full["specialise"]["trainer"], full["specialise"], "specialise")
     for label, entry in full["compose"].items():
@@ -109,6 +110,12 @@ def _places(folders: Path | Mapping[str, Path]) -> Any:
     if isinstance(folders, Path):
         return written(folders.absolute())
     return {name: written(folder.absolute()) for name, folder in folders.items()}
+
+
+def _defined(full: Mapping[str, Any], user: RunConfig) -> dict[str, Any]:
+    """Return the domains that the settings define, those of a preset if they are among domains."""
+    chosen = {*user.define, *full["domains"]}
+    return {name: entry for name, entry in full.get("define", {}).items() if name in chosen}
 
 
 def _single(names: Registry, kind: Kind) -> str:

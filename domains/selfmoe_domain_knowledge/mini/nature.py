@@ -21,7 +21,7 @@ _ANIMALS = {
     "an insect": "ant bee beetle butterfly cricket fly hornet ladybird mosquito moth wasp",
     "a reptile": "adder alligator cobra crocodile gecko iguana lizard python tortoise turtle",
 }
-_CLASSES = {kind: tuple(animals.split()) for kind, animals in _ANIMALS.items()}
+CLASSES = {kind: tuple(animals.split()) for kind, animals in _ANIMALS.items()}
 _YOUNG = facts(
     """dog puppy, cat kitten, cow calf, horse foal, sheep lamb, pig piglet, goat kid, lion cub, duck
     duckling, hen chick, goose gosling, deer fawn, frog tadpole, kangaroo joey, swan cygnet, eagle
@@ -36,9 +36,9 @@ _PLANETS = ("Mercury", "Venus", "Earth", "Mars", "Jupiter", "Saturn", "Uranus", 
 
 
 def _kin(rng: random.Random) -> Problem:
-    kind = rng.choice(list(_CLASSES))
-    shown, answer = rng.sample(_CLASSES[kind], 2)
-    others = [one for other, members in _CLASSES.items() if other != kind for one in members]
+    kind = rng.choice(list(CLASSES))
+    shown, answer = rng.sample(CLASSES[kind], 2)
+    others = [one for other, members in CLASSES.items() if other != kind for one in members]
     question = f"Which animal is of the same kind as the {shown}?"
     fact = f"The {shown} is {kind}. The {answer} is {kind}."
     return multiple_choice("kin", rng, question, answer, others, fact)
@@ -57,8 +57,8 @@ def _planets(rng: random.Random) -> Problem:
 FAMILIES = (
     lookup("symbols", _SYMBOL, "What is the symbol of {}?", "The symbol of {} is {}.", "easy"),
     lookup("elements", _ELEMENT, "Which element has the symbol {}?", "The symbol {} is {}."),
-    member("animals", _CLASSES, "Which of these is {}?", "The {} is {}.", "easy"),
-    outsider("outsiders", _CLASSES, "Which of these is not {}?", "The {} is {}."),
+    member("animals", CLASSES, "Which of these is {}?", "The {} is {}.", "easy"),
+    outsider("outsiders", CLASSES, "Which of these is not {}?", "The {} is {}."),
     lookup(
         "young", _YOUNG, "What is the young of the {} called?", "The young of the {} is the {}."
     ),

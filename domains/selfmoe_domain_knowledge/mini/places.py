@@ -29,8 +29,8 @@ _LANGUAGE = facts(
     Norwegian, Denmark Danish, Hungary Hungarian, Ukraine Ukrainian, Jamaica English, Ghana
     English, Zambia English"""
 )
-_CAPITAL = {k: v for table in _COUNTRIES.values() for k, v in facts(table).items()}
-_COUNTRY = {capital: country for country, capital in _CAPITAL.items()}
+CAPITAL = {k: v for table in _COUNTRIES.values() for k, v in facts(table).items()}
+_COUNTRY = {capital: country for country, capital in CAPITAL.items()}
 _BY_CONTINENT = {continent: tuple(facts(table)) for continent, table in _COUNTRIES.items()}
 
 
@@ -39,13 +39,13 @@ def _city_continent(rng: random.Random) -> Problem:
     answer = rng.choice(continents)
     country = rng.choice(_BY_CONTINENT[answer])
     others = [continent for continent in continents if continent != answer]
-    question = f"On which continent is the city {_CAPITAL[country]}?"
-    fact = f"The city {_CAPITAL[country]} is in {country}. It is in {answer}."
+    question = f"On which continent is the city {CAPITAL[country]}?"
+    fact = f"The city {CAPITAL[country]} is in {country}. It is in {answer}."
     return multiple_choice("city-continent", rng, question, answer, others, fact)
 
 
 FAMILIES = (
-    lookup("capitals", _CAPITAL, "What is the capital of {}?", "The capital of {} is {}.", "easy"),
+    lookup("capitals", CAPITAL, "What is the capital of {}?", "The capital of {} is {}.", "easy"),
     lookup("countries", _COUNTRY, "Which country has the capital {}?", "The city {} is in {}."),
     lookup("languages", _LANGUAGE, "Which language is spoken in {}?", "People in {} speak {}."),
     member("continents", _BY_CONTINENT, "Which country is in {}?", "The country {} is in {}."),
