@@ -30,7 +30,7 @@ SELFMOE_API = 1
 class Sequential(Merge):
     """One LoRA that the run's trainer trains on one domain after another, in a given order.
 
-    In each domain it is trained with the options of that domain's expert, but goes on from what it
+    In each domain it is trained with the options that all experts have, but goes on from what it
     has become.
     """
 

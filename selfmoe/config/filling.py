@@ -32,15 +32,22 @@ class Filler:
             except UnknownNameError as error:
                 self.found.append(f"{where}.{kind}: " + " ".join(str(error).split()))
             return
+        options = self.whole(kind, name, section.get("options") or {}, f"{where}.options")
+        if options is not None:
+            section["options"] = options
+
+    def whole(
+        self, kind: Kind, name: str, given: Mapping[str, Any], where: str
+    ) -> dict[str, Any] | None:
+        """Return all options of a component that there is; ``None``, and why, if some are wrong."""
         cls = self.names.get(kind, name)
-        given = section.get("options") or {}
         layers = (cls.presets.get(self.preset, {}), self.advice.get(name, {}), given)
         try:
-            options = validate(cls.Config, merge(*layers))
+            found: dict[str, Any] = validate(cls.Config, merge(*layers)).model_dump(mode="json")
         except ValidationError as error:
-            self.found.extend(problems(error, cls.Config, f"{where}.options"))
-            return
-        section["options"] = options.model_dump(mode="json")
+            self.found.extend(problems(error, cls.Config, where))
+            return None
+        return found
 
 
 def fill_options(

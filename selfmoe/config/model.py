@@ -108,6 +108,14 @@ class SpecialiseConfig(Section):
 
     trainer: str | None = Field(None, description="Trainer; default: the installed default one.")
     options: dict[str, Any] = Field(default_factory=dict, description="The trainer's options.")
+    experts: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="Expert -> options it is trained with instead, such as a rank of its own.",
+    )
+
+    def options_of(self, expert: str) -> dict[str, Any]:
+        """Return all options that an expert is trained with."""
+        return self.options | self.experts.get(expert, {})
 
 
 class ComposeConfig(Section):

@@ -63,6 +63,7 @@ def resolve(raw: Mapping[str, Any], origin: str = "settings") -> RunConfig:
     for name, entry in full["define"].items():
         filler.fill("domain", entry.get("domain"), entry, f"define.{name}")
     filler.fill("trainer", full["specialise"]["trainer"], full["specialise"], "specialise")
+    _fill_experts(filler, full["specialise"])
     for label, entry in full["compose"].items():
         kind: Kind = "router" if entry.get("router") else "merge"
         filler.fill(kind, entry.get(kind), entry, f"compose.{label}")
@@ -116,6 +117,15 @@ def _defined(full: Mapping[str, Any], user: RunConfig) -> dict[str, Any]:
     """Return the domains that the settings define, those of a preset if they are among domains."""
     chosen = {*user.define, *full["domains"]}
     return {name: entry for name, entry in full.get("define", {}).items() if name in chosen}
+
+
+def _fill_experts(filler: Filler, section: Mapping[str, Any]) -> None:
+    """Check the options that experts have of their own, beside those that all have."""
+    if section["trainer"] not in filler.names.names("trainer"):
+        return
+    for name, own in section.get("experts", {}).items():
+        options = merge(section.get("options", {}), own)
+        filler.whole("trainer", section["trainer"], options, f"specialise.experts.{name}")
 
 
 def _single(names: Registry, kind: Kind) -> str:
@@ -205,6 +215,13 @@ def _own_problems(config: RunConfig) -> Iterator[str]:
 
 
 def _value_problems(config: RunConfig) -> Iterator[str]:
+    trained = [name for name in config.experts if name not in config.adapters]
+    for name in config.specialise.experts:
+        if name not in trained:
+            hint = did_you_mean(name, trained) or "."
+            yield f"specialise.experts: no expert '{name}' is trained{hint} Experts: " + (
+                f"{', '.join(trained)}."
+            )
     if len(set(config.root_seeds)) != len(config.root_seeds) or not config.root_seeds:
         yield "seed: give one or more different seeds."
     known = config.registry.names("domain")

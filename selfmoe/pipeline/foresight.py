@@ -15,17 +15,19 @@ if TYPE_CHECKING:
 
 
 def foresee_training(session: Session) -> None:
-    """Say what the run's trainer will adapt, and which share of the base that is.
+    """Say what training will adapt, and which share of the base that is.
 
     Raises:
         StageError: If it can adapt nothing, or what a router of the run could not weigh.
     """
     from selfmoe.mixture.sites.coverage import described
 
-    names = session.trainer().linears(session.base)
+    trained = [name for name in session.config.experts if name not in session.config.adapters]
+    chosen = [session.trainer(name).linears(session.base) for name in trained]
     coverage = _coverage(session.base)
-    if names is None or coverage is None:
+    if None in chosen or coverage is None:
         return
+    names = {name for linears in chosen for name in linears or ()}
     _refuse_unweighable(coverage, names, session.config)
     for line in described(coverage, names):
         session.display.say(line)

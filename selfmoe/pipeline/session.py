@@ -45,10 +45,10 @@ class Session:
         found: Kept = self._kept[make]
         return found
 
-    def trainer(self) -> Trainer:
-        """Return the run's trainer with its options."""
+    def trainer(self, expert: str = "") -> Trainer:
+        """Return the run's trainer, with the options of an expert or with those all have."""
         chosen = self.config.specialise
         trainer: Trainer = self.config.registry.configure(
-            "trainer", str(chosen.trainer), chosen.options
+            "trainer", str(chosen.trainer), chosen.options_of(expert)
         )
         return trainer

@@ -73,6 +73,16 @@ def test_an_unknown_key_names_the_nearest(raw: dict[str, Any], where: str, hint:
         ({"specialise": {"options": {"r": "8"}}}, "specialise.options.r", "integer"),
         ({"specialise": {"options": {"lr": float("nan")}}}, "specialise.options.lr", "finite"),
         ({"specialise": {"options": {"lr": float("inf")}}}, "specialise.options.lr", "finite"),
+        (
+            {"specialise": {"experts": {"maths": {"r": 4}}}},
+            "specialise.experts",
+            "did you mean 'math'?",
+        ),
+        (
+            {"specialise": {"experts": {"math": {"r": 0}}}},
+            "specialise.experts.math.r",
+            "greater than or equal to 1",
+        ),
         ({"specialise": {"trainer": "lara"}}, "specialise.trainer", "did you mean 'lora'?"),
         ({"compose": {"a": {"router": "topkk"}}}, "compose.a.router", "did you mean 'topk'?"),
         ({"compose": {"a": {"merge": "topk"}}}, "compose.a.merge", "no merge named 'topk'"),

@@ -81,7 +81,7 @@ def finished(family, dtype, plugin_code, tmp_path):
             seeds={"n": 4},
             brainstorm={"n": 4, "max_new_tokens": 2, "shots": 1},
             respond={"max_new_tokens": 2, "shots": 1},
-            specialise={"options": {**FEW, "r": 2}},
+            specialise={"options": {**FEW, "r": 2}, "experts": {"whatever": {"r": 3}}},
             compose=COMPOSE,
             evaluate={"limit": 1, "base_shots": 0, "benchmarks": ["anything/mini"]},
         )
@@ -94,6 +94,9 @@ def test_two_steps_of_everything(finished, cli):
     assert all(system.average is not None for system in results.values())
     shares = finished.results.routing["mixse"]["anything/mini"]
     assert sum(shares.values()) == pytest.approx(1, abs=1e-4)
+    for expert, rank in {"anything": 2, "whatever": 3}.items():
+        (adapter,) = Path(finished.path).glob(f"experts/{expert}@*/adapter_config.json")
+        assert json.loads(adapter.read_text())["r"] == rank
     for path in Path(finished.path).glob("compositions/*/composition.json"):
         assert json.loads(path.read_text())["base"]
     answers_as_stored(finished)

@@ -50,6 +50,17 @@ def test_what_was_tuned_on_dev_is_what_is_published_on_test(plan):
     assert changed(tuned, published) == {"evaluate"}
 
 
+def test_options_of_one_expert_change_it_and_what_is_made_of_it(plan):
+    own = {"experts": {"coding": {"r": 16}}, "options": {"alpha": 8}}
+    (one,), (other,) = plan(specialise={"options": {"alpha": 8}}), plan(specialise=own)
+    before, after = keys(one), keys(other)
+    assert before.keys() == after.keys()
+    same = {name for name in before if before[name] == after[name]}
+    assert {name for name in same if name.startswith("specialise")} == {"specialise math"}
+    assert not {name for name in same if name.startswith(("compose", "evaluate mixse"))}
+    assert "evaluate expert-math/math/mini" in same
+
+
 def test_the_base_is_scored_once_for_all_root_seeds(plan):
     one, other = plan(seed=[0, 1])
     assert keys(one)["evaluate base/math/mini"] == keys(other)["evaluate base/math/mini"]

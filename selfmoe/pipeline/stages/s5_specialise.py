@@ -29,7 +29,7 @@ def plan(plan: Plan) -> None:
             plan_adopted(plan, name, adapter)
             continue
         basis = Basis(
-            config.model_dump(),
+            {"trainer": config.trainer, "options": config.options_of(name)},
             components=[("trainer", str(config.trainer))],
             inputs={"data": plan.of("curate")[name]},
             without=("selfmoe.pipeline.adoption",),
@@ -52,7 +52,7 @@ def specialise(name: str, job: Job) -> None:
     teacher = Demonstrations(job.session.config, {name: job.input("data")})
     with fitting(job) as fit:
         context = TrainContext(base, data, fit, job.seed("train"), job.work, job.out, teacher)
-        report = job.session.trainer().train(context)
+        report = job.session.trainer(name).train(context)
     changed = adapted(base, read_factors(job.out))  # what nothing composes is no expert
     facts = {"expert": name, "examples": len(data), **report, **changed}
     write_json(job.out / "training.json", facts)

@@ -74,7 +74,8 @@ def _add(
     inputs |= {f"data {name}": data[name] for name in experts if name in data}
     drawn = f", composer seed {plan.composer_seed}" if plan.composer_seed else ""
     # which experts, and which of them were added, the inputs say
-    settings = entry.model_dump(exclude={"experts", "extend"}) | {"trainer": trainer.model_dump()}
+    settings = entry.model_dump(exclude={"experts", "extend"})
+    settings["trainer"] = trainer.model_dump(exclude={"experts"})
     basis = Basis(
         settings,
         components=[entry.component, ("trainer", str(trainer.trainer))],
