@@ -94,7 +94,8 @@ def arriving(full: Settings) -> Settings:
     Args:
         full: Settings to start from, but for what is composed.
     """
-    systems: dict[str, Settings] = {"instance": {"merge": "instance"}, "arrow": {"router": "arrow"}}
+    systems: dict[str, Settings] = {"arrow": {"router": "arrow"}}
+    systems |= {merge: {"merge": merge} for merge in ("instance", "mean", "ties", "dare")}
     for number, order in enumerate(map(list, ORDERS), start=1):
         arrives = {"experts": order, "extend": order[1:]}
         whole = {"fit": "ridge", "weight": "one"}
@@ -183,4 +184,5 @@ def low_rank(full: Settings, rank: int) -> Settings:
         rank: Of experts and of what is trained beside them.
     """
     options = {"r": rank, "alpha": 2 * rank}
-    return {**full, "seed": [0, 1, 2], "specialise": {"options": options}}
+    changed = {"specialise": {"options": options}, "compose": COMPARED}
+    return {**full, "seed": [0, 1, 2], **changed}
