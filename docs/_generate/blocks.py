@@ -25,6 +25,7 @@ from _generate import (
     speed,
     surface,
     tour,
+    tuning,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -69,6 +70,7 @@ BLOCKS: dict[tuple[str, str], Callable[[], str]] = {
     ("docs/seedling.md", "routing"): seedling.routing,
     ("docs/seedling.md", "labels"): seedling.labels,
     ("docs/seedling.md", "curation"): seedling.curation,
+    ("docs/seedling.md", "tuning"): tuning.experts,
     ("docs/errors.md", "catalogue"): failures.catalogue,
     ("docs/reading-order.md", "tour"): tour.table_of_modules,
     ("docs/tutorial.md", "entry"): partial(quotes.quoted, f"{ROWS}/pyproject.toml", "entry"),
