@@ -20,7 +20,7 @@ def experts() -> str:
 
 
 def variants(name: str) -> str:
-    """Return the variants of a file of ``benchmarks/tune.py``: scores, and differences to the first.
+    """Return the variants of a file of ``benchmarks/tune.py``, and differences to the first.
 
     Args:
         name: The file in ``results/``, without its ending.
