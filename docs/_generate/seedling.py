@@ -14,7 +14,7 @@ from _generate.markdown import code, table
 from selfmoe.contracts.names import BenchmarkName
 from selfmoe.contracts.records import System
 from selfmoe.evaluation.statistics import confident
-from selfmoe.reporting.model import BenchmarkScore, Estimate, RunResults
+from selfmoe.reporting.model import BenchmarkScore, Estimate, RunResults, SystemScores
 from selfmoe.reporting.numbers import margin, p_value, percent, points
 from selfmoe.reporting.terminal.progress import duration
 
@@ -149,8 +149,13 @@ def _own(file: str, measure: Measure) -> dict[str, list[float]]:
             (home,) = [s for asked, s in scores.items() if _expert(asked) == name]
             found[name] = _by_seed(home, measure)
         elif name in ("mixse", "instance"):
-            found[name] = _mean(_by_seed(score, measure) for score in scores.values())
+            found[name] = averages(system, measure)
     return found
+
+
+def averages(system: SystemScores, measure: Measure = "strict") -> list[float]:
+    """Return a system's average of each root seed."""
+    return _mean(_by_seed(score, measure) for score in system.scores.values())
 
 
 def _by_seed(score: BenchmarkScore, measure: Measure) -> list[float]:

@@ -40,9 +40,10 @@ def weight() -> str:
     rows = []
     for system in results.systems:
         if system.kind == "router":
-            more = results.paired.systems.get(system.name)
+            found = results.paired.systems.get(system.name)
+            more = found.score.to_json() if found and found.score else None
             average = f"{percent(system.average)}{margin(system.average_low, system.average_high)}"
-            rows.append([code(system.name), average, _told(more.score.to_json() if more else None)])
+            rows.append([code(system.name), average, _told(more)])
     return table(["weight", "average", f"less {code(results.paired.reference)}"], rows)
 
 
