@@ -7,9 +7,9 @@
 # overwrites the first, and the first hook can no longer be removed. Every later forward outside
 # no_grad keeps the activations of all blocks. A base that takes turns as student and teacher, or
 # is trained for one adapter after another, gathers one such hook a turn.
-#   never trained                  gradients: False, saved for backward:     0 numbers, hooks 0
-#   trained, unloaded, switched off gradients: True,  saved for backward: 20358 numbers, hooks 1
-#   three trainings                gradients: True,  saved for backward: 20358 numbers, hooks 3
+#   never trained                   gradients: False, saved for backward:     0 numbers, hooks 0
+#   trained, unloaded, switched off gradients: True , saved for backward: 32066 numbers, hooks 1
+#   three trainings                 gradients: True , saved for backward: 32066 numbers, hooks 3
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
