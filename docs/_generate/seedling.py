@@ -21,7 +21,8 @@ from selfmoe.reporting.terminal.progress import duration
 Json = Mapping[str, Any]
 
 ROOT = Path(__file__).parents[2]
-FULL, UNCURATED = "seedling-full", "seedling-uncurated"
+FULL = "seedling-full"
+CURATED, UNCURATED = "seedling-before", "seedling-uncurated"
 NOISE = ROOT / "results" / "label-noise.json"
 Measure = Literal["strict", "lenient"]
 
@@ -126,11 +127,11 @@ def labels() -> str:
 def curation() -> str:
     """Return what curation changes in the scores, on the root seeds that were done without it."""
     rows = []
-    places = [read(FULL).seeds.index(seed) for seed in read(UNCURATED).seeds]
+    places = [read(CURATED).seeds.index(seed) for seed in read(UNCURATED).seeds]
     measures: tuple[tuple[Measure, str], ...] = (("strict", "strict"), ("lenient", "any form"))
     for measure, title in measures:
         plain = _own(UNCURATED, measure)
-        curated = {n: [v[i] for i in places] for n, v in _own(FULL, measure).items()}
+        curated = {n: [v[i] for i in places] for n, v in _own(CURATED, measure).items()}
         for name, values in plain.items():
             change = [a - b for a, b in zip(curated[name], values, strict=True)]
             both = (percent(fmean(values)), percent(fmean(curated[name])))
