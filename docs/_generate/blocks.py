@@ -71,6 +71,7 @@ BLOCKS: dict[tuple[str, str], Callable[[], str]] = {
     ("docs/seedling.md", "labels"): seedling.labels,
     ("docs/seedling.md", "curation"): seedling.curation,
     ("docs/seedling.md", "tuning"): tuning.experts,
+    ("docs/seedling.md", "router"): tuning.router,
     ("docs/errors.md", "catalogue"): failures.catalogue,
     ("docs/reading-order.md", "tour"): tour.table_of_modules,
     ("docs/tutorial.md", "entry"): partial(quotes.quoted, f"{ROWS}/pyproject.toml", "entry"),

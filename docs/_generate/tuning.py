@@ -7,10 +7,18 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from _generate.markdown import code, table
-from _generate.seedling import ROOT, read
-from selfmoe.reporting.numbers import margin, percent, points
+from _generate.seedling import ROOT, averages, read
+from selfmoe.reporting.numbers import percent, points
 
 Json = Mapping[str, Any]
+TRIED = {
+    "softmax": "one epoch, the paper's weight",
+    "one": "one epoch, `weight: one`",
+    "lr3": "one epoch, three times the rate",
+    "k2": "one epoch, two experts a token",
+    "e3": "three epochs",
+}
+"""What ``benchmarks/tuning-topk.yaml`` calls the variants of the router -> what they are."""
 NAMES = {"home": "experts at home", "away": "experts away"}
 
 
@@ -33,18 +41,15 @@ def variants(name: str) -> str:
     return table(head, [[_options(row["specialise"]), *_cells(row, systems)] for row in rows])
 
 
-def weight() -> str:
-    """Return what the router scores on dev with either weight of the chosen expert."""
-    results = read("tuning-weight")
-    assert results.paired is not None
-    rows = []
-    for system in results.systems:
-        if system.kind == "router":
-            found = results.paired.systems.get(system.name)
-            more = found.score.to_json() if found and found.score else None
-            average = f"{percent(system.average)}{margin(system.average_low, system.average_high)}"
-            rows.append([code(system.name), average, _told(more)])
-    return table(["weight", "average", f"less {code(results.paired.reference)}"], rows)
+def router() -> str:
+    """Return what the router of MiXSE scores on dev as it learns and weighs, by root seed."""
+    results = read("tuning-topk")
+    rows = [
+        [TRIED[one.name], *(percent(value) for value in averages(one)), percent(one.average)]
+        for one in results.systems
+        if one.kind == "router"
+    ]
+    return table(["router", *(f"root seed {seed}" for seed in results.seeds), "mean"], rows)
 
 
 def _options(section: Json) -> str:
