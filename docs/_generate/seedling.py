@@ -43,7 +43,7 @@ def sizes() -> str:
         f"{min(kept)} to {max(kept)} examples an expert. ± is half the "
         f"{percent(results.confidence, 0)} % interval over the root seeds (Student's t), for the "
         "two rows of the base over items (Wilson), since no seed touches it. All cells together "
-        f"took {duration(sum(results.seconds.values()))}, on one thread each.\n"
+        f"took {duration(sum(results.seconds.values()))}, on one thread each, beside other work.\n"
     )
 
 
