@@ -100,5 +100,5 @@ def demo_sizes() -> str:
         f"The {len(results.systems)} systems below were made from "
         f"{sum(counts.kept for counts in data.values())} examples in {len(data)} domains and "
         f"asked {items} items a domain; all of it took "
-        f"{duration(sum(results.seconds.values()))} on the two cores it was measured on.\n"
+        f"{duration(sum(results.seconds.values()))} on one of two cores, beside other work.\n"
     )
