@@ -190,6 +190,7 @@ def shrunk(raw: RawSettings, name: str) -> RawSettings:
     verified = (new.get("curate") or {}).get("verify")
     if isinstance(verified, list):
         new["curate"]["verify"] = [domain for domain in verified if domain != name]
+    (new.get("specialise") or {}).get("experts", {}).pop(name, None)
     return _leave(new, name, list(new["compose"]))
 
 

@@ -370,6 +370,7 @@ NAMING = {
     },
 }
 NAMING["all of it"] = {key: value for named in NAMING.values() for key, value in named.items()}
+NAMING["options of its own"] = {"specialise": {"experts": {"law": {"r": 2}, "math": {"r": 4}}}}
 
 
 @pytest.mark.parametrize("named", NAMING.values(), ids=NAMING)
