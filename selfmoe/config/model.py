@@ -175,7 +175,10 @@ class ReportConfig(Section):
 class DefineConfig(Section):
     """A domain of a run's own: a domain plugin under another name, with options."""
 
-    domain: str = Field(description="Domain plugin, such as one that reads seeds from a file.")
+    domain: str | None = Field(
+        None,
+        description="Domain plugin, such as one that reads a file; default: the preset's.",
+    )
     options: dict[str, Any] = Field(default_factory=dict, description="The plugin's options.")
 
 
@@ -246,5 +249,5 @@ class RunConfig(Section):
     @property
     def registry(self) -> Registry:
         """Return the registry this run's names are looked up in, with the domains it defines."""
-        defined = {name: (entry.domain, entry.options) for name, entry in self.define.items()}
+        defined = {name: (str(entry.domain), entry.options) for name, entry in self.define.items()}
         return registry(self.plugin_dir).with_domains(defined)

@@ -206,7 +206,9 @@ def _own_problems(config: RunConfig) -> Iterator[str]:
         for name in names:
             if not _path_safe(name):
                 yield f"{what}.{name[:80]}: not a possible name; {NAMING}."
-    for name in config.define:
+    for name, entry in config.define.items():
+        if entry.domain is None:
+            yield f"define.{name}.domain: name the domain plugin that it is made of, such as files."
         if name in plugins.names("domain"):
             plugin = plugins.entry("domain", name).plugin
             yield f"define.{name}: {plugin} has a domain '{name}' already; choose another name."

@@ -123,6 +123,11 @@ def test_a_wrong_value_says_where_and_what_is_allowed(
     assert allowed in line
 
 
+def test_a_domain_that_is_made_of_nothing() -> None:
+    line, _ = wrong({"domains": ["math", "law"], "define": {"law": {"options": {}}}})[::-1]
+    assert line.startswith("define.law.domain: name the domain plugin that it is made of")
+
+
 def test_a_track_that_a_domain_lacks(tmp_path: Path, plugin_code: str) -> None:
     (tmp_path / "selfmoe_plugin.py").write_text(plugin_code)
     raw = {"domains": ["anything"], "track": "benchmark", "plugin_dir": str(tmp_path)}

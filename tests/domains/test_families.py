@@ -119,6 +119,13 @@ def test_domains_that_are_asked_for_replace_those_of_a_preset() -> None:
     assert config.domains == ["money", "math"] and list(config.define) == ["money"]
 
 
+def test_a_domain_of_a_preset_can_be_changed_in_part() -> None:
+    asked = {"preset": "many", "define": {"money": {"options": {"style": "bare"}}}}
+    money = resolve(asked).define["money"]
+    assert (money.domain, money.options["style"]) == ("families", "bare")
+    assert money.options["families"] == ["math/change", "math/savings", "math/cheaper"]
+
+
 @pytest.mark.parametrize("cue", sorted(CUES))
 def test_conflicting_domains_share_a_kind_of_task_and_no_cue(cue: str) -> None:
     config = resolve({"preset": f"conflicting-{cue}"})
