@@ -137,6 +137,8 @@ def many(full: Settings) -> Settings:
     return _defined(
         full,
         {name: {"families": _kinds(kinds), "style": form} for name, (form, kinds) in MANY.items()},
+        brainstorm={**full["brainstorm"], "n": 140},  # of fewer kinds each
+        evaluate={**full["evaluate"], "limit": 60},
     )
 
 
