@@ -36,7 +36,7 @@ FULL: Mapping[str, Any] = {
     "evaluate": {"limit": 250, "batch_size": 60},
     "compose": {
         "mixse": {"router": "topk"},
-        "mixse-k": {"router": "topk", "options": {"train_k": "k"}},
+        "mixse-k": {"router": "topk", "options": {"train_k": "k", "weight": "one"}},
         "random": {"router": "random"},
         "instance": {"merge": "instance"},
         "mean": {"merge": "mean"},
