@@ -155,8 +155,9 @@ def _own(file: str, measure: Measure) -> dict[str, list[float]]:
 
 
 def averages(system: SystemScores, measure: Measure = "strict") -> list[float]:
-    """Return a system's average of each root seed."""
-    return _mean(_by_seed(score, measure) for score in system.scores.values())
+    """Return a system's average of each root seed, over the target benchmarks."""
+    targets = (score for score in system.scores.values() if score.role == "target")
+    return _mean(_by_seed(score, measure) for score in targets)
 
 
 def _by_seed(score: BenchmarkScore, measure: Measure) -> list[float]:
