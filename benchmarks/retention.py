@@ -2,7 +2,7 @@
 
 Base, experts and the named compositions of RUN are asked benchmarks on which nothing was trained,
 by likelihood and without examples: PIQA, MMLU, TruthfulQA (mc2) and HellaSwag, those whose files
-are in --data. What was asked already is not asked again. Differences to the base are paired by item.
+are in --data. What was asked is not asked again. Differences to the base are paired by item.
 """
 
 from __future__ import annotations
