@@ -17,7 +17,7 @@ from selfmoe.config.layers import merge, without, without_empty
 from selfmoe.config.model import PRESETS, ComposeConfig, RunConfig
 from selfmoe.contracts.base import Base
 from selfmoe.contracts.errors import ConfigError, UnknownNameError, did_you_mean
-from selfmoe.contracts.paths import expand_base, written, written_base
+from selfmoe.contracts.paths import expand_base, split_gguf, written, written_base
 from selfmoe.registry.options import problems, validate
 from selfmoe.registry.registry import LOCAL, NAME, Kind, Registry, registry
 
@@ -102,8 +102,12 @@ def _base(asked: str | None, found: list[str]) -> str | None:
 
 def _absolute(base: str) -> str:
     """Return a base as it can be found from any folder: paths that exist made absolute."""
-    path = Path(base)
-    return written_base(str(path.absolute()) if path.exists() else base)
+    place, file = split_gguf(base)
+    if Path(base).exists():
+        return written_base(str(Path(base).absolute()))
+    if file and Path(place).is_dir():
+        return written_base(f"{Path(place).absolute()}:{file}")
+    return written_base(base)
 
 
 def _places(folders: Path | Mapping[str, Path]) -> Any:

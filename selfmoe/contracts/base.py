@@ -24,4 +24,4 @@ class Base(Component):
 
     @abstractmethod
     def path(self) -> Path:
-        """Return the folder with the model and tokenizer in the transformers format."""
+        """Return the folder with model and tokenizer in the transformers format, or a GGUF file."""

@@ -31,7 +31,7 @@ LenientPath = Annotated[Path, Strict(False)]
 
 _VARIABLE = re.compile(r"\$(?:(\$)|\{([^}]*)\}|([A-Za-z0-9_]+))")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_HUB_ID = re.compile(r"[\w.-]+(?:/[\w.-]+)?(?:@\S+)?", re.ASCII)
+_HUB_ID = re.compile(r"[\w.-]+(?:/[\w.-]+)?(?:@\S+)?(?::\S+\.gguf)?", re.ASCII)
 
 
 def expand(path: str | os.PathLike[str]) -> Path:
@@ -81,6 +81,15 @@ def _value(match: re.Match[str], text: str) -> str:
             "dollar sign"
         )
     return value
+
+
+def split_gguf(name: str) -> tuple[str, str]:
+    """Return where a GGUF file is, and which: ``folder:file.gguf``, ``owner/model:file.gguf``.
+
+    The second part is empty where a name has no such end.
+    """
+    place, _, file = name.rpartition(":")
+    return (place, file) if place and file.endswith(".gguf") else (name, "")
 
 
 def expand_base(name: str) -> str:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from selfmoe.config.model import RunConfig
 from selfmoe.contracts.errors import CompositionError, DataError, RunError, counted
-from selfmoe.contracts.paths import expand_base
+from selfmoe.contracts.paths import expand_base, split_gguf
 from selfmoe.contracts.records import LoadedBase
 from selfmoe.models.checkpoints import check_checkpoint, identity, sizes
 from selfmoe.models.devices import GPU_FILES, choose_device, choose_dtype, dtype_reason
-from selfmoe.models.hub import download
+from selfmoe.models.gguf.convert import Converted, convert
+from selfmoe.models.gguf.find import gguf_in, gguf_of
+from selfmoe.models.hub import download, download_gguf
+from selfmoe.models.quiet import quiet
 from selfmoe.models.vocabulary import check_vocabulary, read_tokenizer, settle
 
 __all__ = ["GPU_FILES", "BaseFiles", "check_same", "find_base", "load_base"]
@@ -25,12 +27,13 @@ class BaseFiles:
     """A base model on disk.
 
     Attributes:
-        name: As the user named it.
+        name: As the user named it; for GGUF the file's name and how its weights were stored.
         path: Folder with config, safetensors and tokenizer.
         hash: First 10 hex digits of a sha256 over those files.
         device: Where it will run.
         dtype: Number format it will run in.
         why: Why in that one, in words.
+        notes: What may differ from other programs on the same files, in words.
     """
 
     name: str
@@ -39,29 +42,49 @@ class BaseFiles:
     device: str
     dtype: str
     why: str = "as the settings say"
+    notes: tuple[str, ...] = ()
 
 
 def find_base(config: RunConfig) -> BaseFiles:
-    """Return the base that ``config.base`` names: a plugin's, a folder, or a hub id.
+    """Return the base that ``config.base`` names: a plugin's, a folder, a GGUF file, or a hub id.
 
-    A hub id stands for the folder of its snapshot: what decides the hash is what the files hold.
+    A hub id stands for the folder of its snapshot, and a GGUF file for the folder it is converted
+    to: what decides the hash is what the files hold.
 
     Raises:
         DataError: If there is no model that can be used, or no such device.
     """
     name = str(config.base)
-    if name in config.registry.names("base"):
-        path = Path(config.registry.configure("base", name).path())
-    else:
-        real = expand_base(name)
-        path = Path(real)
-        if not path.exists():
-            path = download(real, config.registry.names("base"))
+    path, notes = _place(name, config), tuple[str, ...]()
+    if (file := gguf_of(name, path)) is not None:
+        found = convert(file)
+        name, path, notes = _named(config, file, found), found.path, found.notes
     check_checkpoint(name, path)
     device = choose_device(config.device)
     dtype = choose_dtype(config.dtype, device)
     why = dtype_reason(config.dtype, device)
-    return BaseFiles(name, path, identity(path), device, dtype, why)
+    return BaseFiles(name, path, identity(path), device, dtype, why, notes)
+
+
+def _place(name: str, config: RunConfig) -> Path:
+    """Return the folder or file that a base is, fetched if need be."""
+    plugins = config.registry.names("base")
+    if name in plugins:
+        return Path(config.registry.configure("base", name).path())
+    real = expand_base(name)
+    place, file = split_gguf(real)
+    if Path(real).exists():
+        return Path(real)
+    if file and Path(place).is_dir():
+        return gguf_in(Path(place), file)
+    return download_gguf(place, file, plugins) if file else download(real, plugins)
+
+
+def _named(config: RunConfig, file: Path, found: Converted) -> str:
+    """Return what a base in GGUF is called: by plugin or hub id, if it has one, file, and form."""
+    place = split_gguf(str(config.base))[0]
+    here = place not in config.registry.names("base") and Path(expand_base(place)).exists()
+    return f"{'' if here else f'{place}:'}{file.name} ({found.quantisation})"
 
 
 def check_same(files: BaseFiles, wanted: str, again: str) -> None:
@@ -143,7 +166,7 @@ def _read(files: BaseFiles) -> tuple[Any, Any, Iterable[str]]:
     from transformers import AutoModelForCausalLM
 
     local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-    with _quiet():
+    with quiet():
         model, told = AutoModelForCausalLM.from_pretrained(
             files.path,
             dtype=getattr(torch, files.dtype),
@@ -152,19 +175,6 @@ def _read(files: BaseFiles) -> tuple[Any, Any, Iterable[str]]:
             **local,
         )
     return model, read_tokenizer(files.path, local), told["missing_keys"]
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep transformers from reporting on weights: what is wrong with them is said here."""
-    from transformers.utils import logging
-
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
 
 
 def _unreadable(files: BaseFiles, error: Exception) -> DataError:

@@ -37,14 +37,71 @@ def download(name: str, plugins: Iterable[str]) -> Path:
     except Exception as error:  # a connection that breaks raises types of several libraries
         reason, advice = _explain(error, model, revision)
     else:
-        return _with_weights(name, Path(folder))
+        return _with_weights(name, model, revision, Path(folder))
     raise DataError(
         f"base '{name}' is no folder here and could not be had from the hub: {reason}\n"
         f"  {advice}\n  {choices}"
     )
 
 
-def _with_weights(name: str, folder: Path) -> Path:
+def download_gguf(model: str, file: str, plugins: Iterable[str]) -> Path:
+    """Return a GGUF file of a hub model; what the cache holds already is not fetched again.
+
+    Args:
+        model: ``<owner>/<model>``, or ``<owner>/<model>@<revision>``.
+        file: The file's name there.
+        plugins: Names of the base plugins, for the error.
+
+    Raises:
+        DataError: If it is no hub id, or cannot be had; says what to do.
+    """
+    known = list(plugins)
+    name = f"{model}:{file}"
+    choices = (
+        "Give a file or folder, <folder>:<file.gguf>, <owner>/<model>:<file.gguf>, or one of: "
+        f"{', '.join(known)}."
+    )
+    if not _ID.fullmatch(model) or model.startswith((".", "~")):
+        raise DataError(f"base '{name}' does not exist{did_you_mean(name, known)}\n  {choices}")
+    identity, _, revision = model.partition("@")
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(identity, file, revision=revision or None))
+    except Exception as error:  # a connection that breaks raises types of several libraries
+        reason, advice = _explain_file(error, identity, revision, file)
+    raise DataError(
+        f"base '{name}' is no file here and could not be had from the hub: {reason}\n"
+        f"  {advice}\n  {choices}"
+    )
+
+
+def _explain_file(error: Exception, model: str, revision: str, file: str) -> tuple[str, str]:
+    """Return what went wrong with one file and what to do about it."""
+    from huggingface_hub import errors
+
+    if isinstance(error, errors.LocalEntryNotFoundError) or not isinstance(
+        error, errors.EntryNotFoundError
+    ):
+        reason, advice = _explain(error, model, revision)
+        return reason, advice.replace(_command(model, revision), _command(model, revision, file))
+    names = _gguf_files(model, revision)
+    there = f"In GGUF it has: {', '.join(names)}." if names else "It has no file in GGUF."
+    return f"'{model}' has no file '{file}'{did_you_mean(file, names)}", there
+
+
+def _gguf_files(model: str, revision: str) -> list[str]:
+    """Return the GGUF files of a hub model; none if the hub does not say."""
+    from huggingface_hub import HfApi
+
+    try:
+        files = HfApi().list_repo_files(model, revision=revision or None)
+    except Exception:  # an error was met already; this only adds to its advice
+        return []
+    return sorted(file for file in files if file.endswith(".gguf"))
+
+
+def _with_weights(name: str, model: str, revision: str, folder: Path) -> Path:
     """Return the folder, if there were weights to fetch.
 
     Raises:
@@ -52,6 +109,11 @@ def _with_weights(name: str, folder: Path) -> Path:
     """
     if any(folder.glob("model*.safetensors")):
         return folder
+    if files := _gguf_files(model, revision):
+        raise DataError(
+            f"base '{name}' has no model*.safetensors on the hub, but GGUF\n"
+            f"  Name one of its files, as in '{name}:{files[0]}': {', '.join(files)}."
+        )
     raise DataError(
         f"base '{name}' has no model*.safetensors on the hub, or the cache {folder} does not hold "
         "them; pickled weights are not fetched, they can run code when they are read\n"
@@ -94,8 +156,9 @@ def _offline(error: Exception, model: str, revision: str) -> tuple[str, str]:
     )
 
 
-def _command(model: str, revision: str) -> str:
-    return f"hf download {model}" + (f" --revision {revision}" if revision else "")
+def _command(model: str, revision: str, file: str = "") -> str:
+    words = ["hf download", model, file, revision and f"--revision {revision}"]
+    return " ".join(filter(None, words))
 
 
 def _first_line(error: Exception) -> str:

@@ -44,9 +44,9 @@ CUT_ZIP = Format("the beginning of a pickled PyTorch file or of an archive", AGA
 PAGE = Format("a web page, such as one that reports an error or asks to log in", AGAIN)
 GGUF = Format(
     "a model in GGUF (llama.cpp)",
-    "Give the model it was made from. One that is not quantised can be converted: load it with "
-    "AutoModelForCausalLM.from_pretrained(folder, gguf_file=name), the tokenizer with "
-    "AutoTokenizer likewise, and save both with save_pretrained.",
+    "As a base, name the file itself, and it is converted (extra selfmoe[gguf]); by hand, load it "
+    "with AutoModelForCausalLM.from_pretrained(folder, gguf_file=name) and save it with "
+    "save_pretrained.",
 )
 GGUF_LORA = Format(
     "a LoRA in GGUF (llama.cpp)", f"Give the PEFT adapter it was converted from; {PEFT}"
