@@ -40,7 +40,7 @@ define test-copy
 	test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
 	$(1)/bin/python -m pip uninstall --quiet --disable-pip-version-check --yes selfmoe
 	$(1)/bin/python -m pip install --quiet --disable-pip-version-check $(2) \
-	  "$$(echo $(VENV)-wheel/selfmoe-*.whl)[math]" $(TOOLS)
+	  "$$(echo $(VENV)-wheel/selfmoe-*.whl)[gguf,math]" $(TOOLS)
 	cd $(1) && bin/selfmoe doctor
 	$(1)/bin/pytest $(ENDS)
 endef

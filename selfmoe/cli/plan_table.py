@@ -17,7 +17,7 @@ def print_plans(plans: RunPlan) -> None:
     for plan in plans:
         title = f"Plan for {plan.directory.root}, root seed {plan.root}"
         done += _print_table(title, plan.tasks)
-    for line in (*_left_out(plans), f"{_place(plans)}."):
+    for line in (*_left_out(plans), *_base(plans), f"{_place(plans)}."):
         console.print(line, markup=False, soft_wrap=True)
     _print_counts(done, len(plans.tasks))
 
@@ -59,6 +59,13 @@ def _left_out(plans: RunPlan) -> list[str]:
     return [f"Not asked: {identity}: {reason}" for identity, reason in plans.left_out.items()]
 
 
+def _base(plans: RunPlan) -> list[str]:
+    """Return what a base is whose settings do not name it whole, and what may differ with it."""
+    base = plans.base
+    named = [] if base.name == plans.config.base else [f"Base: {base.name}, in {base.path}."]
+    return [*named, *(f"Note: {note}." for note in base.notes)]
+
+
 def _place(plans: RunPlan) -> str:
     """Return where the base runs, in which number format, and why in that one."""
     base = plans.base
@@ -76,7 +83,7 @@ def print_budget(plans: RunPlan, cells: int, display: Display) -> None:
     )
     limit = config.evaluate.limit or "all"
     display.say(
-        f"Base {config.base}, track {config.track}, preset {config.preset}: {cells} cells to do"
+        f"Base {plans.base.name}, track {config.track}, preset {config.preset}: {cells} cells to do"
     )
     display.say(f"  {_place(plans)}")
     display.say(f"  domains {domains}; systems {systems}")

@@ -26,7 +26,8 @@ MOST_SEEDS = 1000
 @click.option(
     "--base",
     shell_complete=names("base"),
-    help="Base plugin, model folder, or hub id: owner/model or owner/model@revision.",
+    help="Base plugin, model folder, GGUF file, or hub id: owner/model, owner/model@revision or "
+    "owner/model:file.gguf.",
 )
 @options.device("auto, the fastest there is")
 @options.dtype("auto, bfloat16 where the device multiplies in it, else float32")

@@ -186,7 +186,7 @@ class RunConfig(Section):
     """Everything that decides what a run does."""
 
     base: str | None = Field(
-        None, description="Base plugin, folder or hub id; default: the shipped."
+        None, description="Base plugin, folder, GGUF file or hub id; default: the shipped."
     )
     domains: list[str] | None = Field(None, description="Domains; default: all default ones.")
     define: dict[str, DefineConfig] = Field(

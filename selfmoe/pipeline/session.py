@@ -34,7 +34,9 @@ class Session:
 
     @cached_property
     def base(self) -> LoadedBase:
-        """Return the frozen base model."""
+        """Return the frozen base model; warns of what may differ with its files."""
+        for note in self.files.notes:
+            self.display.warn(f"base {self.files.name}: {note}")
         with self.display.work(f"loading {self.files.name}"):
             return load_base(self.files, self.config)
 

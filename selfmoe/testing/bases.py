@@ -25,6 +25,8 @@ from selfmoe.contracts.prompts import alpaca
 from selfmoe.contracts.records import Instruction, LoadedBase
 from selfmoe.models.base import BaseFiles, load_base
 from selfmoe.models.checkpoints import OTHER_WEIGHTS, check_checkpoint, identity
+from selfmoe.models.gguf.convert import convert
+from selfmoe.models.gguf.header import is_gguf
 from selfmoe.testing.components import ComponentContract
 from selfmoe.testing.registries import registry_of
 
@@ -62,27 +64,27 @@ class BaseContract(ComponentContract):
     def loaded(self, base: Base) -> LoadedBase:
         """Return the model and its tokenizer, loaded as a run does."""
         try:
-            return _load(base.name, Path(base.path()))
+            return _load(base.name, _folder(base))
         except SelfmoeError:
             pytest.skip("the base does not load; see test_loads")
 
     def test_path_is_a_model(self, base: Base) -> None:
-        """Its folder holds a decoder and a tokenizer that selfmoe can use."""
+        """Its folder, or file in GGUF, holds a decoder and tokenizer that selfmoe can use."""
         path = base.path()
         assert isinstance(path, Path)
         assert path.is_absolute(), "runs are started from any folder"
-        check_checkpoint(base.name, path)
+        check_checkpoint(base.name, _folder(base))
 
     def test_nothing_in_it_is_run(self, base: Base) -> None:
         """Weights are safetensors only; no pickled file and no code of its own comes with it."""
-        path = Path(base.path())
+        path = _folder(base)
         assert not [file.name for kind in (*OTHER_WEIGHTS, *CODE) for file in path.rglob(kind)]
         for config in path.glob("*config.json"):
             assert "auto_map" not in json.loads(config.read_text("utf-8")), config.name
 
     def test_loads(self, base: Base) -> None:
         """Selfmoe loads it: whole, a decoder, with finite logits and a tokenizer that fits."""
-        assert not any(p.requires_grad for p in _load(base.name, base.path()).model.parameters())
+        assert not any(p.requires_grad for p in _load(base.name, _folder(base)).model.parameters())
 
     def test_tokenizer_gives_texts_back(self, loaded: LoadedBase) -> None:
         """What is encoded and decoded is what it was: digits, spaces, lines, code, any script."""
@@ -112,6 +114,12 @@ class BaseContract(ComponentContract):
         names = {entry.cls.name for entry in registry_of(type(base), installed=True).entries()}
         for preset, advice in type(base).settings.items():
             assert set(advice.get("options", {})) <= names, preset
+
+
+def _folder(base: Base) -> Path:
+    """Return the folder that a run on a base reads."""
+    path = Path(base.path())
+    return convert(path).path if is_gguf(path) else path
 
 
 @lru_cache(maxsize=1)

@@ -7,8 +7,10 @@ import re
 import socket
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
+import importlib_metadata
 import pytest
 
 from selfmoe.cli.doctor import examine as doctor
@@ -205,3 +207,23 @@ def test_broken_and_missing_plugins_are_said(monkeypatch):
         ("there is no domain", "problem"),
         ("there is no trainer", "problem"),
     ]
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_converted_bases_and_what_reads_gguf_are_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, installed: bool
+) -> None:
+    def version(name: str) -> str:
+        if not installed:
+            raise importlib_metadata.PackageNotFoundError(name)
+        return "0.19.0"
+
+    monkeypatch.setattr(importlib_metadata, "version", version)
+    monkeypatch.setenv("SELFMOE_CACHE", str(tmp_path))
+    (tmp_path / "gguf").mkdir()
+    (tmp_path / "gguf" / "x").write_bytes(bytes(3000))
+    (finding,) = surroundings.gguf()
+    assert f"converted bases: {tmp_path / 'gguf'}, " in finding.found
+    assert finding.found.startswith("gguf 0.19.0;" if installed else "the package gguf is not")
+    assert finding.advice.endswith("" if installed else "pip install 'selfmoe[gguf]'")
+    assert finding.state == "ok"

@@ -15,9 +15,10 @@ from selfmoe.cli.doctor.tested import NEWEST, Window, window
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+EXTRAS = PROJECT["optional-dependencies"]
 NEEDS = {
     canonicalize_name(need.name): need
-    for need in map(Requirement, PROJECT["dependencies"] + PROJECT["optional-dependencies"]["math"])
+    for need in map(Requirement, PROJECT["dependencies"] + EXTRAS["math"] + EXTRAS["gguf"])
 }
 BOUNDED = {"transformers", "peft", "lm-eval", "math-verify"}
 

@@ -19,6 +19,7 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     machine.disk,
     surroundings.sandbox,
     surroundings.hub,
+    surroundings.gguf,
     surroundings.plugins,
 )
 """All checks, in the order of the table."""

@@ -1,4 +1,4 @@
-"""Checks of what selfmoe relies on: the sandbox, the Hugging Face hub, the plugins."""
+"""Checks of what selfmoe relies on: the sandbox, the Hugging Face hub, GGUF, the plugins."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from selfmoe.cli.findings import Finding
+from selfmoe.models.gguf.header import INSTALL
 from selfmoe.registry.registry import Kind, registry
 from selfmoe.store.status import bytes_text
 
@@ -68,6 +69,21 @@ def hub() -> Iterator[Finding]:
     has = get_token() is not None
     advice = "" if has else "Only gated models need one: hf auth login"
     yield Finding("hub token", "there is one" if has else "none", "ok", advice)
+
+
+def gguf() -> Iterator[Finding]:
+    """Look whether bases in GGUF can be read, and at the folders they were converted to."""
+    from importlib_metadata import PackageNotFoundError, version
+
+    from selfmoe.models.gguf.convert import cache
+
+    try:
+        found, advice = f"gguf {version('gguf')}", ""
+    except PackageNotFoundError:
+        found = "the package gguf is not installed"
+        advice = f"Only bases in GGUF need it: {INSTALL}"
+    kept = f"converted bases: {cache()}, {_size_in_time(cache())}"
+    yield Finding("GGUF", f"{found}; {kept}", "ok", advice)
 
 
 def reaches(url: str) -> bool:

@@ -18,6 +18,7 @@ NEWEST = {
     "click": "8.5.1",
     "datasets": "5.2.0",
     "filelock": "4.3.1",
+    "gguf": "0.19.0",
     "importlib-metadata": "10.2.0",
     "jinja2": "3.1.6",
     "lazy-loader": "0.6",
