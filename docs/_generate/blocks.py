@@ -24,6 +24,7 @@ from _generate import (
     settings,
     speed,
     surface,
+    tokens,
     tour,
     tuning,
 )
@@ -51,6 +52,7 @@ BLOCKS: dict[tuple[str, str], Callable[[], str]] = {
     ("docs/performance.md", "generation"): generation.section,
     ("docs/performance.md", "kernels"): speed.kernels,
     ("docs/performance.md", "memory"): speed.memory,
+    ("docs/bases.md", "tokens"): tokens.compared,
     ("docs/elsewhere.md", "table"): elsewhere.overview,
     ("docs/config.md", "sections"): settings.sections,
     ("docs/config.md", "presets"): settings.presets,

@@ -43,7 +43,8 @@ TOUR = (
         "3. models: the base",
         "Found, read, understood; made to write and to learn.",
         "models/__init__.py models/base.py models/structure.py models/tokens.py "
-        "models/*.py models/generation/__init__.py models/generation/engine.py "
+        "models/*.py models/gguf/__init__.py models/gguf/find.py models/gguf/convert.py "
+        "models/gguf/*.py models/generation/__init__.py models/generation/engine.py "
         "models/generation/continuous.py models/generation/*.py models/fitting/__init__.py "
         "models/fitting/batches.py models/fitting/loop.py models/fitting/*.py",
     ),
