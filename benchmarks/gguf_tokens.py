@@ -73,7 +73,7 @@ def made(folder: Path, named: tuple[str, ...], count: int) -> Iterator[Path]:
         yield _file(folder / f"{pre}.gguf", vocabulary, {**opening, "pre": pre})
     if not named:
         pieces, scores = sentencepiece(learnt)
-        facts = {"model": "llama", "pre": None, "scores": scores, "merges": None}
+        facts: Row = {"model": "llama", "pre": None, "scores": scores, "merges": None}
         facts |= {"bos_token_id": 1, "eos_token_id": 2, "unknown_token_id": 0}
         facts["add_bos_token"] = None
         for prefix in (True, False):
@@ -83,7 +83,7 @@ def made(folder: Path, named: tuple[str, ...], count: int) -> Iterator[Path]:
 
 def cuts() -> list[list[str]]:
     """Return the known values of ``tokenizer.ggml.pre``, those together that mean the same."""
-    found = defaultdict(list)
+    found: dict[tuple[bytes, bool], list[str]] = defaultdict(list)
     for pre in known():
         found[_meaning(pre)].append(pre)
     return list(found.values())
@@ -127,7 +127,7 @@ def compare(file: Path, llama: str, count: int) -> Row:
         "differ_with_marks": sum(_has(text, "M") for _, text, *_ in other),
         "differ_with_wide_spaces": sum(_has(text, "Zs") for _, text, *_ in other),
         "xllamacpp": answer["xllamacpp"],
-        "examples": [_example(tokenizer, *found) for _, *found in shortest],
+        "examples": [_example(tokenizer, *found[1:]) for found in shortest],
         "warned": list(doubts(header)),
     }
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 from selfmoe.testing.gguf import BYTE, CONTROL, NORMAL, USER_DEFINED, Vocabulary
 
 SPECIAL = ("<eos>", "<pad>", "<bos>", "<|turn|>", "<think>")
@@ -51,9 +54,7 @@ def sentencepiece(texts: list[str], size: int = 3000) -> tuple[Vocabulary, list[
     return Vocabulary([*heads, *octets, *pieces], [], kinds), scores
 
 
-def merges(tokenizer: object) -> list[str]:
+def merges(tokenizer: Any) -> list[str]:
     """Return the merges of a BPE tokenizer, in their order."""
-    import json
-
-    saved = json.loads(tokenizer.to_str())["model"]["merges"]  # type: ignore[attr-defined]
+    saved = json.loads(tokenizer.to_str())["model"]["merges"]
     return [" ".join(pair) for pair in saved]

@@ -55,7 +55,8 @@ def find_base(config: RunConfig) -> BaseFiles:
         DataError: If there is no model that can be used, or no such device.
     """
     name = str(config.base)
-    path, notes = _place(name, config), tuple[str, ...]()
+    path = _place(name, config)
+    notes: tuple[str, ...] = ()
     if (file := gguf_of(name, path)) is not None:
         found = convert(file)
         name, path, notes = _named(config, file, found), found.path, found.notes

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
 from selfmoe.contracts import Base, hookimpl
 from selfmoe_base_smollm2.file import find
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SELFMOE_API = 1
 
