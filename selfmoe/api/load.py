@@ -12,7 +12,7 @@ from selfmoe.contracts.names import CellName
 from selfmoe.contracts.paths import expand
 from selfmoe.contracts.records import System
 from selfmoe.mixture.systems import attach_system
-from selfmoe.store.directory import RunDirectory, command_for
+from selfmoe.store.directory import directory_of
 from selfmoe.store.files import check_intact
 from selfmoe.store.manifest import Manifest
 
@@ -78,7 +78,7 @@ def default_system(root: Path) -> str:
         RunError: If the folder holds no finished run, or one without routed systems that has
             several compositions, or none.
     """
-    systems = RunDirectory(root).manifest().systems
+    systems = directory_of(root).manifest().systems
     routed = [name for name, kind in systems.items() if kind == "router"]
     composed = [name for name, kind in systems.items() if kind in ("router", "merge")]
     if routed or len(composed) == 1:
@@ -106,17 +106,17 @@ def load_system(
     """
     from selfmoe.models.base import check_same, find_base, load_base
 
-    manifest = RunDirectory(root).manifest()
+    directory = directory_of(root)
+    manifest = directory.manifest()
     instead = {"device": device, "dtype": dtype}
     settings = manifest.config | {k: v for k, v in instead.items() if v is not None}
     config = resolve(settings, str(root / "manifest.json"))
     chosen = manifest.chosen(config.root_seeds[0] if seed is None else seed)
     named, cell = _find(root, manifest, chosen, system)
     files = find_base(config)
-    again = command_for(root / "config.yaml")
-    check_same(files, manifest.base.hash, again)
+    check_same(files, manifest.base.hash, directory.again)
     if cell is not None:
-        check_intact(cell, again)
+        check_intact(cell, directory.again)
     base = load_base(files, config)
     attach_system(base, named, cell, config.registry, check=check)
     return base

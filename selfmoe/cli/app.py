@@ -24,6 +24,7 @@ COMMANDS = {
     "init": "Write a configuration with every setting explained.",
     "config": "Show complete settings, or the schema that editors complete them by.",
     "run": "Take a base model from seeds to an evaluated mixture.",
+    "evaluate": "Score a base, and adapters on it, on benchmarks, without a run.",
     "status": "Show which parts of a run are done, to do, damaged or failed.",
     "compare": "Compare routers and merges on the experts of a run.",
     "report": "Build the report of a run again: the page, its numbers, its figures.",

@@ -30,7 +30,7 @@ def runs(ctx: click.Context, param: click.Parameter, text: str) -> list[Completi
     found = []
     with contextlib.suppress(OSError, ConfigError):
         real = expand(folder)
-        for path in sorted(p for p in _folders(real) if (p / "config.yaml").is_file()):
+        for path in sorted(p for p in _folders(real) if _is_run(p)):
             shown = str(folder / path.relative_to(real))  # as it was typed, with ~
             if shown.startswith(text):
                 found.append(CompletionItem(shown))
@@ -38,10 +38,14 @@ def runs(ctx: click.Context, param: click.Parameter, text: str) -> list[Completi
 
 
 def _folders(folder: Path) -> Iterator[Path]:
-    """Yield the folders in ``folder`` and in its ``runs``."""
-    for place in (folder, folder / "runs"):
+    """Yield the folders in ``folder``, in its ``runs`` and in its ``evaluations``."""
+    for place in (folder, folder / "runs", folder / "evaluations"):
         if place.is_dir():
             yield from (path for path in place.iterdir() if path.is_dir())
+
+
+def _is_run(path: Path) -> bool:
+    return any((path / name).is_file() for name in ("config.yaml", "evaluation.yaml"))
 
 
 def systems(ctx: click.Context, param: click.Parameter, text: str) -> list[CompletionItem]:
@@ -69,12 +73,12 @@ def benchmarks(ctx: click.Context, param: click.Parameter, text: str) -> list[Co
 
 def _manifest(ctx: click.Context) -> Manifest | None:
     """Return the manifest of the run given before; ``None`` where there is none."""
-    from selfmoe.store.directory import RunDirectory
+    from selfmoe.store.directory import directory_of
 
     # While an option lacks its value, click leaves the arguments before it unnamed.
     with contextlib.suppress(OSError, ValueError, SelfmoeError):
         run = expand(ctx.params.get("run") or next(iter(ctx.args), ""))
-        return RunDirectory(run).manifest()
+        return directory_of(run).manifest()
     return None
 
 

@@ -29,9 +29,9 @@ def command(run: Path, dry_run: bool, yes: bool) -> None:
       selfmoe gc runs/demo --dry-run
       selfmoe gc runs/demo --yes
     """
-    from selfmoe.store.directory import RunDirectory
+    from selfmoe.store.directory import directory_of
 
-    directory = RunDirectory(run)
+    directory = directory_of(run)
     directory.manifest()  # refuses what is no run before anything is written
     if dry_run:
         _show(directory)

@@ -17,7 +17,7 @@ def print_plans(plans: RunPlan) -> None:
     for plan in plans:
         title = f"Plan for {plan.directory.root}, root seed {plan.root}"
         done += _print_table(title, plan.tasks)
-    for line in (*_left_out(plans), *_base(plans), f"{_place(plans)}."):
+    for line in (*_left_out(plans), *_base(plans), f"{place(plans)}."):
         console.print(line, markup=False, soft_wrap=True)
     _print_counts(done, len(plans.tasks))
 
@@ -66,7 +66,7 @@ def _base(plans: RunPlan) -> list[str]:
     return [*named, *(f"Note: {note}." for note in base.notes)]
 
 
-def _place(plans: RunPlan) -> str:
+def place(plans: RunPlan) -> str:
     """Return where the base runs, in which number format, and why in that one."""
     base = plans.base
     return f"On {base.device} in {base.dtype} ({base.why})"
@@ -85,7 +85,7 @@ def print_budget(plans: RunPlan, cells: int, display: Display) -> None:
     display.say(
         f"Base {plans.base.name}, track {config.track}, preset {config.preset}: {cells} cells to do"
     )
-    display.say(f"  {_place(plans)}")
+    display.say(f"  {place(plans)}")
     display.say(f"  domains {domains}; systems {systems}")
     display.say(
         f"  a domain: {config.seeds.n} seeds, {config.brainstorm.n} instructions; "

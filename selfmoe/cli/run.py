@@ -79,7 +79,7 @@ def command(
 
     complete = resolve(raw_settings(config, assignments, seeds, flags), str(config or "settings"))
     plans = make_plans(complete)
-    _warn(complete)
+    warn_of_broken(complete)
     if dry_run:
         from selfmoe.cli.plan_table import print_plans
 
@@ -88,8 +88,8 @@ def command(
     _execute(plans)
 
 
-def _warn(complete: RunConfig) -> None:
-    """Say which plugins the run has to do without."""
+def warn_of_broken(complete: RunConfig) -> None:
+    """Say which plugins a command has to do without."""
     from selfmoe.reporting.terminal.progress import Display
 
     for plugin in complete.registry.plugins:

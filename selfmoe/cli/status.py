@@ -13,6 +13,7 @@ from selfmoe.cli import options
 from selfmoe.cli.completing import runs
 
 if TYPE_CHECKING:
+    from selfmoe.store.directory import RunDirectory
     from selfmoe.store.status import CellState, State
 
 STATES: tuple[State, ...] = ("done", "to do", "damaged", "failed")
@@ -34,10 +35,10 @@ def command(run: Path, verify: bool, as_json: bool) -> None:
     """
     from dataclasses import asdict
 
-    from selfmoe.store.directory import ComparisonDirectory, RunDirectory
+    from selfmoe.store.directory import ComparisonDirectory, directory_of
     from selfmoe.store.status import cell_states, size_of
 
-    directory = RunDirectory(run)
+    directory = directory_of(run)
     cells = cell_states(directory, verify=verify)
     comparison = ComparisonDirectory(run)
     compared = cell_states(comparison, verify=verify) if comparison.plan() else []
@@ -48,13 +49,17 @@ def command(run: Path, verify: bool, as_json: bool) -> None:
         rows = {key: [asdict(cell) for cell in states] for key, states in lists.items()}
         click.echo(json.dumps({**facts, **rows}, indent=1))
         return
-    _print(run, cells, holder, size, problem)
+    _print(directory, cells, holder, size, problem)
     if compared:
         _print_comparison(compared, comparison.again)
 
 
 def _print(
-    run: Path, cells: list[CellState], holder: str | None, size: int, problem: str | None
+    directory: RunDirectory,
+    cells: list[CellState],
+    holder: str | None,
+    size: int,
+    problem: str | None,
 ) -> None:
     from rich.table import Table
 
@@ -63,7 +68,8 @@ def _print(
     from selfmoe.store.status import bytes_text
 
     console = output()
-    table = Table(title=f"Run {run}", title_justify="left")
+    title = f"{directory.KIND.capitalize()} {directory.root}"
+    table = Table(title=title, title_justify="left")
     table.add_column("stage", no_wrap=True)
     for state in STATES:
         table.add_column(state, justify="right", no_wrap=True)
@@ -81,7 +87,8 @@ def _print(
     console.print(f"{done} of {len(cells)} cells are done; {bytes_text(size)} on disk.")
     writer = f"Being written by {holder}." if holder else "Nobody is writing."
     whole = done == len(cells) and not problem
-    console.print(writer if whole or holder else f"{writer} {_next(run)}", markup=False)
+    after = "" if whole or holder else f" To go on: {directory.again}"
+    console.print(f"{writer}{after}", markup=False)
 
 
 def _print_comparison(cells: list[CellState], again: str) -> None:
@@ -91,9 +98,3 @@ def _print_comparison(cells: list[CellState], again: str) -> None:
     after = "" if done == len(cells) else f" To go on: {again}"
     text = f"Comparison: {done} of {len(cells)} cells are done.{after}"
     output().print(text, markup=False, soft_wrap=True)
-
-
-def _next(run: Path) -> str:
-    from selfmoe.store.directory import command_for
-
-    return f"To go on: {command_for(run / 'config.yaml')}"

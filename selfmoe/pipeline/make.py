@@ -14,8 +14,13 @@ from selfmoe.registry.registry import LOCAL
 from selfmoe.store.directory import RunDirectory
 
 
-def _check_surroundings(config: RunConfig) -> None:
-    """Refuse a data folder that is none, and a plugin beside the run file that is broken."""
+def check_surroundings(config: RunConfig) -> None:
+    """Refuse a data folder that is none, and a plugin beside the run file that is broken.
+
+    Raises:
+        DataError: Says what is wrong with the folder.
+        PluginError: Says what is wrong with the plugin.
+    """
     if config.data_dir is not None and not config.data_dir.is_dir():
         what = "is a file" if config.data_dir.exists() else "does not exist"
         raise DataError(f"{config.data_dir} {what}; --data-dir must name a folder")
@@ -35,7 +40,7 @@ def make_plans(config: RunConfig) -> RunPlan:
     """
     directory = RunDirectory(Path(str(config.out)))
     directory.check()
-    _check_surroundings(config)
+    check_surroundings(config)
     base = find_base(config)
     roots = config.root_seeds
     return RunPlan({str(root): plan_stages(Plan(config, directory, base, root)) for root in roots})

@@ -16,7 +16,7 @@ from selfmoe.contracts.errors import RunError, UnknownNameError, unknown_name
 from selfmoe.contracts.names import BenchmarkName, CellName, EvaluationName
 from selfmoe.evaluation.answers import describe
 from selfmoe.evaluation.benchmarks import benchmarks_of
-from selfmoe.store.directory import RunDirectory, command_for
+from selfmoe.store.directory import RunDirectory, directory_of
 from selfmoe.store.files import check_intact, read_jsonl
 from selfmoe.store.manifest import Manifest
 
@@ -108,15 +108,18 @@ def explain(run: Path, system: str, benchmark: str, seed: int | None = None) -> 
         UnknownNameError: If the run has no such system, benchmark or root seed.
         DataError: If the benchmark's data is no longer there.
     """
-    manifest = RunDirectory(run).manifest()
+    directory = directory_of(run)
+    manifest = directory.manifest()
     config = resolve(manifest.config, str(run / "manifest.json"))
     chosen = manifest.chosen(config.root_seeds[0] if seed is None else seed)
     if system not in manifest.systems:
         raise unknown_name("system", system, manifest.systems)
     name, asked = _find(config, benchmark)
-    facts, rows = _stored(run, manifest, chosen, EvaluationName(system, name))
+    facts, rows = _stored(directory, manifest, chosen, EvaluationName(system, name))
     docs = {str(doc["id"]): doc for doc in asked.items}
-    verdicts = tuple(_verdict(asked, docs, row, name) for row in rows)
+    for row in rows:
+        _check_same_item(asked, docs, row, name, directory.again)
+    verdicts = tuple(_verdict(asked, docs[row["id"]], row) for row in rows)
     about = asked.rule or (type(asked).__doc__ or "").strip().partition("\n")[0]
     return Explanation(system, str(name), describe(about), facts, verdicts)
 
@@ -138,16 +141,15 @@ def _find(config: RunConfig, wanted: str) -> tuple[BenchmarkName, Benchmark]:
 
 
 def _stored(
-    run: Path, manifest: Manifest, seed: str, evaluation: EvaluationName
+    directory: RunDirectory, manifest: Manifest, seed: str, evaluation: EvaluationName
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Return the stored score and sample rows."""
     system, identity = evaluation.system, evaluation.benchmark
-    again = command_for(run / "config.yaml")
     cell = manifest.cell(seed, CellName("evaluate", str(evaluation)))
     if cell is None:
-        raise _no_score(manifest, seed, evaluation, again)
-    folder = run / cell.path
-    check_intact(folder, again)
+        raise _no_score(manifest, seed, evaluation, directory.again)
+    folder = directory.root / cell.path
+    check_intact(folder, directory.again)
     path = folder / f"{identity.stem}.json"
     if not path.exists():  # a row with examples, beside a benchmark that has its own
         raise RunError(f"'{system}' was not asked '{identity}': it is shown examples anyway")
@@ -177,16 +179,22 @@ def _asked(manifest: Manifest, seed: str, system: str) -> str:
     return ", ".join(str(name.benchmark) for name in names if name.system == system) or "none"
 
 
-def _verdict(
-    benchmark: Benchmark, docs: Mapping[str, Doc], row: Mapping[str, Any], name: BenchmarkName
-) -> ItemVerdict:
+def _check_same_item(
+    benchmark: Benchmark,
+    docs: Mapping[str, Doc],
+    row: Mapping[str, Any],
+    name: BenchmarkName,
+    again: str,
+) -> None:
     doc = docs.get(row["id"])
     if doc is None or not _same_item(benchmark, doc, row):
         raise RunError(
             f"'{name}' has no item '{row['id']}' any more as it was asked: its data is not "
-            "that of the run\n  Put the data back, or evaluate on the new one: `selfmoe run` with "
-            "the run's config.yaml."
+            f"that of the run\n  Put the data back, or evaluate on the new one: {again}"
         )
+
+
+def _verdict(benchmark: Benchmark, doc: Doc, row: Mapping[str, Any]) -> ItemVerdict:
     completion = row["completion"]
     return ItemVerdict(
         id=row["id"],

@@ -22,9 +22,9 @@ Measure = Literal["score", "lenient"]
 def differences(cells: Cells, level: float) -> Paired | None:
     """Return every system's average less the reference's, measured item by item.
 
-    The reference is the first composition of the run. With one root seed, interval and p speak of
-    the items (the benchmarks' variances of the differences add up; normal), with several of the
-    root seeds (Student's t on the seeds' differences).
+    The reference is what the cells name: of a run, its first composition. With one root seed,
+    interval and p speak of the items (the benchmarks' variances of the differences add up; normal),
+    with several of the root seeds (Student's t on the seeds' differences).
 
     Args:
         cells: The run.
@@ -32,10 +32,10 @@ def differences(cells: Cells, level: float) -> Paired | None:
 
     Returns:
         The differences, ``None`` where not both answered the same items, two a benchmark at least;
-        ``None`` if the run has no composition. Differences without spread have neither interval
+        ``None`` if there is no reference. Differences without spread have neither interval
         nor p.
     """
-    reference = next((s.name for s in cells.systems if s.kind in ("router", "merge")), None)
+    reference = cells.reference
     if reference is None:
         return None
     seeds = [_answers(cells, seed) for seed in cells.seeds]

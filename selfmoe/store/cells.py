@@ -23,6 +23,9 @@ READ = (".json", ".samples.jsonl", ".traces.jsonl")
 """How the names of the files end that a report is made of."""
 
 
+COMPOSED = ("router", "merge")
+"""Kinds of systems that are made of experts."""
+
 COST_TOKENS = 256
 """Length of the prompt whose forward is counted; a shorter context is filled."""
 
@@ -69,6 +72,12 @@ class Cells:
     def systems(self) -> list[System]:
         """Return what answered the benchmarks, the base first."""
         return [System(name, kind) for name, kind in self.manifest.systems.items()]
+
+    @property
+    def reference(self) -> str | None:
+        """Return the system that others are compared with: the first composition, if any."""
+        composed = (name for name, kind in self.manifest.systems.items() if kind in COMPOSED)
+        return next(composed, None)
 
     @property
     def missing(self) -> dict[str, dict[str, str]]:

@@ -32,6 +32,9 @@ FOLDERS = ("work", *CELL_FOLDERS.values(), "report", "comparison")
 CONFIG = "config.yaml"
 """The complete settings of the last command."""
 
+EVALUATION = "evaluation.yaml"
+"""The same of an evaluation without a run: what its folder is told by."""
+
 LOCK = "run.lock"
 """Held by whoever writes; there from the first command on."""
 
@@ -43,10 +46,16 @@ class RunDirectory:
         root: The folder.
         MANIFEST: What there is, below the root.
         PLAN: The cells of the last command, done or not, below the root.
+        SETTINGS: The complete settings of the last command, below the root.
+        OTHER: The settings of what must not lie in the same folder.
+        KIND: What the folder holds, in a word.
     """
 
     MANIFEST: ClassVar[str] = "manifest.json"
     PLAN: ClassVar[str] = "work/plan.json"
+    SETTINGS: ClassVar[str] = CONFIG
+    OTHER: ClassVar[str] = EVALUATION
+    KIND: ClassVar[str] = "run"
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -62,14 +71,16 @@ class RunDirectory:
         return Cell(self.root / folder / name, self.root / "work" / folder / name, key)
 
     def check(self) -> None:
-        """Refuse a root that is a file, or lies below one.
+        """Refuse a root that is a file, lies below one, or holds something else.
 
         Raises:
-            RunError: If it is.
+            RunError: If it is or does.
         """
         for path in (self.root, *self.root.parents):
             if path.is_file():
                 raise RunError(f"{path} is a file; --out must name a folder")
+        if (self.root / self.OTHER).exists():
+            raise RunError(f"{self._held_otherwise()}; choose another --out")
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
@@ -96,7 +107,7 @@ class RunDirectory:
     def _sweep(self) -> None:
         """Remove what a killed writer left half-done, and nothing that is not a run's own."""
         found = [p for name in FOLDERS for p in (self.root / name).rglob(".*.tmp-*")]
-        for name in ("manifest.json", CONFIG):
+        for name in ("manifest.json", "results.json", self.SETTINGS):
             found += self.root.glob(f".{name}.tmp-*")
         for leftover in found:
             _remove(leftover)
@@ -109,12 +120,18 @@ class RunDirectory:
         """Return the manifest.
 
         Raises:
-            RunError: If there is none (not a run, or one that never finished), or it is damaged.
+            RunError: If there is none (not a run, or one that never finished), it is damaged, or
+                the folder holds something else.
         """
         path = self.root / self.MANIFEST
+        if (self.root / self.OTHER).exists():
+            raise RunError(f"{self._held_otherwise()}; give the folder of a {self.KIND}")
         if not path.exists():
             raise RunError(self._why_no_run())
         return read_manifest(path, self.again)
+
+    def _held_otherwise(self) -> str:
+        return f"{self.root} is the folder of a finished or begun {directory_of(self.root).KIND}"
 
     def manifest_problem(self) -> str | None:
         """Return what is wrong with the manifest; ``None`` if it is intact, or not written yet."""
@@ -131,9 +148,8 @@ class RunDirectory:
             return f"{self.root} does not exist; give the folder of a run"
         if not self.root.is_dir():
             return f"{self.root} is a file; give the folder of a run"
-        config = self.root / CONFIG
-        if config.exists():
-            return f"{self.root} is no finished run; go on with: {command_for(config)}"
+        if (self.root / self.SETTINGS).exists():
+            return f"{self.root} is no finished {self.KIND}; go on with: {self.again}"
         out = shlex.quote(str(self.root))
         return (
             f"{self.root} is no finished run: it has no manifest.json\n"
@@ -196,6 +212,30 @@ class ComparisonDirectory(RunDirectory):
     def page(self) -> Path:
         """Return where the same numbers lie as a page."""
         return self.root / COMPARISON / "index.html"
+
+
+class EvaluationDirectory(RunDirectory):
+    """A folder that holds an evaluation without a run: its cells lie where those of runs do."""
+
+    SETTINGS: ClassVar[str] = EVALUATION
+    OTHER: ClassVar[str] = CONFIG
+    KIND: ClassVar[str] = "evaluation"
+
+    @property
+    def again(self) -> str:
+        """Return the command that makes again what is damaged or missing."""
+        return f"selfmoe evaluate --out {shlex.quote(str(self.root))}"
+
+    @property
+    def results(self) -> Path:
+        """Return where the numbers lie."""
+        return self.root / "results.json"
+
+
+def directory_of(root: Path) -> RunDirectory:
+    """Return a folder as what it holds: an evaluation, or a run."""
+    held = EvaluationDirectory(root)
+    return held if (root / held.SETTINGS).exists() else RunDirectory(root)
 
 
 def command_for(config: Path) -> str:

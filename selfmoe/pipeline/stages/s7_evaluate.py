@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict
 from functools import partial
@@ -28,8 +28,18 @@ if TYPE_CHECKING:
 
 
 def plan(plan: Plan) -> None:
-    """Add one task for each pair of a system and a benchmark."""
-    for system, made_by in systems_of(plan):
+    """Add one task for each pair of a system of the run and a benchmark."""
+    ask(plan, systems_of(plan))
+
+
+def ask(plan: Plan, systems: Iterable[tuple[System, Task | None]]) -> None:
+    """Add one task for each pair of a system and a benchmark.
+
+    Args:
+        plan: What they are added to.
+        systems: Every system with the task that makes it (none for the base).
+    """
+    for system, made_by in systems:
         for domain in plan.domains:
             for benchmark in plan.choices[domain.name].asked:
                 _add(plan, system, made_by, domain, benchmark)

@@ -12,20 +12,14 @@ from selfmoe.reporting.comparison.model import ComparedSystem, ComparisonResults
 from selfmoe.reporting.comparison.order import sentence
 from selfmoe.reporting.model import Measured
 from selfmoe.reporting.numbers import COLLAPSED, change, margin, p_value, percent
-from selfmoe.reporting.terminal.narrow import fits_width, print_table
+from selfmoe.reporting.terminal.narrow import print_table
 from selfmoe.reporting.terminal.progress import duration
-from selfmoe.reporting.terminal.tables import add_rows, benchmarks_of_role, legend, scores_table
+from selfmoe.reporting.terminal.tables import add_rows, legend, print_scores
 
 
 def print_comparison(results: ComparisonResults, console: Console) -> None:
     """Print both tables and what must be known to read them, as wide as the console is."""
-    for role in ("target", "non-target"):
-        if benchmarks_of_role(results, role):
-            table = scores_table(results, role)
-            if not fits_width(table, console):
-                table = scores_table(results, role, narrow=True)
-            print_table(table, console)
-            console.print()
+    print_scores(results, console)
     print_table(costs_table(results), console)
     console.print()
     for line in comparison_notes(results):

@@ -23,13 +23,7 @@ _NOT_RUN = "not run: "
 def print_results(results: RunResults, console: Console) -> None:
     """Print scores, routing, data yield and times, as wide as the console is."""
     if any(system.scores for system in results.systems):
-        for role in ("target", "non-target"):
-            if benchmarks_of_role(results, role):
-                table = scores_table(results, role)
-                if not fits_width(table, console):
-                    table = scores_table(results, role, narrow=True)
-                print_table(table, console)
-                console.print()
+        print_scores(results, console)
         console.print(legend(results), style="dim", markup=False)
     for found, keys in ((routing_table(results), 2), (yield_table(results), 1)):
         if found is not None:
@@ -37,6 +31,17 @@ def print_results(results: RunResults, console: Console) -> None:
             print_table(found, console, keys)
     console.print()
     print_table(times_table(results), console, keys=0)
+
+
+def print_scores(results: Results, console: Console) -> None:
+    """Print the scores, those of target benchmarks first, as wide as the console is."""
+    for role in ("target", "non-target"):
+        if benchmarks_of_role(results, role):
+            table = scores_table(results, role)
+            if not fits_width(table, console):
+                table = scores_table(results, role, narrow=True)
+            print_table(table, console)
+            console.print()
 
 
 def benchmarks_of_role(results: Results, role: str) -> list[str]:
@@ -150,9 +155,11 @@ def legend(results: Results) -> str:
     n = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     level = f"{percent(results.confidence, 0)} %"
     seeds, seed = ", ".join(map(str, results.seeds)), results.seed_name
+    moved = any(system.kind not in results.fixed for system in results.systems)
+    of = f" ({seed} {seeds})" if moved else ""
     lines = [
         f"n = {n} items a benchmark; ± half the {level} interval over {results.interval}"
-        f" ({seed} {seeds}); gain over base in points."
+        f"{of}; gain over base in points."
     ]
     if results.interval != "items":
         what = "base and experts: their" if "expert" in results.fixed else "the base: its"
