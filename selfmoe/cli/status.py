@@ -68,7 +68,7 @@ def _print(
     from selfmoe.store.status import bytes_text
 
     console = output()
-    title = f"{directory.KIND.capitalize()} {directory.root}"
+    title = f"{directory.KIND.split()[-1].capitalize()} {directory.root}"
     table = Table(title=title, title_justify="left")
     table.add_column("stage", no_wrap=True)
     for state in STATES:

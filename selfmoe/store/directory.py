@@ -48,14 +48,14 @@ class RunDirectory:
         PLAN: The cells of the last command, done or not, below the root.
         SETTINGS: The complete settings of the last command, below the root.
         OTHER: The settings of what must not lie in the same folder.
-        KIND: What the folder holds, in a word.
+        KIND: What the folder holds, in words.
     """
 
     MANIFEST: ClassVar[str] = "manifest.json"
     PLAN: ClassVar[str] = "work/plan.json"
     SETTINGS: ClassVar[str] = CONFIG
     OTHER: ClassVar[str] = EVALUATION
-    KIND: ClassVar[str] = "run"
+    KIND: ClassVar[str] = "a run"
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -125,13 +125,13 @@ class RunDirectory:
         """
         path = self.root / self.MANIFEST
         if (self.root / self.OTHER).exists():
-            raise RunError(f"{self._held_otherwise()}; give the folder of a {self.KIND}")
+            raise RunError(f"{self._held_otherwise()}; give the folder of {self.KIND}")
         if not path.exists():
             raise RunError(self._why_no_run())
         return read_manifest(path, self.again)
 
     def _held_otherwise(self) -> str:
-        return f"{self.root} is the folder of a finished or begun {directory_of(self.root).KIND}"
+        return f"{self.root} is the folder of {directory_of(self.root).KIND}"
 
     def manifest_problem(self) -> str | None:
         """Return what is wrong with the manifest; ``None`` if it is intact, or not written yet."""
@@ -149,7 +149,8 @@ class RunDirectory:
         if not self.root.is_dir():
             return f"{self.root} is a file; give the folder of a run"
         if (self.root / self.SETTINGS).exists():
-            return f"{self.root} is no finished {self.KIND}; go on with: {self.again}"
+            noun = self.KIND.split()[-1]
+            return f"{self.root} is no finished {noun}; go on with: {self.again}"
         out = shlex.quote(str(self.root))
         return (
             f"{self.root} is no finished run: it has no manifest.json\n"
@@ -219,7 +220,7 @@ class EvaluationDirectory(RunDirectory):
 
     SETTINGS: ClassVar[str] = EVALUATION
     OTHER: ClassVar[str] = CONFIG
-    KIND: ClassVar[str] = "evaluation"
+    KIND: ClassVar[str] = "an evaluation"
 
     @property
     def again(self) -> str:

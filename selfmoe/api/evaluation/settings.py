@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -12,7 +12,7 @@ from selfmoe.config.model import RunConfig
 from selfmoe.config.resolve import resolve
 from selfmoe.config.yaml_text import read_yaml_file
 from selfmoe.contracts.domain import Domain
-from selfmoe.contracts.errors import ConfigError, SelfmoeError, UnknownNameError
+from selfmoe.contracts.errors import ConfigError, SelfmoeError, UnknownNameError, did_you_mean
 from selfmoe.contracts.names import BenchmarkName
 from selfmoe.contracts.paths import expand, expand_base, written
 from selfmoe.contracts.records import Track
@@ -91,10 +91,50 @@ def _domains(config: RunConfig) -> list[str]:
     named = config.evaluate.benchmarks
     if named is None:
         return list(config.domains or [])
-    known = list(_offered(config, config.track))
-    _refuse_other_track(config, known)
-    refuse_unknown(known, config.source, named)
+    _refuse_unknown(config, named)
+    refuse_unknown(list(_offered(config, config.track)), config.source, named)
     return list(dict.fromkeys(BenchmarkName.parse(identity).domain for identity in named))
+
+
+def _refuse_unknown(config: RunConfig, named: Sequence[str]) -> None:
+    """Stop at a benchmark that no domain has on the track that is asked.
+
+    Raises:
+        UnknownNameError: Says on which other track it is, or what it may be meant for.
+    """
+    tracks = {track: _identities(config, track) for track in get_args(Track)}
+    here = tracks.pop(config.track)
+    elsewhere = {identity: track for track, known in tracks.items() for identity in known}
+    for identity in named:
+        if identity in here:
+            continue
+        if identity in elsewhere:
+            raise UnknownNameError(
+                f"evaluate.benchmarks: '{identity}' is on the track '{elsewhere[identity]}', asked "
+                f"is the track '{config.track}'\n  Add --track {elsewhere[identity]}; all that is "
+                "named must be on one track."
+            )
+        hint = _meant(identity, here) or _meant(identity, elsewhere) or "."
+        raise UnknownNameError(
+            f"evaluate.benchmarks: there is no benchmark '{identity}'{hint}\n  On the track "
+            f"'{config.track}': {', '.join(here)}."
+        )
+
+
+def _meant(identity: str, known: Iterable[str]) -> str:
+    """Return which benchmark may be meant: of that name in a domain, or of one much like it."""
+    same = [other for other in known if BenchmarkName.parse(other).name == identity]
+    return did_you_mean(same[0] if len(same) == 1 else identity, known)
+
+
+def _identities(config: RunConfig, track: Track) -> list[str]:
+    """Return the ids of all benchmarks on a track, those of the default domains first."""
+    source = replace(config.source, track=track)
+    return [
+        str(BenchmarkName(domain.name, benchmark.name))
+        for domain in _offered(config, track)
+        for benchmark in benchmarks_of(domain, source)
+    ]
 
 
 def _offered(config: RunConfig, track: str) -> Iterator[Domain]:
@@ -107,30 +147,3 @@ def _offered(config: RunConfig, track: str) -> Iterator[Domain]:
             except SelfmoeError:
                 if name in (config.domains or []):
                     raise
-
-
-def _refuse_other_track(config: RunConfig, known: list[Domain]) -> None:
-    """Stop if a benchmark is named that only the other track has.
-
-    Raises:
-        UnknownNameError: Says which one.
-    """
-    here = _identities(config, config.track, known)
-    for track in get_args(Track):
-        there = _identities(config, track, list(_offered(config, track)))
-        for identity in config.evaluate.benchmarks or []:
-            if identity in there - here:
-                raise UnknownNameError(
-                    f"evaluate.benchmarks: '{identity}' is on the track '{track}', asked is the "
-                    f"track '{config.track}'\n  Add --track {track}; all that is named must be on "
-                    "one track."
-                )
-
-
-def _identities(config: RunConfig, track: Track, domains: list[Domain]) -> set[str]:
-    source = replace(config.source, track=track)
-    return {
-        str(BenchmarkName(domain.name, benchmark.name))
-        for domain in domains
-        for benchmark in benchmarks_of(domain, source)
-    }
