@@ -40,8 +40,9 @@ def command(
 ) -> None:
     """Show what SYSTEM answered on BENCHMARK, what was taken for the answer, and the verdict.
 
-    Reads the run and the benchmark's data; no model is loaded. "strict" asks for the form that the
-    benchmark prescribes, "lenient" for the right answer in any form.
+    RUN is the folder of a run, or of what `selfmoe evaluate` did. It is read, and the benchmark's
+    data; no model is loaded. "strict" asks for the form that the benchmark prescribes, "lenient"
+    for the right answer in any form.
 
     \b
     Examples:

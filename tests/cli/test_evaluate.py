@@ -14,7 +14,7 @@ import pytest
 import selfmoe
 from selfmoe.api.evaluation.adapters import named
 from selfmoe.cli.completing import runs
-from selfmoe.contracts.errors import ConfigError, RunError
+from selfmoe.contracts.errors import ConfigError, RunError, UnknownNameError
 from selfmoe.reporting.results import read_results
 from selfmoe.store.directory import EvaluationDirectory, RunDirectory
 from selfmoe.store.files import read_jsonl
@@ -282,6 +282,9 @@ def test_what_fails_does_not_keep_the_rest_from_being_asked(evaluate, tmp_path, 
     assert "whatever/mini" in done.stdout
     assert "Error: evaluate base/anything/mini: ValueError: no luck" in done.stderr
     assert len(stamps(tmp_path / OUT)) == 1
+    done = evaluate("--out", "evaluations/other")
+    assert done.exit_code == 1
+    assert done.stdout.startswith("Failed: evaluate/base/anything/mini: ValueError: no luck")
 
 
 def test_without_a_base_it_goes_on_wherever_the_folder_lies(evaluate, cli, adapters, tmp_path):
@@ -421,3 +424,5 @@ def test_from_python(tiny_base_folder, adapters, tmp_path):
     )  # fmt: skip
     assert again.built == 0
     assert again.results == made.results
+    with pytest.raises(UnknownNameError, match=r"no benchmark 'mini'; did you mean 'math/mini'\?"):
+        selfmoe.evaluate(tiny_base_folder, benchmarks="mini", settings={"domains": ["math"]})

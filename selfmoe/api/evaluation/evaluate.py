@@ -80,10 +80,12 @@ def evaluate(
         SelfmoeError: If anything named is wrong (before a model is loaded), or a benchmark could
             not be asked. What was finished is kept; the same call goes on from there.
     """
-    asked = {"benchmarks": benchmarks and list(benchmarks), "base_shots": shots, "limit": limit}
+    named_ones = [benchmarks] if isinstance(benchmarks, str) else benchmarks
+    asked = {"benchmarks": None if named_ones is None else list(named_ones)}
+    asked |= {"base_shots": shots, "limit": limit, "split": split}
     flags = {"base": str(base), "track": track, "device": device, "dtype": dtype}
     flags |= {"data_dir": _text(data_dir), "out": _text(out)}
-    raw = merge(settings or {}, _given(flags), {"evaluate": _given({**asked, "split": split})})
+    raw = merge(settings or {}, _given(flags), {"evaluate": _given(asked)})
     if adapters:
         raw["adapters"] = named(adapters)
     finished, outcome = carry_out(plan_evaluation(raw), display or Display())
