@@ -370,6 +370,18 @@ def test_a_base_must_be_named_or_recorded(cli, no_model, tmp_path):
     assert "no-model" in done.stderr
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [("--benchmarks", "math/min"), ("--track", "benchmark", "--data-dir", "."),
+     ("--adapter", "."), ("--limit", "0")],
+)  # fmt: skip
+def test_what_is_wrong_is_said_before_a_base_is_fetched(cli, monkeypatch, arguments):
+    monkeypatch.setattr("selfmoe.models.base.download", lambda *_: pytest.fail("base fetched"))
+    done = cli("evaluate", "some/model", *arguments)
+    assert done.exit_code == 1
+    assert "some/model" not in done.stderr
+
+
 def test_a_folder_holds_a_run_or_an_evaluation(evaluate, finished, cli, tmp_path, configure):
     done = evaluate("--out", "runs/demo")
     assert "Error: runs/demo is the folder of a run; choose another --out" in done.stderr

@@ -11,6 +11,7 @@ from selfmoe.api.evaluation.settings import complete
 from selfmoe.config.model import RunConfig
 from selfmoe.contracts.errors import ConfigError, DataError
 from selfmoe.contracts.records import System, SystemKind
+from selfmoe.evaluation.benchmarks import choose
 from selfmoe.models.base import find_base
 from selfmoe.pipeline.adoption import plan_adopted
 from selfmoe.pipeline.make import check_surroundings
@@ -57,9 +58,9 @@ def plan_evaluation(raw: Mapping[str, Any]) -> EvaluationPlan:
     directory = EvaluationDirectory(Path(str(config.out)))
     directory.check()
     check_surroundings(config)
+    _check_benchmarks(config)
+    _check_adapters(config)
     plan = Plan(config, directory, find_base(config), SEED)
-    _check_benchmarks(plan)
-    _check_names(config)
     for name, adapter in config.adapters.items():
         plan_adopted(plan, name, adapter)
     evaluate.ask(plan, systems_of(plan))
@@ -81,19 +82,24 @@ def _shown(system: System, shots: int) -> System:
     return replace(system, name=f"{system.name}-{shots}shot", shots=shots)
 
 
-def _check_benchmarks(plan: Plan) -> None:
+def _check_benchmarks(config: RunConfig) -> None:
     """Refuse an evaluation without benchmarks, or with examples that none of them would show.
+
+    The base is not looked for before: it may have to be fetched.
 
     Raises:
         DataError: Says why there are none.
         ConfigError: If examples are asked for where every benchmark has its own.
     """
-    asked = [benchmark for choice in plan.choices.values() for benchmark in choice.asked]
+    names, named = config.domains or [], config.evaluate.benchmarks
+    domains = [config.registry.configure("domain", name) for name in names]
+    choices = [choose(domain, config.source, named) for domain in domains]
+    asked = [benchmark for choice in choices for benchmark in choice.asked]
     if not asked:
-        whys = [f"{i}: {why}" for c in plan.choices.values() for i, why in c.left_out.items()]
-        reasons = whys or [f"{', '.join(plan.choices)}: no benchmark on this track"]
+        whys = [f"{i}: {why}" for choice in choices for i, why in choice.left_out.items()]
+        reasons = whys or [f"{', '.join(names)}: no benchmark on this track"]
         raise DataError("nothing to evaluate\n  " + "\n  ".join(reasons))
-    shots = plan.config.evaluate.base_shots
+    shots = config.evaluate.base_shots
     if shots and all(benchmark.shots for benchmark in asked):
         raise ConfigError(
             f"evaluate.base_shots: {shots} examples are asked for, but every benchmark that is "
@@ -101,14 +107,18 @@ def _check_benchmarks(plan: Plan) -> None:
         )
 
 
-def _check_names(config: RunConfig) -> None:
-    """Refuse a name that an adapter would share with another one that is shown examples.
+def _check_adapters(config: RunConfig) -> None:
+    """Refuse what is no adapter, and a name shared with another one that is shown examples.
 
     Raises:
         ConfigError: Names both.
+        CompositionError: Says what is wrong with a folder.
     """
+    from selfmoe.mixture.adapters import read_config
+
     shots = config.evaluate.base_shots
-    for name in config.adapters:
+    for name, folder in config.adapters.items():
+        read_config(folder)
         other = name.removesuffix(f"-{shots}shot")
         if shots and other != name and other in config.adapters:
             raise ConfigError(
