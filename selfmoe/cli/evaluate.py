@@ -107,7 +107,7 @@ def raw_settings(
 
     if base is None and flags["out"] is None:
         raise ConfigError("no base is named\n  Name one: selfmoe evaluate BASE")
-    raw = recorded(flags["out"]) if base is None else {"base": base}
+    raw: dict[str, Any] = recorded(flags["out"]) if base is None else {"base": base}
     if flags["benchmarks"] is not None:
         words = flags["benchmarks"].split(",")
         flags["benchmarks"] = [word.strip() for word in words if word.strip()]

@@ -81,8 +81,8 @@ def evaluate(
             not be asked. What was finished is kept; the same call goes on from there.
     """
     named_ones = [benchmarks] if isinstance(benchmarks, str) else benchmarks
-    asked = {"benchmarks": None if named_ones is None else list(named_ones)}
-    asked |= {"base_shots": shots, "limit": limit, "split": split}
+    asked: dict[str, Any] = {"base_shots": shots, "limit": limit, "split": split}
+    asked["benchmarks"] = None if named_ones is None else list(named_ones)
     flags = {"base": str(base), "track": track, "device": device, "dtype": dtype}
     flags |= {"data_dir": _text(data_dir), "out": _text(out)}
     raw = merge(settings or {}, _given(flags), {"evaluate": _given(asked)})
