@@ -17,7 +17,7 @@ class Distill(Trainer):
     """LoRA adapters that learn what the base with demonstrations gives to every token.
 
     Context distillation (Snell et al. 2022): forward KL from the prompt that ``respond`` asked with
-    to the Alpaca prompt, over the full vocabulary, on the tokens of the data.
+    to the prompt of experts, over the full vocabulary, on the tokens of the data.
     """
 
     name = "distill"

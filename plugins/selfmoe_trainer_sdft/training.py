@@ -96,6 +96,7 @@ class _OnPolicy:
                 seeds=[derive(ctx.seed, "answer", step, one.domain, one.id) for one in asked],
                 max_new_tokens=self._options.max_new_tokens,
                 stop=ctx.teacher.stop,
+                template=ctx.base.template,
             )
 
     def __call__(self, batch: Batch) -> Tensor:

@@ -10,7 +10,7 @@ from selfmoe.config.resolve import resolve
 from selfmoe.contracts.errors import RunError, SelfmoeError, unknown_name
 from selfmoe.contracts.names import CellName
 from selfmoe.contracts.paths import expand
-from selfmoe.contracts.records import System
+from selfmoe.contracts.records import Instruction, System
 from selfmoe.mixture.systems import attach_system
 from selfmoe.store.directory import directory_of
 from selfmoe.store.files import check_intact
@@ -48,6 +48,8 @@ def load(
     Returns:
         The model, frozen but for that and in eval mode; ``model.mixture`` is the handle to record
         routing with and to detach, where something is attached. The tokenizer pads on the left.
+        How to ask in the template of the run, ``selfmoe.prompt_ids`` says; ``generate`` ends where
+        answers end in it.
 
     Raises:
         RunError: If the folder holds no finished run, the system could not be made, or none is
@@ -60,12 +62,47 @@ def load(
     root = expand(run)
     chosen = default_system(root) if system is None else system
     base = load_system(root, chosen, seed, device=device, dtype=dtype, check=check)
+    _end_turns(base)
     if trainable:
         from selfmoe.mixture.handle import mixture_of
         from selfmoe.mixture.loading import put_to_use
 
         put_to_use(mixture_of(base.model), trainable)
     return base.model, base.tokenizer
+
+
+def prompt_ids(run: str | Path, tokenizer: Any, instruction: str, text: str = "") -> list[int]:
+    """Return the tokens of a task as it is put to the experts of a run.
+
+    Args:
+        run: The run's folder.
+        tokenizer: That of its base, as ``load`` returns it.
+        instruction: What to do.
+        text: The input that the instruction is about, if it has one.
+
+    Raises:
+        RunError: If the folder holds no finished run.
+        DataError: If the run asks in a chat template that the tokenizer lacks.
+    """
+    from selfmoe.models.asking import prompt_of
+    from selfmoe.models.tokens import prompt_ids as encoded
+
+    root = expand(run)
+    config = resolve(RunDirectory(root).manifest().config, str(root / "manifest.json"))
+    template = config.prompts.template
+    assert template != "auto"  # the manifest says what it stands for
+    return encoded(tokenizer, prompt_of(Instruction(instruction, text), tokenizer, template))
+
+
+def _end_turns(base: LoadedBase) -> None:
+    """Let ``generate`` of a model end where an assistant's turn does, if it is asked in a chat."""
+    from selfmoe.models.asking import chat_in
+    from selfmoe.models.generation.stopping import ends_of
+
+    model: Any = base.model
+    if chat := chat_in(base):
+        ends = {chat.end, *ends_of(model, base.tokenizer)} - {None}
+        model.generation_config.eos_token_id = sorted(ends)
 
 
 def default_system(root: Path) -> str:
@@ -114,7 +151,7 @@ def load_system(
     chosen = manifest.chosen(config.root_seeds[0] if seed is None else seed)
     named, cell = _find(root, manifest, chosen, system)
     files = find_base(config)
-    check_same(files, manifest.base.hash, directory.again)
+    check_same(files, manifest.base, directory.again)
     if cell is not None:
         check_intact(cell, directory.again)
     base = load_base(files, config)

@@ -45,13 +45,13 @@ def command(
     from selfmoe.contracts.errors import unknown_name
     from selfmoe.reporting.learned import examples_of, learned
 
-    tokenizer, examples = examples_of(run, domain, seed)
+    tokenizer, template, examples = examples_of(run, domain, seed)
     known = {example.id: example for example in examples}
     for name in wanted:
         if name not in known:
             raise unknown_name("example", name, known)
     chosen = [known[name] for name in wanted] or examples[:limit]
-    found = [learned(example, tokenizer) for example in chosen]
+    found = [learned(example, tokenizer, template) for example in chosen]
     if as_json:
         click.echo(json.dumps([asdict(one) for one in found], indent=1, ensure_ascii=False))
         return

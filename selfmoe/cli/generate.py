@@ -30,7 +30,9 @@ COLOURS = ("cyan", "yellow", "green", "magenta", "blue", "red", "bright_cyan", "
 @options.device("as the run's settings say")
 @options.dtype("as the run's settings say")
 @click.option("--trace", is_flag=True, help="Show which expert each token went to.")
-@click.option("--raw", is_flag=True, help="Continue the prompt as it is, without the template.")
+@click.option(
+    "--raw", is_flag=True, help="Continue the prompt as it is, without the run's template."
+)
 @click.option(
     "--max-new-tokens",
     type=click.IntRange(min=1),
@@ -54,7 +56,8 @@ def command(
 ) -> None:
     """Let a system of a finished run answer PROMPT (an instruction; its input on further lines).
 
-    PROMPT is taken as it is; for several lines, bash and zsh write $'first\\nsecond'.
+    It is asked in the template of the run. PROMPT is taken as it is; for several lines, bash and
+    zsh write $'first\\nsecond'.
 
     \b
     Examples:
@@ -64,9 +67,10 @@ def command(
     from selfmoe.api.load import default_system, load_system
     from selfmoe.reporting.terminal.progress import output
 
-    text = _text(prompt, raw)
+    lines = _checked(prompt)
     system = default_system(run) if system is None else system
     base = load_system(run, system, seed, device=device, dtype=dtype)
+    text = lines if raw else _asked(base, lines)
     _check(base, text, max_new_tokens)
     console = output()
     with _labelled(base, system, domain):
@@ -77,18 +81,23 @@ def command(
         console.print(*_traced(base, text, max_new_tokens, coloured), sep="\n", soft_wrap=True)
 
 
-def _text(prompt: str, raw: bool) -> str:
-    """Return what the base is given to go on from."""
+def _checked(prompt: str) -> str:
+    """Return what was given, its lines ended by plain newlines."""
     from selfmoe.contracts.errors import DataError
     from selfmoe.contracts.lines import plain_lines
-    from selfmoe.contracts.prompts import alpaca
-    from selfmoe.contracts.records import Instruction
 
     if not prompt.strip():
         raise DataError("the prompt is empty; give an instruction")
-    prompt = plain_lines(prompt)
-    first, _, rest = prompt.partition("\n")
-    return prompt if raw else alpaca(Instruction(first.strip(), rest.strip()))
+    return plain_lines(prompt)
+
+
+def _asked(base: LoadedBase, lines: str) -> str:
+    """Return what the base is given to go on from: the instruction in the template of the run."""
+    from selfmoe.contracts.records import Instruction
+    from selfmoe.models.asking import prompt_of
+
+    first, _, rest = lines.partition("\n")
+    return prompt_of(Instruction(first.strip(), rest.strip()), base.tokenizer, base.template)
 
 
 def _labelled(
@@ -124,7 +133,8 @@ def _check(base: LoadedBase, prompt: str, max_new_tokens: int) -> None:
     from selfmoe.models.tokens import prompt_ids
 
     try:
-        tokens = len(prompt_ids(base.tokenizer, prompt.encode().decode()))
+        prompt.encode()
+        tokens = len(prompt_ids(base.tokenizer, prompt))
     except UnicodeError:
         raise DataError("the prompt is not UTF-8 text") from None
     if not tokens:
@@ -137,9 +147,13 @@ def _check(base: LoadedBase, prompt: str, max_new_tokens: int) -> None:
 
 
 def _answer(base: LoadedBase, prompt: str, max_new_tokens: int) -> str:
+    from selfmoe.models.asking import end_of
     from selfmoe.models.generation import generate
 
-    (new,) = generate(base.model, base.tokenizer, [prompt], max_new_tokens=max_new_tokens)
+    ends = [end_of(base.tokenizer, base.template)]
+    (new,) = generate(
+        base.model, base.tokenizer, [prompt], max_new_tokens=max_new_tokens, ends=ends
+    )
     return new.text.strip()
 
 

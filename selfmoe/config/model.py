@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from selfmoe.contracts.paths import LenientPath, WithPaths
-from selfmoe.contracts.records import Source, Track
+from selfmoe.contracts.records import Source, Template, Track
 from selfmoe.registry.registry import Kind, Registry, registry
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
@@ -38,6 +38,16 @@ class SeedsConfig(Section):
     """Stage 1, seeds: the few human-written examples a domain starts from."""
 
     n: int = Field(100, ge=1, le=1_000_000, description="Seeds a domain.")
+
+
+class PromptsConfig(Section):
+    """How tasks are put to the base and its experts, in respond, training and evaluation."""
+
+    template: Literal["auto", "alpaca", "chat", "plain"] = Field(
+        "auto",
+        description="alpaca, chat (the base's own chat template) or plain (the task alone); auto: "
+        "chat where the base has one and the preset is not paper, else alpaca.",
+    )
 
 
 class BrainstormConfig(Section):
@@ -149,8 +159,10 @@ class EvaluateConfig(Section):
     limit: int | None = Field(None, ge=1, description="Items a benchmark; default: all.")
     split: Literal["dev", "test"] = Field("test", description="dev for tuning, test to publish.")
     batch_size: int = Field(16, ge=1, description="Items a forward pass.")
-    template: Literal["alpaca", "plain"] | None = Field(
-        None, description="How items are asked; default: as each benchmark declares."
+    template: Literal["alpaca", "chat", "plain"] | None = Field(
+        None,
+        description="How items are asked, whatever prompts.template says; default: as each "
+        "benchmark declares, and those that declare alpaca as prompts.template says.",
     )
     overflow: Literal["fewer-shots", "error"] = Field(
         "fewer-shots", description="What to do when a prompt does not fit the context."
@@ -220,6 +232,7 @@ class RunConfig(Section):
         strict=False,
         description="Folder whose selfmoe_plugin.py is a plugin too; set by the YAML's place.",
     )
+    prompts: PromptsConfig = Field(default_factory=PromptsConfig)
     seeds: SeedsConfig = Field(default_factory=SeedsConfig)
     brainstorm: BrainstormConfig = Field(default_factory=BrainstormConfig)
     respond: RespondConfig = Field(default_factory=RespondConfig)
@@ -240,6 +253,10 @@ class RunConfig(Section):
     def experts(self) -> list[str]:
         """Return the names of all experts: those of the domains, then those from outside."""
         return list(dict.fromkeys([*(self.domains or []), *self.adapters]))
+
+    def with_template(self, name: Template) -> RunConfig:
+        """Return the settings with the template that ``auto`` stands for on their base."""
+        return self.model_copy(update={"prompts": PromptsConfig(template=name)})
 
     @property
     def source(self) -> Source:

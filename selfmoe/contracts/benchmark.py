@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from selfmoe.contracts.prompts import plain
 from selfmoe.contracts.records import Instruction, ScoredSplit
 
 
@@ -17,7 +18,8 @@ class Benchmark(ABC):
         name: Unique within the domain; the id is ``<domain>/<name>``.
         splits: The splits there are items for: ``test`` to publish, ``dev`` to tune on.
         role: ``target`` benchmarks enter the average, the others are shown beside it.
-        template: ``alpaca`` asks as experts were trained; ``plain`` is the harness's own prompt.
+        template: ``alpaca`` asks as experts were trained, in Alpaca's template or in that of the
+            run (``prompts.template``); ``plain`` is the harness's own prompt.
         shots: Solved examples to put before the question; they come from ``pool``.
         separator: What follows each of them in the ``plain`` prompt.
         rule: How answers are found in completions: a name in ``selfmoe.evaluation.answers.RULES``,
@@ -76,20 +78,27 @@ class Benchmark(ABC):
 
     @abstractmethod
     def ask(self, doc: Mapping[str, Any]) -> Instruction:
-        """Return the item as an instruction, for the ``alpaca`` template."""
+        """Return the item as an instruction, for the template that experts were trained in."""
 
     def plain(self, doc: Mapping[str, Any]) -> str:
         """Return the item as the harness puts it, for the ``plain`` template."""
-        task = self.ask(doc)
-        return f"{task.instruction}\n{task.input}\n" if task.input else f"{task.instruction}\n"
+        return plain(self.ask(doc))
 
     def preamble(self, doc: Mapping[str, Any]) -> str:
         """Return the text that opens the ``plain`` prompt, before any shots (default: none)."""
         return ""
 
     def stops(self, template: str) -> tuple[str, ...]:
-        """Return the strings that end an answer asked for in that template (default: ``stop``)."""
-        return self.stop
+        """Return the strings that end an answer asked for in that template (default: ``stop``).
+
+        In a chat a turn ends by itself, so by default none hold there where the benchmark is asked
+        as experts were trained.
+
+        Args:
+            template: ``alpaca``, ``examples``, ``plain`` (the harness's own prompt), ``chat`` or
+                ``bare`` (the task with nothing around it).
+        """
+        return () if template == "chat" and self.template == "alpaca" else self.stop
 
     def group(self, doc: Mapping[str, Any]) -> str:
         """Return the part of the benchmark a doc belongs to; examples stay within theirs."""

@@ -1,8 +1,8 @@
 """The texts put to the base model and to the experts.
 
 Three places: *brainstorm* (continue a numbered list of tasks), *respond* (answer a task after
-solved ones, and after passages of domain text if there are any) and the Alpaca template that
-experts are trained on and asked with.
+solved ones, and after passages of domain text if there are any) and the template that experts are
+trained on and asked with: that of Alpaca, the base's own chat template, or none.
 """
 
 from __future__ import annotations
@@ -26,6 +26,25 @@ def alpaca(task: Instruction) -> str:
     header = ALPACA_HEADER.format(pairing=ALPACA_PAIRING if task.input else "")
     middle = f"### Input:\n{task.input}\n\n" if task.input else ""
     return f"{header}### Instruction:\n{task.instruction}\n\n{middle}### Response:\n"
+
+
+def plain(task: Instruction) -> str:
+    """Return a task with nothing around it; the response begins on a line of its own."""
+    return f"{task.instruction}\n{task.input}\n" if task.input else f"{task.instruction}\n"
+
+
+def turn(task: Instruction) -> str:
+    """Return a task the way a user says it in a chat: its input stands behind a blank line."""
+    return f"{task.instruction}\n\n{task.input}" if task.input else task.instruction
+
+
+class ChatPrompt(str):
+    """A prompt that a chat template wrote: nothing is put in front of it when it is encoded.
+
+    What is made of it, such as a part, is a text like any other again.
+    """
+
+    __slots__ = ()
 
 
 def task_block(instruction: str, text: str) -> str:

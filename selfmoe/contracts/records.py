@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 Track = Literal["mini", "benchmark"]
 """Where items come from: shipped with the domain, or the real benchmark."""
 
+Template = Literal["alpaca", "chat", "plain"]
+"""How a task is put to a base and its experts: as in Alpaca, in the base's own chat, or bare."""
+
 ScoredSplit = Literal["dev", "test"]
 """Which items are scored: those to tune on, or those to publish."""
 
@@ -132,6 +135,7 @@ class LoadedBase:
         hash: First 10 hex digits of a sha256 over its weights and tokenizer.
         context: Longest sequence it can read, in tokens.
         blocks: Name of its list of decoder blocks, where that cannot be told from its structure.
+        template: How tasks are put to it, in training as in inference.
     """
 
     name: str
@@ -140,6 +144,7 @@ class LoadedBase:
     hash: str
     context: int
     blocks: str | None = None
+    template: Template = "alpaca"
 
 
 @dataclass(frozen=True)

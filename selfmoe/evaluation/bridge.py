@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from selfmoe.contracts.benchmark import Benchmark
 from selfmoe.contracts.errors import StageError
+from selfmoe.contracts.prompts import ChatPrompt
 from selfmoe.contracts.records import Score
 from selfmoe.evaluation.asking import Asker, threads
 from selfmoe.evaluation.pace import Pace, Tell
@@ -23,6 +24,7 @@ from selfmoe.evaluation.prompting import (
     refuse_overflow,
 )
 from selfmoe.evaluation.statistics import mean_stderr
+from selfmoe.models.chat import Chat, chat_of
 from selfmoe.models.context import Prompt, prompt_length
 from selfmoe.store.shards import Row, in_shards, in_turns
 
@@ -40,7 +42,8 @@ class Setup:
     Attributes:
         limit: How many items at the most, from the front; ``None`` for all.
         batch_size: Prompts a forward pass.
-        template: ``alpaca``, ``examples`` or ``plain``; ``None`` for the benchmark's own.
+        template: One of those of ``selfmoe.evaluation.prompting``; ``None`` for the benchmark's
+            own.
         shots: Solved examples; ``None`` for the benchmark's own number.
         fewshot_seed: Which examples; ``None`` for the first ones of the pool.
         overflow: ``fewer-shots`` drops the last examples until prompt and answer fit;
@@ -92,6 +95,7 @@ def evaluate(
 
     Raises:
         StageError: If there are no items, prompts are too long, or scoring fails.
+        DataError: If the base's chat template is asked for and there is none, or it refuses.
     """
     docs = list(benchmark.items[: setup.limit])
     if not docs:
@@ -102,7 +106,8 @@ def evaluate(
     template = setup.template or benchmark.template
     examples = choose_shots(benchmark, setup.shots, setup.fewshot_seed)
     count = partial(prompt_length, tokenizer)
-    prompter = Prompter(benchmark, template, examples, count, context)
+    chat = chat_of(tokenizer) if template == "chat" else None
+    prompter = Prompter(benchmark, template, examples, count, context, chat)
     prepared = prepared or Prepared()
     stubs = prepared.rows(
         (benchmark, tokenizer),
@@ -112,8 +117,10 @@ def evaluate(
     stop = (*benchmark.stops(template), *TEMPLATE_STOPS[template])
     asker = Asker(benchmark, benchmark_id, stop)
     encodings = prepared.encodings(model, tokenizer)
-    harness = _harness(model, tokenizer, setup, context, encodings)
+    harness = _harness(model, tokenizer, setup, context, encodings, chat)
     rows = _answered(harness, asker, stubs, work, setup, progress, Pace(len(stubs), tell))
+    if chat is not None:  # those that were read from files are texts like any other
+        rows = [{**row, "prompt": ChatPrompt(row["prompt"])} for row in rows]
     sandbox = {"sandbox": tier} if tier else {}
     return summarise(rows, {**benchmark.extra, "template": template, **sandbox}), rows
 
@@ -132,12 +139,23 @@ def _stubs(
 
 
 def _harness(
-    model: Any, tokenizer: Any, setup: Setup, context: int, encodings: Encodings
+    model: Any,
+    tokenizer: Any,
+    setup: Setup,
+    context: int,
+    encodings: Encodings,
+    chat: Chat | None,
 ) -> HarnessModel:
     from selfmoe.evaluation.harness import HarnessModel
 
-    size = setup.batch_size
-    return HarnessModel(model, tokenizer, batch_size=size, context=context, encodings=encodings)
+    return HarnessModel(
+        model,
+        tokenizer,
+        batch_size=setup.batch_size,
+        context=context,
+        encodings=encodings,
+        chat=chat,
+    )
 
 
 def _answered(

@@ -21,10 +21,12 @@ from lm_eval.api.task import ConfigurableTask
 from lm_eval.evaluator import evaluate
 from lm_eval.models.huggingface import HFLM
 
+from selfmoe.contracts.prompts import ChatPrompt
 from selfmoe.evaluation import likelihood
 from selfmoe.evaluation.pace import Watch, unwatched
 from selfmoe.evaluation.prepared import Encodings
 from selfmoe.evaluation.reading import Reader
+from selfmoe.models.chat import Chat
 from selfmoe.models.generation import Progress, generate
 from selfmoe.models.tokens import check_known, padding, prompt_ids, side_by_side, text_ids
 
@@ -33,11 +35,13 @@ class HarnessModel(HFLM):  # type: ignore[misc]
     """lm-eval's view of a model that is already loaded.
 
     Prompts are encoded as in training (``selfmoe.models.tokens``). An option after a line end (the
-    Alpaca template) is encoded apart from its prompt, as responses are. A mixture on the model is
+    Alpaca template) is encoded apart from its prompt, as responses are, and so it is in a chat,
+    where every prompt is one of the base's chat template. A mixture on the model is
     told which tokens are prompts, so that no router sees an option.
 
     Attributes:
         watch: Told how many of the requests at hand are answered.
+        chat: The base's chat template, where it wrote the prompts.
     """
 
     def __init__(
@@ -48,6 +52,7 @@ class HarnessModel(HFLM):  # type: ignore[misc]
         batch_size: int,
         context: int,
         encodings: Encodings | None = None,
+        chat: Chat | None = None,
     ) -> None:
         with quiet():
             super().__init__(
@@ -58,6 +63,7 @@ class HarnessModel(HFLM):  # type: ignore[misc]
                 max_length=context,
             )
         self.watch: Watch = unwatched
+        self.chat = chat
         self._reader, self._before = Reader(self.model), 0
         self._encodings = encodings or Encodings()
 
@@ -94,9 +100,10 @@ class HarnessModel(HFLM):  # type: ignore[misc]
         found = generate(
             self.model,
             self.tokenizer,
-            prompts,
+            [self._prompt(prompt) for prompt in prompts],
             max_new_tokens=settings["max_gen_toks"],
             stop=(*settings["until"], end),
+            ends=() if self.chat is None else (self.chat.end,),
             batch_size=self.batch_size,
             progress=self._written,
         )
@@ -135,10 +142,20 @@ class HarnessModel(HFLM):  # type: ignore[misc]
 
     def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
         pair = cache(partial(self._encode_apart, context, continuation))
-        prompt = self._encodings.of([context], lambda: pair()[0])
-        return prompt, self._encodings.of([context, continuation], lambda: pair()[1])
+        known = [context] if self.chat is None else ["chat", context]
+        prompt = self._encodings.of(known, lambda: pair()[0])
+        return prompt, self._encodings.of([*known, continuation], lambda: pair()[1])
+
+    def _prompt(self, text: str) -> str:
+        """Return a prompt as what it is; lm-eval hands on texts."""
+        return text if self.chat is None else ChatPrompt(text)
 
     def _encode_apart(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
+        if self.chat is not None:
+            prompt = self.tok_encode(ChatPrompt(context))
+            option = text_ids(self.tokenizer, continuation, after=context)
+            check_known(self.tokenizer, self.model, option)
+            return prompt, option
         if not context.endswith("\n"):
             prompt, option = super()._encode_pair(context, continuation)
             return list(prompt), list(option)
@@ -180,10 +197,12 @@ def likelihoods(
 ) -> list[list[float]]:
     """Return, for each prompt, the log-likelihood of each of its options.
 
-    Options follow a space, or directly where the prompt ends a line.
+    Options follow a space, or directly where the prompt ends a line; in a chat they follow as an
+    assistant's words do.
     """
     model.watch = watch
-    apart = [[_after(prompt, o) for o in row] for prompt, row in zip(prompts, options, strict=True)]
+    after = _after if model.chat is None else partial(_said, model.chat)
+    apart = [[after(prompt, o) for o in row] for prompt, row in zip(prompts, options, strict=True)]
     task = _task(
         {"prompt": list(prompts), "options": apart},
         "multiple_choice",
@@ -195,6 +214,10 @@ def likelihoods(
 
 def _after(prompt: str, option: str) -> str:
     return option if prompt.endswith("\n") else f" {option}"
+
+
+def _said(chat: Chat, prompt: str, option: str) -> str:
+    return chat.answer(option)
 
 
 def _task(columns: dict[str, list[Any]], kind: str, **settings: Any) -> Any:

@@ -1,6 +1,6 @@
 """What a benchmark item looks like to the model, and how much of it fits.
 
-A prompt is *preamble + solved examples + question*. Three templates:
+A prompt is *preamble + solved examples + question*. Five templates:
 
 ``alpaca``
     What experts are trained on and asked with; solved examples are finished Alpaca blocks.
@@ -9,6 +9,11 @@ A prompt is *preamble + solved examples + question*. Three templates:
     there: meant for the row "base, 5 examples".
 ``plain``
     The benchmark's own layout, as in lm-eval; answers follow their question after one space.
+``chat``
+    The base's own chat template; solved examples are turns of user and assistant.
+``bare``
+    The task with nothing around it, where experts are trained on that; solved examples are the same
+    with their answers.
 """
 
 from __future__ import annotations
@@ -21,9 +26,10 @@ from typing import Any
 
 from selfmoe.contracts.benchmark import Benchmark
 from selfmoe.contracts.errors import ConfigError, StageError
-from selfmoe.contracts.prompts import Prompts, alpaca
+from selfmoe.contracts.prompts import Prompts, alpaca, plain, turn
 from selfmoe.contracts.randomness import rng_for
 from selfmoe.contracts.records import Instruction, Seed
+from selfmoe.models.chat import Chat
 from selfmoe.models.context import Prompt, fit
 
 Doc = Mapping[str, Any]
@@ -32,6 +38,8 @@ TEMPLATE_STOPS: dict[str, tuple[str, ...]] = {
     "alpaca": ("### Instruction:", "Below is an instruction"),
     "examples": ("\n\nInstruction:",),
     "plain": (),
+    "chat": (),
+    "bare": (),
 }
 """Where a model that goes on with a task of its own is cut off."""
 
@@ -42,11 +50,12 @@ class Prompter:
 
     Attributes:
         benchmark: Where items and examples come from.
-        template: ``alpaca``, ``examples`` or ``plain``.
+        template: One of the five.
         shots: Solved examples, in order; an item is shown those of its group, and the last ones
             are dropped first.
         count: Says how many tokens a text is, special tokens included.
         context: Longest sequence of the model, in tokens, prompt and answer together.
+        chat: The base's chat template, for that.
     """
 
     benchmark: Benchmark
@@ -54,6 +63,7 @@ class Prompter:
     shots: Sequence[Doc]
     count: Callable[[str], int]
     context: int
+    chat: Chat | None = None
 
     @property
     def asked(self) -> int:
@@ -65,14 +75,15 @@ class Prompter:
         room = self.context - self._answer_tokens(doc)
         group = self.benchmark.group(doc)
         examples = [shot for shot in self.shots if self.benchmark.group(shot) == group]
-        write = partial(render, self.benchmark, doc, template=self.template)
+        write = partial(render, self.benchmark, doc, template=self.template, chat=self.chat)
         return fit(write, examples, self.count, room)
 
     def _answer_tokens(self, doc: Doc) -> int:
         options = self.benchmark.choices(doc)
         if options is None:
             return self.benchmark.max_new_tokens
-        return max(self.count(f" {option}") for option in options)
+        lead = " " if self.chat is None else self.chat.answer(" ")
+        return max(self.count(lead + option) for option in options)
 
 
 def choose_shots(benchmark: Benchmark, n: int | None, seed: int | None) -> list[Doc]:
@@ -103,24 +114,48 @@ def choose_shots(benchmark: Benchmark, n: int | None, seed: int | None) -> list[
     return [doc for docs in groups.values() for doc in rng.sample(docs, n)]
 
 
-def render(benchmark: Benchmark, doc: Doc, shots: Sequence[Doc], template: str) -> str:
+def render(
+    benchmark: Benchmark, doc: Doc, shots: Sequence[Doc], template: str, chat: Chat | None = None
+) -> str:
     """Return the prompt of an item after solved examples.
 
+    Args:
+        benchmark: Whose item.
+        doc: The item.
+        shots: The examples.
+        template: One of the five.
+        chat: The base's chat template, for that.
+
     Raises:
-        ConfigError: If there is no such template.
+        ConfigError: If there is no such template, or none of the base's is given.
+        DataError: If the base's chat template refuses the turns.
     """
+    task = benchmark.ask(doc)
     if template == "plain":
-        solved = [_join(benchmark.plain(shot), benchmark.gold(shot)) for shot in shots]
-        ended = "".join(text + benchmark.separator for text in solved)
-        return benchmark.preamble(doc) + ended + benchmark.plain(doc)
+        return _own(benchmark, doc, shots)
     if template == "examples":
-        return Prompts().respond([_seed(benchmark, shot) for shot in shots], benchmark.ask(doc))
-    if template == "alpaca":
-        blocks = [alpaca(benchmark.ask(shot)) + benchmark.gold(shot) for shot in shots]
-        return "\n\n".join([*blocks, alpaca(benchmark.ask(doc))])
+        return Prompts().respond([_seed(benchmark, shot) for shot in shots], task)
+    if template == "chat":
+        if chat is None:
+            raise ConfigError("evaluate.template is 'chat', and the base has no chat template")
+        turns = [(turn(benchmark.ask(shot)), benchmark.gold(shot)) for shot in shots]
+        return chat.prompt(turn(task), turns)
+    if template in _BLOCKS:
+        write = _BLOCKS[template]
+        blocks = [write(benchmark.ask(shot)) + benchmark.gold(shot) for shot in shots]
+        return "\n\n".join([*blocks, write(task)])
     raise ConfigError(
         f"evaluate.template is '{template}'\n  Allowed: {', '.join(sorted(TEMPLATE_STOPS))}."
     )
+
+
+_BLOCKS: Mapping[str, Callable[[Instruction], str]] = {"alpaca": alpaca, "bare": plain}
+
+
+def _own(benchmark: Benchmark, doc: Doc, shots: Sequence[Doc]) -> str:
+    solved = [_join(benchmark.plain(shot), benchmark.gold(shot)) for shot in shots]
+    ended = "".join(text + benchmark.separator for text in solved)
+    return benchmark.preamble(doc) + ended + benchmark.plain(doc)
 
 
 def refuse_overflow(benchmark_id: str, prompts: Sequence[Prompt], asked: int) -> None:

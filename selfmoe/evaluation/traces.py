@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from selfmoe.contracts.prompts import ChatPrompt
 from selfmoe.contracts.records import LoadedBase
 from selfmoe.evaluation.routing import read
 from selfmoe.mixture.handle import Mixture
@@ -77,8 +78,11 @@ def pieces(tokenizer: Any, text: str) -> list[str]:
     A character of several tokens belongs to the first of them. Tokenizers that do not say where
     their tokens lie decode each by itself.
     """
-    encoded = tokenizer(text, return_offsets_mapping=tokenizer.is_fast)
-    kept = unfinished(tokenizer, encoded.input_ids)
+    whole = isinstance(text, ChatPrompt)
+    encoded = tokenizer(
+        str(text), return_offsets_mapping=tokenizer.is_fast, add_special_tokens=not whole
+    )
+    kept = slice(None) if whole else unfinished(tokenizer, encoded.input_ids)
     ids = encoded.input_ids[kept]
     if not tokenizer.is_fast:
         return [tokenizer.decode([token]) for token in ids]

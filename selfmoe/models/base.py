@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ from selfmoe.models.gguf.convert import Converted, convert
 from selfmoe.models.gguf.find import gguf_in, gguf_of
 from selfmoe.models.hub import download, download_gguf
 from selfmoe.models.quiet import quiet
+from selfmoe.models.templates import ChosenTemplate, check_template, choose_template
 from selfmoe.models.vocabulary import check_vocabulary, read_tokenizer, settle
+from selfmoe.store.manifest import StoredBase
 
 __all__ = ["GPU_FILES", "BaseFiles", "check_same", "find_base", "load_base"]
 
@@ -34,6 +36,7 @@ class BaseFiles:
         dtype: Number format it will run in.
         why: Why in that one, in words.
         notes: What may differ from other programs on the same files, in words.
+        template: How tasks are put to it.
     """
 
     name: str
@@ -43,6 +46,7 @@ class BaseFiles:
     dtype: str
     why: str = "as the settings say"
     notes: tuple[str, ...] = ()
+    template: ChosenTemplate = field(default_factory=ChosenTemplate)
 
 
 def find_base(config: RunConfig) -> BaseFiles:
@@ -52,7 +56,8 @@ def find_base(config: RunConfig) -> BaseFiles:
     to: what decides the hash is what the files hold.
 
     Raises:
-        DataError: If there is no model that can be used, or no such device.
+        DataError: If there is no model that can be used, no such device, or no chat template where
+            the settings ask for it.
     """
     name = str(config.base)
     path = _place(name, config)
@@ -64,7 +69,8 @@ def find_base(config: RunConfig) -> BaseFiles:
     device = choose_device(config.device)
     dtype = choose_dtype(config.dtype, device)
     why = dtype_reason(config.dtype, device)
-    return BaseFiles(name, path, identity(path), device, dtype, why, notes)
+    template = choose_template(config, name, path)
+    return BaseFiles(name, path, identity(path), device, dtype, why, notes, template)
 
 
 def _place(name: str, config: RunConfig) -> Path:
@@ -88,21 +94,24 @@ def _named(config: RunConfig, file: Path, found: Converted) -> str:
     return f"{'' if here else f'{place}:'}{file.name} ({found.quantisation})"
 
 
-def check_same(files: BaseFiles, wanted: str, again: str) -> None:
+def check_same(files: BaseFiles, wanted: StoredBase, again: str) -> None:
     """Refuse a base that is not the one a run was made with.
 
     Args:
         files: The base as it is now.
-        wanted: The hash that the run keeps.
+        wanted: What the run keeps of it.
         again: The command that makes the run again.
 
     Raises:
-        RunError: If it is another one.
+        RunError: If it is another one, or has another chat template and that was used.
     """
-    if files.hash != wanted:
+    what, now, then = f"the base '{files.name}'", files.hash, wanted.hash
+    if now == then:
+        what, now, then = f"the chat template of {what}", files.template.chat, wanted.chat
+    if now != then:
         raise RunError(
-            f"the base '{files.name}' is not the one this run was made with (hash {files.hash}, "
-            f"not {wanted})\n  This makes the run again with it: {again}"
+            f"{what} is not the one this run was made with (hash {now or 'of none'}, not {then})\n"
+            f"  This makes the run again with it: {again}"
         )
 
 
@@ -142,7 +151,8 @@ def load_base(files: BaseFiles, config: RunConfig) -> LoadedBase:
 
     Raises:
         DataError: If transformers cannot read the folder, a part is missing, model and tokenizer
-            do not fit, the model is no decoder, or a router could not tell its blocks.
+            do not fit, the model is no decoder, a router could not tell its blocks, or nobody
+            could tell what its chat template does, where that is used.
     """
     from transformers.utils import logging
 
@@ -158,7 +168,10 @@ def load_base(files: BaseFiles, config: RunConfig) -> LoadedBase:
     _check_answers(files, model)
     _check_blocks(model, config)
     context = _context(model, tokenizer)
-    return LoadedBase(files.name, model, tokenizer, files.hash, context, config.blocks)
+    chosen = files.template
+    base = LoadedBase(files.name, model, tokenizer, files.hash, context, config.blocks, chosen.name)
+    check_template(base, chosen)
+    return base
 
 
 def _read(files: BaseFiles) -> tuple[Any, Any, Iterable[str]]:

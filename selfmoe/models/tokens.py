@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from selfmoe.contracts.errors import DataError
+from selfmoe.contracts.prompts import ChatPrompt
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,7 +24,12 @@ STRANGE = "token the model lacks"
 
 
 def prompt_ids(tokenizer: Any, text: str) -> list[int]:
-    """Return a prompt's tokens: what the tokenizer puts in front of a text, once, and the text."""
+    """Return a prompt's tokens: what the tokenizer puts in front of a text, once, and the text.
+
+    What a chat template wrote is whole as it is; its tokens are those of ``apply_chat_template``.
+    """
+    if isinstance(text, ChatPrompt):
+        return text_ids(tokenizer, text)
     ids: list[int] = list(tokenizer(text).input_ids)
     return ids[unfinished(tokenizer, ids)]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from selfmoe.config.model import RunConfig
 from selfmoe.contracts.domain import Domain
 from selfmoe.contracts.errors import StageError
-from selfmoe.contracts.prompts import Prompts
-from selfmoe.contracts.records import Example, Instruction, PassageRef, Seed
+from selfmoe.contracts.records import Example, Instruction, LoadedBase, PassageRef, Seed
+from selfmoe.pipeline.answering import Answering
 from selfmoe.pipeline.records import read_seeds
 from selfmoe.pipeline.retrieval import read_passages
 
@@ -23,15 +23,16 @@ class Demonstrations:
     Args:
         config: The complete settings.
         data: The data cells, by domain.
+        base: The base that answered.
     """
 
-    def __init__(self, config: RunConfig, data: Mapping[str, Path]) -> None:
-        self._own = {name: _Own(config, name, folder) for name, folder in data.items()}
+    def __init__(self, config: RunConfig, data: Mapping[str, Path], base: LoadedBase) -> None:
+        self._own = {name: _Own(config, name, folder, base) for name, folder in data.items()}
 
     @property
     def stop(self) -> Sequence[str]:
         """Return the strings that ended the base's answers."""
-        return list(dict.fromkeys(end for own in self._own.values() for end in own.prompts.stop))
+        return list(dict.fromkeys(end for own in self._own.values() for end in own.asking.stop))
 
     def __call__(self, example: Example) -> str:
         """Return the prompt that the response of an example was written behind.
@@ -48,19 +49,19 @@ class Demonstrations:
         own = self._own[example.domain]
         solved = [own.solved(name, example) for name in example.solved]
         shown = [own.shown(ref, example) for ref in example.sources]
-        return own.prompts.respond(solved, Instruction(example.instruction, example.input), shown)
+        return own.asking(solved, Instruction(example.instruction, example.input), shown)
 
 
 class _Own:
     """What can stand in the prompts of a domain."""
 
-    def __init__(self, config: RunConfig, name: str, data: Path) -> None:
-        self._config, self._name, self._data = config, name, data
+    def __init__(self, config: RunConfig, name: str, data: Path, base: LoadedBase) -> None:
+        self._config, self._name, self._data, self._base = config, name, data, base
 
     @cached_property
-    def prompts(self) -> Prompts:
+    def asking(self) -> Answering:
         domain: Domain = self._config.registry.configure("domain", self._name)
-        return domain.prompts(self._config.source)
+        return Answering.of(domain.prompts(self._config.source), self._base)
 
     def solved(self, name: str, example: Example) -> Seed:
         if name not in self._seeds:

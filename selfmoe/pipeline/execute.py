@@ -15,6 +15,7 @@ from importlib_metadata import PackageNotFoundError, version
 from selfmoe.config.yaml_text import settings_text
 from selfmoe.contracts.errors import ConfigError, DataError, RunError, SelfmoeError, StageError
 from selfmoe.contracts.paths import written
+from selfmoe.models.base import BaseFiles
 from selfmoe.pipeline.interrupts import interrupted
 from selfmoe.pipeline.plan import Plan
 from selfmoe.pipeline.run_plan import RunPlan
@@ -198,7 +199,7 @@ def manifest_of(
     missing = {seed: _missing(plan, outcome) for seed, plan in plans.seeds.items()}
     return Manifest(
         format=Manifest.FORMAT,
-        base=StoredBase(name=plans.base.name, hash=plans.base.hash),
+        base=_stored(plans.base),
         config=plans.config.model_dump(mode="json"),
         versions=versions(),
         systems=dict(plans.systems),
@@ -207,6 +208,11 @@ def manifest_of(
         missing={seed: why for seed, why in missing.items() if why},
         **own,
     )
+
+
+def _stored(base: BaseFiles) -> StoredBase:
+    chat = {"chat": base.template.chat} if base.template.chat else {}
+    return StoredBase(name=base.name, hash=base.hash, **chat)
 
 
 def _cells(plan: Plan) -> dict[str, StoredCell]:

@@ -42,6 +42,7 @@ def make_plans(config: RunConfig) -> RunPlan:
     directory.check()
     check_surroundings(config)
     base = find_base(config)
+    config = config.with_template(base.template.name)
     roots = config.root_seeds
     return RunPlan({str(root): plan_stages(Plan(config, directory, base, root)) for root in roots})
 

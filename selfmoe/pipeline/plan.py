@@ -56,6 +56,16 @@ class Plan:
         for name in self.config.domains or []:
             yield self.config.registry.configure("domain", name)
 
+    @property
+    def template(self) -> dict[str, Any]:
+        """Return what keys know of how tasks are put; nothing where that is Alpaca's template."""
+        chosen = self.base.template
+        return {} if chosen.name == "alpaca" else {"prompts": self.told(chosen.name)}
+
+    def told(self, template: str) -> list[str]:
+        """Return what keys know of a template: its name, and what the base's chat template is."""
+        return [template, self.base.template.chat] if template == "chat" else [template]
+
     def of(self, stage: str) -> dict[str, Task]:
         """Return the tasks of a stage by label, in order."""
         return {task.label: task for task in self.tasks if task.stage == stage}

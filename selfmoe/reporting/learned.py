@@ -9,7 +9,7 @@ from typing import Any
 from selfmoe.config.resolve import resolve
 from selfmoe.contracts.errors import unknown_name
 from selfmoe.contracts.names import CellName
-from selfmoe.contracts.records import Example
+from selfmoe.contracts.records import Example, Template
 from selfmoe.models.base import check_same, find_base
 from selfmoe.models.fitting.batches import encode
 from selfmoe.models.spelling import texts_of
@@ -38,8 +38,10 @@ class Learned:
     written: bool
 
 
-def examples_of(run: Path, domain: str, seed: int | None = None) -> tuple[Any, list[Example]]:
-    """Return the tokenizer of a run's base, and what the expert of a domain was trained on.
+def examples_of(
+    run: Path, domain: str, seed: int | None = None
+) -> tuple[Any, Template, list[Example]]:
+    """Return tokenizer and template of a run, and what the expert of a domain was trained on.
 
     Args:
         run: The run's folder.
@@ -56,15 +58,22 @@ def examples_of(run: Path, domain: str, seed: int | None = None) -> tuple[Any, l
     chosen = manifest.chosen(config.root_seeds[0] if seed is None else seed)
     folder = _data(run, manifest, chosen, domain)
     files = find_base(config)
-    check_same(files, manifest.base.hash, command_for(run / "config.yaml"))
+    check_same(files, manifest.base, command_for(run / "config.yaml"))
     local = {"local_files_only": True, "trust_remote_code": False}
     rows = read_jsonl(folder / "examples.jsonl")
-    return read_tokenizer(files.path, local), [Example.from_json(row) for row in rows]
+    examples = [Example.from_json(row) for row in rows]
+    return read_tokenizer(files.path, local), files.template.name, examples
 
 
-def learned(example: Example, tokenizer: Any) -> Learned:
-    """Return an example as the tokens that an expert learns."""
-    row = encode(example, tokenizer)
+def learned(example: Example, tokenizer: Any, template: Template = "alpaca") -> Learned:
+    """Return an example as the tokens that an expert learns.
+
+    Args:
+        example: The example.
+        tokenizer: Whose tokens.
+        template: How its task is put.
+    """
+    row = encode(example, tokenizer, template)
     prompt, target = row.ids[: row.prompt], row.ids[row.prompt :]
     before, after = texts_of(tokenizer, prompt), texts_of(tokenizer, target, before=prompt)
     return Learned(example, tuple(before), tuple(after), tuple(target), bool(example.tokens))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, field_validator
 
 from selfmoe.contracts.errors import RunError, unknown_name
 from selfmoe.contracts.names import CellName, EvaluationName
@@ -27,10 +27,12 @@ class StoredBase(StrictRecord):
     Attributes:
         name: The name or path it was asked for by.
         hash: First 10 hex digits of a sha256 over its weights and tokenizer.
+        chat: The same of its chat template, where that was used.
     """
 
     name: str
     hash: str
+    chat: str = ""
 
 
 class StoredCell(StrictRecord):
@@ -70,6 +72,12 @@ class Manifest(FileRecord):
     )
     missing: dict[str, dict[str, str]] = Field(default_factory=dict)
     no_composers: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("config")
+    @classmethod
+    def _template_of_old(cls, config: dict[str, Any]) -> dict[str, Any]:
+        """Say of runs made before there were others that they used Alpaca's template."""
+        return {"prompts": {"template": "alpaca"}} | config
 
     @property
     def seeds(self) -> list[str]:

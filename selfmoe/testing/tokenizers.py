@@ -111,3 +111,24 @@ KINDS: Mapping[str, Make] = {
     "wordpiece, bert": partial(_wordpiece, "bert"),
 }
 """What a kind is called -> makes one."""
+
+CHATS: Mapping[str, str] = {
+    "marked": (
+        "{% for m in messages %}{{ '<|' + m.role + '|>\n' + m.content + eos_token + '\n' }}"
+        "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}"
+    ),
+    "opened": (
+        "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}"
+        "{{ '[INST] ' + m.content + ' [/INST]' }}{% else %}"
+        "{{ ' ' + m.content + ' ' + eos_token }}{% endif %}{% endfor %}"
+    ),
+    "with a system text": (
+        "{{ bos_token }}{% if messages[0].role != 'system' %}{{ 'Be kind.' + eos_token }}"
+        "{% endif %}{% for m in messages %}{{ m.role + ': ' + m.content | trim + eos_token }}"
+        "{% endfor %}{% if add_generation_prompt %}{{ 'assistant: ' }}{% endif %}"
+    ),
+    "that does not ask": (
+        "{% for m in messages %}{{ m.role + '\n' + m.content + eos_token + '\n' }}{% endfor %}"
+    ),
+}
+"""Chat templates for all of these tokenizers; the second puts a space before what is answered."""

@@ -1,10 +1,13 @@
 import pytest
 
 from selfmoe.contracts.errors import ConfigError, DataError
-from selfmoe.contracts.prompts import alpaca
+from selfmoe.contracts.prompts import alpaca, plain, turn
 from selfmoe.contracts.records import Seed
 from selfmoe.evaluation.leaks import refuse_leaks
 from selfmoe.evaluation.prompting import Prompter, choose_shots, render
+from selfmoe.models.chat import chat_of
+from selfmoe.testing.models import tiny_tokenizer
+from selfmoe.testing.tokenizers import CHATS
 
 
 def test_alpaca_without_examples_is_the_training_prompt(sums):
@@ -33,8 +36,34 @@ def test_plain_answers_follow_after_one_space_unless_the_question_ends_a_line(su
 
 
 def test_an_unknown_template_is_a_clear_error(sums):
-    with pytest.raises(ConfigError, match="alpaca, examples, plain"):
+    with pytest.raises(ConfigError, match="alpaca, bare, chat, examples, plain"):
+        render(sums, sums.items[0], [], "poem")
+    with pytest.raises(ConfigError, match="has no chat template"):
         render(sums, sums.items[0], [], "chat")
+
+
+def test_a_bare_task_is_what_experts_are_trained_on(sums):
+    text = render(sums, sums.items[3], sums.pool[1:2], "bare")
+    assert text == "Add.\n101 + 1\n102\n\nAdd.\n3 + 3\n"
+    sums.plain = lambda doc: "Q:"
+    assert render(sums, sums.items[3], [], "bare") == plain(sums.ask(sums.items[3]))
+
+
+def test_examples_in_a_chat_are_earlier_turns(sums):
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = CHATS["marked"]
+    shots = sums.pool[1:3]
+    text = render(sums, sums.items[3], shots, "chat", chat_of(tokenizer))
+    said = [(turn(sums.ask(shot)), sums.gold(shot)) for shot in shots]
+    messages = [
+        {"role": role, "content": text}
+        for pair in said
+        for role, text in zip(("user", "assistant"), pair, strict=True)
+    ]
+    messages.append({"role": "user", "content": "Add.\n\n3 + 3"})
+    asked = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    assert text == asked
+    assert text.endswith("<|user|>\nAdd.\n\n3 + 3<eos>\n<|assistant|>\n")
 
 
 def test_examples_are_the_first_ones_or_seeded(sums):

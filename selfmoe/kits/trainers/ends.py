@@ -1,7 +1,8 @@
-"""What a teacher means by the end of an answer, as the end-of-text that experts write.
+"""What a teacher means by the end of an answer, as the token that experts end theirs with.
 
 The base ends an answer the way its prompt separates tasks, by a blank line, an expert by
 end-of-text. So what a teacher gives to the tokens that begin such an end counts as end-of-text.
+In a chat both end by the token that ends a turn.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from selfmoe.contracts.lines import plain_lines
 from selfmoe.contracts.records import LoadedBase
+from selfmoe.models.asking import end_of
 from selfmoe.models.generation.stopping import ends_of
 from selfmoe.models.tokens import rows_of, text_ids
 
@@ -30,9 +32,10 @@ class Ends:
     """Tokens that end an answer.
 
     Attributes:
-        text: End-of-text, by which experts end.
+        text: End-of-text, or in a chat the end of a turn, by which experts end.
         others: What else ends an answer for the teacher.
-        told: Whether an end that its prompts call for, written as usual, begins with one of them.
+        told: Whether an end that its prompts call for, written as usual, begins with one of them;
+            true where they call for none but that of experts.
     """
 
     text: int
@@ -69,12 +72,12 @@ def ends_among(
         answers: Tokens of the answers it has given.
         rare: Share of the answers within which a token may stand all the same, in 0..1.
     """
-    text = int(base.tokenizer.eos_token_id)
+    text = end_of(base.tokenizer, base.template)
     times = Counter(chain.from_iterable(map(set, answers)))
     within = {token for token, count in times.items() if count > rare * len(answers)} | {text}
     opening = _opening(base, stop) - within
     usual = (text_ids(base.tokenizer, f"{end}A", after="a")[0] for end in stop)
-    told = not opening.isdisjoint(usual)
+    told = not stop or not opening.isdisjoint(usual)
     named = {token for token in ends_of(base.model, base.tokenizer) if token is not None}
     return Ends(text, tuple(sorted(opening | named - within)), told)
 

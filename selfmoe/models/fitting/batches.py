@@ -10,9 +10,9 @@ import torch
 
 from selfmoe.contracts.errors import StageError
 from selfmoe.contracts.fitting import IGNORE, Batch
-from selfmoe.contracts.prompts import alpaca
-from selfmoe.contracts.records import Example, Instruction, LoadedBase
-from selfmoe.models.tokens import answered_ids, check_known, first_tokens, prompt_ids, side_by_side
+from selfmoe.contracts.records import Example, LoadedBase, Template
+from selfmoe.models.asking import learned_ids
+from selfmoe.models.tokens import check_known, first_tokens, side_by_side
 
 _AT_ONCE, _AT_ONCE_ON_CPUS = 16384, 2048
 """Tokens a forward pass, padding included, where no number of examples is given."""
@@ -26,7 +26,7 @@ class Encoded:
     """One example as token ids.
 
     Attributes:
-        ids: Prompt, response and end-of-text.
+        ids: Prompt, response and what ends it.
         prompt: How many of them, from the first on, are the prompt.
         domain: Of the example.
         row: Its place among the examples that are fitted to.
@@ -38,19 +38,19 @@ class Encoded:
     row: int = 0
 
 
-def encode(example: Example, tokenizer: Any) -> Encoded:
-    """Return an example as the tokens of its Alpaca prompt, its response and end-of-text.
+def encode(example: Example, tokenizer: Any, template: Template = "alpaca") -> Encoded:
+    """Return an example as the tokens of its prompt, its response and what ends that.
 
-    The response is what the base would have to generate: the tokens that it wrote, where it did.
+    Args:
+        example: The example.
+        tokenizer: Whose tokens.
+        template: How its task is put.
+
+    Raises:
+        DataError: If the base's chat template is asked for and there is none, or it refuses.
     """
-    prompt = alpaca(Instruction(example.instruction, example.input))
-    if example.tokens:
-        before = prompt_ids(tokenizer, prompt)
-        ids, start = [*before, *example.tokens], len(before)
-    else:
-        text = example.continuation or example.response
-        ids, start = answered_ids(tokenizer, prompt, text)
-    return Encoded([*ids, tokenizer.eos_token_id], start, example.domain)
+    ids, start = learned_ids(example, tokenizer, template)
+    return Encoded(ids, start, example.domain)
 
 
 def encode_all(
@@ -72,7 +72,7 @@ def encode_all(
         DataError: If one holds a token that the base has no row for.
     """
     rows = [
-        replace(encode(example, base.tokenizer), row=place)
+        replace(encode(example, base.tokenizer, base.template), row=place)
         for place, example in zip(places or range(len(examples)), examples, strict=True)
     ]
     for row, example in zip(rows, examples, strict=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -25,6 +25,7 @@ def generate(
     *,
     max_new_tokens: int,
     stop: Sequence[str] = (),
+    ends: Collection[int] = (),
     sampling: Sampling | None = None,
     seeds: Sequence[int] = (),
     batch_size: int | None = None,
@@ -41,6 +42,7 @@ def generate(
         prompts,
         max_new_tokens=max_new_tokens,
         stop=stop,
+        ends=ends,
         sampling=sampling,
         seeds=seeds,
         batch_size=batch_size,
@@ -56,6 +58,7 @@ def stream(
     *,
     max_new_tokens: int,
     stop: Sequence[str] = (),
+    ends: Collection[int] = (),
     sampling: Sampling | None = None,
     seeds: Sequence[int] = (),
     batch_size: int | None = None,
@@ -72,6 +75,7 @@ def stream(
         prompts: Texts to continue.
         max_new_tokens: Longest continuation, in tokens.
         stop: Strings that end a continuation.
+        ends: Tokens that end one besides those by which the model ends texts.
         sampling: How to draw; without it the likeliest tokens are taken.
         seeds: What to draw by, one a prompt; only with ``sampling``.
         batch_size: Most prompts at once; by default as many as there is memory for.
@@ -88,7 +92,7 @@ def stream(
             row.draws = draws(seed, max_new_tokens)
     if not rows:
         return
-    stops = Stops(ends_of(model, tokenizer), stop, tokenizer)
+    stops = Stops(ends_of(model, tokenizer) | set(ends), stop, tokenizer)
     with torch.inference_mode():
         slots = batch_size or rows_at_once(model, rows, max_new_tokens)
         engine, order, slots = _engine(model, rows, slots)

@@ -18,7 +18,7 @@ class TooLong:
         from selfmoe.models.fitting.batches import encode
 
         base = self._base
-        ids = encode(example, base.tokenizer).ids
+        ids = encode(example, base.tokenizer, base.template).ids
         if unknown_token(base.tokenizer, base.model, ids):
             return STRANGE
         return None if len(ids) <= base.context else "longer than the context"

@@ -13,10 +13,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from selfmoe.contracts.domain import Domain
-from selfmoe.contracts.prompts import Prompts
 from selfmoe.contracts.records import Instruction, Seed
 from selfmoe.models.context import fit, prompt_length
 from selfmoe.models.spelling import text_behind
+from selfmoe.pipeline.answering import Answering
 from selfmoe.pipeline.few_shot import pick
 from selfmoe.pipeline.records import read_seeds
 from selfmoe.pipeline.retrieval import Finder, Passage, read_passages
@@ -37,7 +37,7 @@ def plan(plan: Plan) -> None:
     for domain in plan.domains:
         folder = config.folder(domain.name)
         basis = Basis(
-            _settings(plan, domain.name) | {"track": plan.config.track},
+            _settings(plan, domain.name) | {"track": plan.config.track} | _template(plan),
             components=[("domain", domain.name)],
             inputs={
                 "seeds": plan.of("seeds")[domain.name],
@@ -61,6 +61,11 @@ def _settings(plan: Plan, domain: str) -> dict[str, Any]:
     return config.model_dump(exclude=unused) | {"documents": shown}
 
 
+def _template(plan: Plan) -> dict[str, Any]:
+    """Return what the key knows of the template; answers are asked for alike in all but chats."""
+    return plan.template if plan.base.template.name == "chat" else {}
+
+
 def respond(domain: Domain, job: Job) -> None:
     """Write ``responses.jsonl``: every instruction with its answer, or with why it has none.
 
@@ -76,10 +81,10 @@ def respond(domain: Domain, job: Job) -> None:
     tasks.sort(key=lambda task: (len(task["instruction"]) + len(task["input"]), task["id"]))
     folder = config.folder(domain.name)
     finder = None if folder is None else Finder(read_passages(folder, config.passage_words))
-    prompts = domain.prompts(job.session.config.source)
-    ask = partial(_prompt, job, prompts, seeds, finder)
+    asking = Answering.of(domain.prompts(job.session.config.source), job.session.base)
+    ask = partial(_prompt, job, asking, seeds, finder)
     with job.session.display.work(job.task.name) as update:
-        write = _Writer(job, ask, prompts.stop, update, len(tasks))
+        write = _Writer(job, ask, asking, update, len(tasks))
         rows = in_shards(job.work, tasks, PART, write, update)
     if len(rows) < job.session.config.brainstorm.n:
         job.remarks.append(f"{len(rows)} came")
@@ -94,7 +99,7 @@ def _as_written(new: Continuation, tokenizer: Any) -> Row:
 
 
 def _prompt(
-    job: Job, prompts: Prompts, seeds: list[Seed], finder: Finder | None, task: Row
+    job: Job, asking: Answering, seeds: list[Seed], finder: Finder | None, task: Row
 ) -> tuple[Row, str | None]:
     """Return the row of a task, without its answer, and its prompt if one fits the context.
 
@@ -110,7 +115,7 @@ def _prompt(
     def write(pieces: Sequence[Seed | Passage]) -> str:
         solved = [piece for piece in pieces if isinstance(piece, Seed)]
         shown = [piece.text for piece in pieces if isinstance(piece, Passage)]
-        return prompts.respond(solved, asked, shown)
+        return asking(solved, asked, shown)
 
     room = base.context - config.max_new_tokens
     prompt = fit(write, before, partial(prompt_length, base.tokenizer), room)
@@ -132,14 +137,14 @@ class _Writer:
     Attributes:
         job: What for.
         ask: Turns a task into its row, without an answer, and its prompt if one fits.
-        stop: What ends an answer.
+        asking: Says what ends an answer.
         update: Shows progress.
         total: Tasks in all.
     """
 
     job: Job
     ask: Callable[[Row], tuple[Row, str | None]]
-    stop: Sequence[str]
+    asking: Answering
     update: Callable[..., None]
     total: int
 
@@ -184,7 +189,8 @@ class _Writer:
             base.tokenizer,
             [text for _, text in asked],
             max_new_tokens=config.max_new_tokens,
-            stop=self.stop,
+            stop=self.asking.stop,
+            ends=self.asking.ends,
             batch_size=config.batch_size,
             progress=told,
             **how,

@@ -44,7 +44,8 @@ def plan(plan: Plan) -> None:
                 "verify": verifies,
                 "source": plan.sources(files_of(benchmark for _, benchmark in guards)),
                 "clear_of": sorted([benchmark.name, split] for split, benchmark in guards),
-            },
+            }
+            | plan.template,
             components=[("domain", domain.name)],
             inputs={
                 "seeds": plan.of("seeds")[domain.name],

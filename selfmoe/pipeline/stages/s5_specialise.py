@@ -29,7 +29,7 @@ def plan(plan: Plan) -> None:
             plan_adopted(plan, name, adapter)
             continue
         basis = Basis(
-            {"trainer": config.trainer, "options": config.options_of(name)},
+            {"trainer": config.trainer, "options": config.options_of(name)} | plan.template,
             components=[("trainer", str(config.trainer))],
             inputs={"data": plan.of("curate")[name]},
             without=("selfmoe.pipeline.adoption",),
@@ -49,7 +49,7 @@ def specialise(name: str, job: Job) -> None:
     from selfmoe.mixture.adapters import read_factors
 
     data, base = read_examples(job.input("data")), job.session.base
-    teacher = Demonstrations(job.session.config, {name: job.input("data")})
+    teacher = Demonstrations(job.session.config, {name: job.input("data")}, base)
     with fitting(job) as fit:
         context = TrainContext(base, data, fit, job.seed("train"), job.work, job.out, teacher)
         report = job.session.trainer(name).train(context)

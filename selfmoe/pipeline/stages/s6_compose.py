@@ -77,7 +77,7 @@ def _add(
     settings = entry.model_dump(exclude={"experts", "extend"})
     settings["trainer"] = trainer.model_dump(exclude={"experts"})
     basis = Basis(
-        settings,
+        settings | plan.template,
         components=[entry.component, ("trainer", str(trainer.trainer))],
         inputs=inputs | ({START: start} if start else {}),
         draw=plan.composer_seed,
@@ -125,7 +125,7 @@ def compose(label: str, job: Job) -> None:
             seed=job.seed("compose"),
             work=job.work,
             refer=storage.reference,
-            teacher=Demonstrations(session.config, cells),
+            teacher=Demonstrations(session.config, cells, session.base),
         )
         if START in job.task.inputs:
             start = storage.read_composition(job.input(START), base_hash=session.base.hash)

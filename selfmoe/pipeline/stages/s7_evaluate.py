@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from selfmoe.contracts.benchmark import Benchmark
 from selfmoe.contracts.domain import Domain
 from selfmoe.contracts.names import BenchmarkName, EvaluationName
-from selfmoe.contracts.records import Score, System
+from selfmoe.contracts.records import Score, System, Template
 from selfmoe.evaluation.benchmarks import check_items
 from selfmoe.mixture.systems import attached
 from selfmoe.pipeline.systems import systems_of
@@ -23,6 +23,7 @@ from selfmoe.store.files import write_json, write_jsonl
 from selfmoe.store.shards import Row
 
 if TYPE_CHECKING:
+    from selfmoe.config.model import EvaluateConfig
     from selfmoe.mixture.handle import Mixture
     from selfmoe.pipeline.plan import Plan
 
@@ -50,6 +51,9 @@ def _add(
 ) -> None:
     config = plan.config.evaluate
     settings = config.model_dump(exclude={"base_shots", "benchmarks"})
+    asked = template_for(system, benchmark, config, plan.base.template.name)
+    if asked in ("chat", "bare"):
+        settings["prompts"] = plan.told(asked)
     basis = Basis(
         {
             **settings,
@@ -71,6 +75,27 @@ def _add(
         folder_label=system.name,
         outdated=outdated,
     )
+
+
+def template_for(
+    system: System, benchmark: Benchmark, config: EvaluateConfig, trained: Template
+) -> str:
+    """Return the template in which a system is asked a benchmark; see ``Setup.template``.
+
+    What the settings say of evaluation goes before what the benchmark declares; one that declares
+    Alpaca's is asked as experts were trained. Rows with solved examples show these as the respond
+    stage does.
+
+    Args:
+        system: Who is asked.
+        benchmark: What.
+        config: The settings.
+        trained: The template that experts are trained in.
+    """
+    as_trained = "bare" if trained == "plain" else trained
+    declared = as_trained if benchmark.template == "alpaca" else benchmark.template
+    asked = config.template or declared
+    return asked if system.shots is None or asked == "chat" else "examples"
 
 
 def evaluate(system: System, domain: Domain, benchmark: Benchmark, job: Job) -> None:
@@ -145,7 +170,7 @@ def _answered(
     setup = Setup(
         limit=config.limit,
         batch_size=config.batch_size,
-        template=config.template if system.shots is None else "examples",
+        template=template_for(system, benchmark, config, session.base.template),
         shots=system.shots,
         fewshot_seed=config.fewshot_seed,
         overflow=config.overflow,
