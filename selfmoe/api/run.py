@@ -91,11 +91,13 @@ def complete(config: Settings) -> RunConfig:
 def from_yaml(path: Path) -> dict[str, Any]:
     """Return the raw settings in a YAML file; a ``selfmoe_plugin.py`` beside it is a plugin too.
 
-    The file that a run keeps of its settings is about that run, wherever it was moved to.
+    The file that a run keeps of its settings is about that run, wherever it was moved to; one from
+    before there were other templates is about Alpaca's.
     """
     raw = read_yaml_file(path)
     if path.name == CONFIG and (path.parent / LOCK).is_file():
         raw["out"] = written(path.parent.absolute())
+        raw.setdefault("prompts", {"template": "alpaca"})
     if (path.parent / LOCAL).is_file():
         raw.setdefault("plugin_dir", written(path.parent.resolve()))
     return raw

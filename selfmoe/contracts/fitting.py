@@ -51,7 +51,7 @@ class Batch:
     """Examples side by side, padded on the right; all tensors have shape ``(batch, time)``.
 
     Attributes:
-        input_ids: Prompt, response and end-of-text.
+        input_ids: Prompt, response and what ends it.
         attention_mask: 1 on real tokens.
         labels: The token itself where it is part of a response, else ``IGNORE``.
         prompt_mask: True on prompt tokens.

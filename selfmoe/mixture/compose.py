@@ -7,16 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from torch import nn
 
 from selfmoe.contracts.composer import ComposeContext, Composer
-from selfmoe.contracts.errors import CompositionError, DataError
+from selfmoe.contracts.errors import CompositionError, DataError, unknown_name
 from selfmoe.contracts.fitting import FitConfig
 from selfmoe.contracts.lines import plain_record
 from selfmoe.contracts.paths import expand
-from selfmoe.contracts.records import Example, Expert, LoadedBase
+from selfmoe.contracts.records import Example, Expert, LoadedBase, Template
 from selfmoe.mixture.forward.kernels import AUTO, check_kernel
 from selfmoe.mixture.loading import Room, copied, put_to_use
 from selfmoe.mixture.names import check_free
@@ -37,6 +37,7 @@ def compose(
     options: Mapping[str, Any] | None = None,
     data: Sequence[Example | Mapping[str, Any]] | None = None,
     tokenizer: Any = None,
+    template: Template = "alpaca",
     seed: int = 0,
     in_place: bool = False,
     blocks: str | None = None,
@@ -59,6 +60,8 @@ def compose(
         data: What a trainable composer learns from: examples, or rows of an ``examples.jsonl``.
             Without it a router is returned as initialised, with a warning.
         tokenizer: Needed with ``data``.
+        template: How the tasks of ``data`` are put to the model: ``alpaca``, ``chat`` (the
+            tokenizer's chat template) or ``plain``.
         seed: Decides initialisation, dropped weights and the order of the data.
         blocks: Name of the list of decoder blocks, for models where it cannot be told.
         kernel: How routed layers compute, see ``selfmoe.mixture.forward.kernels``; ``auto`` goes
@@ -76,14 +79,17 @@ def compose(
     Raises:
         CompositionError: If the experts do not fit the model, data is missing, or the check finds
             that this model's cache is not followed.
-        DataError: If something in ``data`` is no example.
-        UnknownNameError: If nobody provides the router or merge, or there is no such kernel or
-            part to train.
+        DataError: If something in ``data`` is no example, or the tokenizer has no chat template
+            that tasks can be put in.
+        UnknownNameError: If nobody provides the router or merge, or there is no such kernel,
+            template or part to train.
         NotSupportedError: If the composition has no such part to train.
         ConfigError: If an option is unknown or out of range.
     """
     check_kernel(kernel)
     check_trainable(trainable)
+    if template not in get_args(Template):
+        raise unknown_name("template", template, get_args(Template))
     composer = _composer(router, merge, options or {})
     examples = [_example(row, place) for place, row in enumerate(data or ())]
     _check(base_model, experts, composer, examples, tokenizer)
@@ -91,7 +97,7 @@ def compose(
     model = base_model if in_place else copied(base_model)
     work = Room()
     with _frozen(model):
-        context = _context(model, known, examples, tokenizer, seed, work.path, blocks)
+        context = _context(model, known, examples, tokenizer, template, seed, work.path, blocks)
         composition = composer.compose(context)
     mixture = attach(
         model,
@@ -188,6 +194,7 @@ def _context(
     experts: Mapping[str, Expert],
     data: Sequence[Example],
     tokenizer: Any,
+    template: Template,
     seed: int,
     work: Path,
     blocks: str | None,
@@ -197,7 +204,7 @@ def _context(
     config = text_config(model)
     name = str(getattr(config, "name_or_path", "") or type(model).__name__)
     context = int(getattr(config, "max_position_embeddings", None) or 2**20)
-    base = LoadedBase(name, model, tokenizer, hash="", context=context, blocks=blocks)
+    base = LoadedBase(name, model, tokenizer, "", context, blocks, template)
     trainers = registry().defaults("trainer")
     trainer = registry().configure("trainer", trainers[0], {}) if trainers else None
     return ComposeContext(base, experts, data, trainer, Fit(), seed, work, reference)

@@ -18,6 +18,7 @@ from selfmoe.pipeline.demonstrations import Demonstrations
 from selfmoe.pipeline.make import make_plans
 from selfmoe.pipeline.records import read_examples
 from selfmoe.pipeline.stages import s3_respond
+from selfmoe.testing.models import tiny_base
 
 NOTES = "Say what it is.\n\nSay nothing at all, and say it well.\n\nA pear.\n"
 DOMAINS = ["anything", "whatever"]
@@ -95,7 +96,7 @@ def test_it_is_asked_with_the_prompts_of_the_respond_stage(
 def test_its_stops_are_those_of_all_domains(place: Path, asked: tuple[Asked, Asked]) -> None:
     given = config(place)
     prompts = [given.registry.configure("domain", one).prompts(given.source) for one in DOMAINS]
-    stop = Demonstrations(given, data(place)).stop
+    stop = Demonstrations(given, data(place), tiny_base()).stop
     assert len(stop) == len(set(stop))
     assert set(stop) == {end for one in prompts for end in one.stop}
 
@@ -105,11 +106,11 @@ def test_what_no_base_wrote_has_no_teacher(place: Path, asked: tuple[Asked, Aske
     with pytest.raises(
         StageError, match=r"not written by the base.*\n.*Leave specialise.trainer out"
     ):
-        Demonstrations(config(place), data(place))(own)
+        Demonstrations(config(place), data(place), tiny_base())(own)
 
 
 def test_what_stood_in_a_prompt_must_be_there(place: Path, asked: tuple[Asked, Asked]) -> None:
-    teacher = Demonstrations(config(place), data(place))
+    teacher = Demonstrations(config(place), data(place), tiny_base())
     example = read_examples(data(place)["anything"])[0]
     with pytest.raises(StageError, match=r"seed 'gone' stood in .* not among the seeds"):
         teacher(replace(example, solved=("gone",)))
