@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
 from itertools import groupby
@@ -201,7 +201,9 @@ def likelihoods(
     assistant's words do.
     """
     model.watch = watch
-    after = _after if model.chat is None else partial(_said, model.chat)
+    after: Callable[[str, str], str] = _after
+    if model.chat is not None:
+        after = partial(_said, model.chat)
     apart = [[after(prompt, o) for o in row] for prompt, row in zip(prompts, options, strict=True)]
     task = _task(
         {"prompt": list(prompts), "options": apart},
