@@ -77,6 +77,7 @@ from .records import (
     ScoredSplit as ScoredSplit,
     Seed as Seed,
     Source as Source,
+    Template as Template,
     Track as Track,
 )
 from .text import (
