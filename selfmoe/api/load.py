@@ -88,7 +88,7 @@ def prompt_ids(run: str | Path, tokenizer: Any, instruction: str, text: str = ""
     from selfmoe.models.tokens import prompt_ids as encoded
 
     root = expand(run)
-    config = resolve(RunDirectory(root).manifest().config, str(root / "manifest.json"))
+    config = resolve(directory_of(root).manifest().config, str(root / "manifest.json"))
     template = config.prompts.template
     assert template != "auto"  # the manifest says what it stands for
     return encoded(tokenizer, prompt_of(Instruction(instruction, text), tokenizer, template))

@@ -72,9 +72,10 @@ def command(
 ) -> None:
     """Score BASE, and adapters on it, on benchmarks, without a run.
 
-    BASE is a base plugin, the folder of a model, or a hub id. Nothing is trained and no seeds are
-    drawn. What is done already is not done again: the same command goes on where it was stopped.
-    Without BASE, what lies in --out goes on. Every answer is kept: explain-score shows it.
+    BASE is a base plugin, the folder of a model, a GGUF file, or a hub id. Nothing is trained and
+    no seeds are drawn. What is done already is not done again: the same command goes on where it
+    was stopped. Without BASE, what lies in --out goes on. Every answer is kept: explain-score shows
+    it.
 
     \b
     Examples:
@@ -131,12 +132,14 @@ def _show(plan: EvaluationPlan) -> None:
 
 def _about(plan: EvaluationPlan) -> Iterator[str]:
     """Yield what an evaluation amounts to: systems, place, benchmarks."""
-    from selfmoe.cli.plan_table import place
+    from selfmoe.cli.plan_table import asked_in, place
 
     asked = sum(len(choice.asked) for choice in plan.first.choices.values())
     limit = plan.config.evaluate.limit or "all"
-    yield f"Base {plan.config.base}: {', '.join(plan.systems)}"
+    yield f"Base {plan.base.name}: {', '.join(plan.systems)}"
     yield f"  {place(plan)}"
+    yield f"  {asked_in(plan)}"
+    yield from (f"  Note: {note}." for note in plan.base.notes)
     yield f"  track {plan.config.track}: {counted(asked, 'benchmark')}, {limit} items of each"
 
 

@@ -17,7 +17,7 @@ def print_plans(plans: RunPlan) -> None:
     for plan in plans:
         title = f"Plan for {plan.directory.root}, root seed {plan.root}"
         done += _print_table(title, plan.tasks)
-    for line in (*_left_out(plans), *_base(plans), f"{place(plans)}.", f"{_template(plans)}."):
+    for line in (*_left_out(plans), *_base(plans), f"{place(plans)}.", f"{asked_in(plans)}."):
         console.print(line, markup=False, soft_wrap=True)
     _print_counts(done, len(plans.tasks))
 
@@ -72,7 +72,7 @@ def place(plans: RunPlan) -> str:
     return f"On {base.device} in {base.dtype} ({base.why})"
 
 
-def _template(plans: RunPlan) -> str:
+def asked_in(plans: RunPlan) -> str:
     """Return in which template tasks are put to the base and its experts, and why in that one."""
     template = plans.base.template
     return f"Tasks are put in template {template.name} ({template.why})"
@@ -92,7 +92,7 @@ def print_budget(plans: RunPlan, cells: int, display: Display) -> None:
         f"Base {plans.base.name}, track {config.track}, preset {config.preset}: {cells} cells to do"
     )
     display.say(f"  {place(plans)}")
-    display.say(f"  {_template(plans)}")
+    display.say(f"  {asked_in(plans)}")
     display.say(f"  domains {domains}; systems {systems}")
     display.say(
         f"  a domain: {config.seeds.n} seeds, {config.brainstorm.n} instructions; "

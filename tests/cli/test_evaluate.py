@@ -56,7 +56,7 @@ def no_model(monkeypatch) -> None:
 
 def stamps(root: Path) -> dict[str, int]:
     """Return when every cell was written."""
-    return {str(p.relative_to(root)): p.stat().st_mtime_ns for p in root.glob("*/*/cell.json")}
+    return {str(p.relative_to(root)): p.stat().st_mtime_ns for p in root.glob("*/[!.]*/cell.json")}
 
 
 def rows(root: Path, system: str, benchmark: str = "anything/mini") -> list[dict]:

@@ -58,7 +58,7 @@ def evaluate(
     """Ask benchmarks of a base, and of adapters on it, without a run; nothing is done twice.
 
     Args:
-        base: Base plugin, folder of a model, or hub id.
+        base: Base plugin, folder of a model, GGUF file, or hub id.
         adapters: PEFT LoRA folders by name, or a sequence of them, ``"name=folder"`` or the folder
             alone; each is a system ``expert-<name>`` beside the base.
         benchmarks: Ids such as ``math/gsm8k``; default: those that a run asks.

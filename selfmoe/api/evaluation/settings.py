@@ -21,7 +21,7 @@ from selfmoe.store.directory import EvaluationDirectory
 
 READ = (
     "base", "adapters", "domains", "define", "track", "data_dir", "out", "preset", "device",
-    "dtype", "blocks", "plugin_dir", "evaluate", "report",
+    "dtype", "blocks", "plugin_dir", "prompts", "evaluate", "report",
 )  # fmt: skip
 """Settings of a run that an evaluation reads."""
 
