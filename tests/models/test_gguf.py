@@ -21,7 +21,7 @@ from selfmoe.contracts.errors import DataError
 from selfmoe.models import base as bases
 from selfmoe.models import checkpoints
 from selfmoe.models.gguf import convert, header, settings, weights
-from selfmoe.testing.gguf import Contents, byte_vocabulary, write_gguf
+from selfmoe.testing.gguf import Contents, Vocabulary, byte_vocabulary, write_gguf
 
 pytest.importorskip("gguf", reason="the extra selfmoe[gguf] is not installed")
 
@@ -209,6 +209,16 @@ def test_a_cut_that_is_not_known_is_warned_of(tmp_path: Path) -> None:
         assert find(path).notes == (note,), "it is kept with the folder"
 
 
+@pytest.mark.parametrize(
+    ("pre", "texts"),
+    [("tekken", "combining marks"), ("gpt-4o", "combining marks"), ("llama4", "combining marks"),
+     ("deepseek-coder", "spaces beyond ASCII")],
+)  # fmt: skip
+def test_cuts_from_which_llama_cpp_departs_are_told(tmp_path: Path, pre: str, texts: str) -> None:
+    (note,) = find(edited(tmp_path, facts={"tokenizer.ggml.pre": pre})).notes
+    assert note.startswith(f"llama.cpp cuts texts with {texts}") and f"'{pre}'" in note
+
+
 def test_known_cuts_are_not_warned_of(file: Path) -> None:
     assert find(file).notes == ()
 
@@ -256,6 +266,43 @@ def test_texts_are_opened_as_llama_cpp_opens_them(
     facts = {"pre": pre, "bos_token_id": row, "add_bos_token": flag}
     path = edited(tmp_path, facts={f"tokenizer.ggml.{k}": v for k, v in facts.items()})
     assert pieces(path, "b") == (["<|turn|>", "b"] if opened else ["b"])
+
+
+@pytest.mark.parametrize("opened", [True, None, False])
+def test_spaces_open_texts_of_pieces_as_the_file_says(tmp_path: Path, opened: bool | None) -> None:
+    """Before each text between special tokens, also one that begins with a space, or nowhere."""
+    letters = [*"▁abc", "▁a", "▁▁", "ab"]
+    octets = [f"<0x{value:02X}>" for value in range(256)]
+    tokens = ["<unk>", "<s>", "</s>", *octets, *letters]
+    vocabulary = Vocabulary(tokens, [], [2, 3, 3, *[6] * 256, *[1] * len(letters)])
+    scores = [0.0] * 259 + [-10.0] * 4 + [-float(rank) for rank in range(len(letters) - 4)]
+    facts = {"model": "llama", "pre": None, "merges": None, "scores": scores}
+    facts |= {"bos_token_id": 1, "eos_token_id": 2, "unknown_token_id": 0}
+    facts |= {"add_bos_token": False, "add_space_prefix": opened}
+    named = {f"tokenizer.ggml.{key}": value for key, value in facts.items()}
+    path = edited(tmp_path, vocabulary=vocabulary, facts=named)
+    said = {
+        "a": ["▁a"],
+        "ab": ["▁a", "b"],
+        " a": ["▁", "▁a"],
+        "c a": ["▁", "c", "▁a"],
+        "b</s>a": ["▁", "b", "</s>", "▁a"],
+        "b</s> a": ["▁", "b", "</s>", "▁", "▁a"],
+    }
+    if opened is False:
+        said = {
+            "a": ["a"],
+            "ab": ["ab"],
+            " a": ["▁a"],
+            "c a": ["c", "▁a"],
+            "b</s>a": ["b", "</s>", "a"],
+            "b</s> a": ["b", "</s>", "▁a"],
+        }
+    tokenizer = load(path).tokenizer
+    for text, wanted in said.items():
+        ids = tokenizer(text).input_ids
+        assert tokenizer.convert_ids_to_tokens(ids) == wanted
+        assert "</s>" in text or tokenizer.decode(ids) == text
 
 
 # --- the cache -----------------------------------------------------------------------------------

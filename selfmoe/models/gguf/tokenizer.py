@@ -104,16 +104,23 @@ def _add_whole(tokenizer: Any, header: Header) -> None:
 
 
 def _set_prefix(backend: Any, header: Header) -> None:
-    """Let no space open a text where the file says so; transformers does not read that."""
-    from tokenizers import decoders, pre_tokenizers
+    """Let a space open every text between special tokens, or none, as the file says.
 
-    if header.facts.get(f"{_KEY}add_space_prefix") is not False:
+    transformers does not read that, and its own cut adds none before a text that has one already.
+    """
+    from tokenizers import decoders, normalizers, pre_tokenizers
+
+    if not isinstance(backend.pre_tokenizer, pre_tokenizers.Metaspace):
         return
-    if isinstance(backend.pre_tokenizer, pre_tokenizers.Metaspace):
+    plain = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    if header.facts.get(f"{_KEY}add_space_prefix") is False:
         backend.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never", split=False)
-        backend.decoder = decoders.Sequence(
-            [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
-        )
+        backend.decoder = decoders.Sequence(plain)
+        return
+    opened = [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    backend.normalizer = normalizers.Sequence(opened)
+    backend.pre_tokenizer = None
+    backend.decoder = decoders.Sequence([*plain, decoders.Strip(" ", 1, 0)])
 
 
 def _check_rows(header: Header, tokenizer: Any) -> None:
