@@ -76,6 +76,7 @@ GOOD = json.dumps({"question": "What is 1 + 1?", "answer": "1 + 1 = 2\n#### 2"})
 KNOWLEDGE = "run --track benchmark --domains knowledge --data-dir data --out run"
 MATH = "run --track benchmark --domains math --data-dir data --out run"
 TOPK = registry().get("router", "topk").Config
+KNOWN_BASES = ", ".join(registry().names("base"))
 PRESETS = ", ".join(known_presets(registry().get("base", "seedling")))
 LORA = registry().get("trainer", "lora").Config
 MARKED = "from selfmoe import hookimpl\nSELFMOE_API = 1\n"
@@ -333,16 +334,16 @@ DATA = [
 BASES = [
     Mistake("run --base nobody",
         "base 'nobody' does not exist\n"
-        "  Give a folder, a hub id <owner>/<model>, or one of: seedling."),
+        f"  Give a folder, a hub id <owner>/<model>, or one of: {KNOWN_BASES}."),
     Mistake("run --base ./absent",
         "base './absent' does not exist\n"
-        "  Give a folder, a hub id <owner>/<model>, or one of: seedling."),
+        f"  Give a folder, a hub id <owner>/<model>, or one of: {KNOWN_BASES}."),
     Mistake("run --base nobody/nothing",
         "base 'nobody/nothing' is no folder here and could not be had from the hub: the "
         "hub cannot be reached, HF_HUB_OFFLINE is set, and the cache CACHE does not hold "
         "all of it\n"
         "  Go online, or fetch it where there is a network: hf download nobody/nothing\n"
-        "  Give a folder, a hub id <owner>/<model>, or one of: seedling."),
+        f"  Give a folder, a hub id <owner>/<model>, or one of: {KNOWN_BASES}."),
     Mistake("run --base file",
         "base 'TMP/file' holds no model; expected config.json, *.safetensors "
         "and a tokenizer, as save_pretrained writes them",

@@ -18,6 +18,7 @@ from selfmoe.config.resolve import resolve
 from selfmoe.contracts.errors import ConfigError, MissingDataError
 from selfmoe.contracts.prompts import Prompts
 from selfmoe.contracts.records import Example, Instruction, PassageRef, Seed
+from selfmoe.pipeline.answering import Answering
 from selfmoe.pipeline.make import make_plans
 from selfmoe.pipeline.records import read_examples
 from selfmoe.pipeline.retrieval import Finder, read_passages
@@ -60,7 +61,7 @@ def prompted(notes: Path, context: int, **respond: Any) -> tuple[dict[str, Any],
     )
     seeds = [Seed(str(n), "Add.", f"{n} and 2", str(n + 2)) for n in range(2)]
     task = {"id": "x", "instruction": "Say", "input": "what it is"}
-    return _prompt(job, Prompts(), seeds, Finder(read_passages(notes, 100)), task)
+    return _prompt(job, Answering(Prompts()), seeds, Finder(read_passages(notes, 100)), task)
 
 
 def test_where_there_is_no_room_passages_go_before_seeds(notes: Path) -> None:

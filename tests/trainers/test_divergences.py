@@ -157,7 +157,7 @@ class Pieces:
 
 
 def test_tokens_that_hold_a_whole_stop_are_ends_though_answers_have_lines() -> None:
-    base: Any = SimpleNamespace(model=None, tokenizer=Pieces())
+    base: Any = SimpleNamespace(model=None, tokenizer=Pieces(), template="alpaca")
     found = ends_among(base, ("\n\n", "\nResponse:"), [[0, 1, 0]])
     assert [Pieces.texts[token] for token in found.others] == ["\n\n", "\r\n\r\n", "\nRes"]
     assert found.told
