@@ -79,8 +79,8 @@ def write_gguf(path: Path, contents: Contents | None = None) -> Path:
     words = made.vocabulary or byte_vocabulary()
     sizes: dict[str, Any] = {"vocab_size": len(words.tokens), "intermediate_size": 64}
     model = tiny_model(made.family, **sizes | dict(made.config))
-    writer = GGUFWriter(path, made.family)
     facts = {**_shape(made.family, model.config), **_tokens(words), **made.facts}
+    writer = GGUFWriter(path, facts.pop("general.architecture", made.family))
     for key, value in facts.items():
         if value is not None:
             _add(writer, key, value)
