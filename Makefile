@@ -1,5 +1,5 @@
 # Two commands: `make demo` shows Self-MoE on the shipped base, `make test` checks everything.
-# `make demo-llm` is the demo on a real LLM, SmolLM2-135M-Instruct (docs/smollm2.md).
+# `make demo-llm` is the demo on a real LLM, SmolLM2-135M-Instruct (docs/bases.md).
 # `make test-newest` and `make test-oldest` check both ends of the libraries' ranges (docs/versions.md).
 # Needs Python 3.11 or newer; everything is installed into .venv, nothing else is touched.
 
