@@ -43,9 +43,24 @@ def variants(name: str) -> str:
 
 def router() -> str:
     """Return what the router of MiXSE scores on dev as it learns and weighs, by root seed."""
-    results = read("tuning-topk")
+    return _by_seed("tuning-topk", TRIED)
+
+
+def weight() -> str:
+    """Return what it scores on dev with either weight of the chosen expert, by root seed."""
+    names = {"mixse": "the paper's weight", "mixse-one": "`weight: one`"}
+    paired = read("tuning-weight").paired
+    assert paired is not None
+    found = paired.systems["mixse-one"].score
+    assert found is not None
+    less = f"{names['mixse-one']} less the paper's: {_told(found.to_json())}, p {found.p:.2f}.\n"
+    return f"{_by_seed('tuning-weight', names)}\n{less}"
+
+
+def _by_seed(file: str, names: Mapping[str, str]) -> str:
+    results = read(file)
     rows = [
-        [TRIED[one.name], *(percent(value) for value in averages(one)), percent(one.average)]
+        [names[one.name], *(percent(value) for value in averages(one)), percent(one.average)]
         for one in results.systems
         if one.kind == "router"
     ]
