@@ -19,11 +19,28 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
 TWO_CORES: Mapping[str, Any] = {
     "dtype": "float32",
     "seeds": {"n": 40},
-    "brainstorm": {"n": 100, "batch_size": 32, "max_new_tokens": 64},
+    "brainstorm": {"n": 64, "batch_size": 32, "max_new_tokens": 64},
     "respond": {"batch_size": 32, "max_new_tokens": 64},
-    "evaluate": {"limit": 120, "batch_size": 24},
+    "evaluate": {"limit": 24, "batch_size": 24},
 }
 """Budgets of a run that two cores get through while one waits."""
+
+PUBLISHED: Mapping[str, Any] = {
+    **TWO_CORES,
+    "seed": [0, 1, 2],
+    "seeds": {"n": 100},
+    "brainstorm": {"n": 100, "batch_size": 32, "max_new_tokens": 64},
+    "evaluate": {"limit": 120, "batch_size": 24},
+    "compose": {
+        "mixse": {"router": "topk"},
+        "random": {"router": "random"},
+        "instance": {"merge": "instance"},
+        "mean": {"merge": "mean"},
+        "ties": {"merge": "ties"},
+        "dare": {"merge": "dare"},
+    },
+}
+"""Three root seeds and enough items to tell systems apart: hours on two cores."""
 
 TRY: Mapping[str, Any] = {
     **TWO_CORES,
@@ -42,6 +59,7 @@ class SmolLM2(Base):
     preset = "two-cores"
     settings: ClassVar[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {
         "two-cores": {"run": TWO_CORES, "options": OPTIONS},
+        "published": {"run": PUBLISHED, "options": OPTIONS},
         "try": {"run": TRY, "options": OPTIONS},
     }
 
