@@ -15,6 +15,9 @@ import selfmoe
 from selfmoe.api.evaluation.adapters import named
 from selfmoe.cli.completing import runs
 from selfmoe.contracts.errors import ConfigError, RunError, UnknownNameError
+from selfmoe.contracts.prompts import alpaca
+from selfmoe.contracts.records import Instruction
+from selfmoe.models.tokens import prompt_ids
 from selfmoe.reporting.results import read_results
 from selfmoe.store.directory import EvaluationDirectory, RunDirectory
 from selfmoe.store.files import read_jsonl
@@ -175,6 +178,15 @@ def test_other_commands_read_the_folder(evaluate, cli, adapters, tmp_path):
     said = cli("generate", OUT, "Hello", "--system", "expert-law", "--max-new-tokens", "2")
     assert said.exit_code == 0, said.stderr
     assert [item.value for item in runs(None, None, "evaluations/")] == [OUT]
+
+
+def test_tasks_are_put_as_they_were(evaluate, tmp_path):
+    """The folder says which template ``auto`` stood for, as a run's does."""
+    assert evaluate("--set", "prompts.template=auto").exit_code == 0
+    _, tokenizer = selfmoe.load(tmp_path / OUT, "base")
+    asked = alpaca(Instruction("Say it.", "Twice."))
+    found = selfmoe.prompt_ids(tmp_path / OUT, tokenizer, "Say it.", "Twice.")
+    assert found == prompt_ids(tokenizer, asked)
 
 
 @pytest.mark.parametrize(

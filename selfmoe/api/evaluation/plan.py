@@ -60,7 +60,8 @@ def plan_evaluation(raw: Mapping[str, Any]) -> EvaluationPlan:
     check_surroundings(config)
     _check_benchmarks(config)
     _check_adapters(config)
-    plan = Plan(config, directory, find_base(config), SEED)
+    base = find_base(config)
+    plan = Plan(config.with_template(base.template.name), directory, base, SEED)
     for name, adapter in config.adapters.items():
         plan_adopted(plan, name, adapter)
     evaluate.ask(plan, systems_of(plan))
