@@ -46,12 +46,8 @@ _OF_STAGE = ("benchmarks", "base_shots", "limit", "split")
 )
 @options.device("auto, the fastest there is")
 @options.dtype("auto, bfloat16 where the device multiplies in it, else float32")
-@click.option(
-    "--track",
-    shell_complete=words("mini", "benchmark"),
-    help="mini (shipped, procedural) or benchmark (real benchmark files).",
-)
-@click.option("--data-dir", help="Folder of upstream benchmark files; without it the hub is asked.")
+@options.track
+@options.data_dir
 @click.option("--out", help="Folder of the results; default: evaluations/<base>.")
 @click.option(
     "--set",

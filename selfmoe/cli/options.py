@@ -52,3 +52,13 @@ def dtype(default: str) -> Decorator:
         type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
         help=f"Number format of the base; default: {default}.",
     )
+
+
+track: Decorator = click.option(
+    "--track",
+    shell_complete=words("mini", "benchmark"),
+    help="mini (shipped, procedural) or benchmark (real benchmark files).",
+)
+data_dir: Decorator = click.option(
+    "--data-dir", help="Folder of upstream benchmark files; without it the hub is asked."
+)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from selfmoe.cli import options
-from selfmoe.cli.completing import keys, names, presets, words
+from selfmoe.cli.completing import keys, names, presets
 from selfmoe.contracts.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -32,12 +32,8 @@ MOST_SEEDS = 1000
 @options.device("auto, the fastest there is")
 @options.dtype("auto, bfloat16 where the device multiplies in it, else float32")
 @click.option("--domains", shell_complete=names("domain"), help="Comma-separated domains.")
-@click.option(
-    "--track",
-    shell_complete=words("mini", "benchmark"),
-    help="mini (shipped, procedural) or benchmark (real benchmark files).",
-)
-@click.option("--data-dir", help="Folder of upstream benchmark files; without it the hub is asked.")
+@options.track
+@options.data_dir
 @click.option("--out", help="Run directory; default: runs/<preset>.")
 @click.option("--seed", type=int, help="Root seed; default: 0.")
 @click.option("--seeds", help="Several root seeds, the whole pipeline each: 0..4 or 0,3,7.")

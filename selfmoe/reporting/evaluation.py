@@ -80,13 +80,9 @@ def collect_evaluation(root: Path) -> EvaluationResults:
         versions=cells.manifest.versions,
         cells=cells.keys,
         left_out=cells.left_out,
-        missing={name: why for seed in cells.seeds for name, why in _missing(cells, seed)},
+        missing={k: why for seed in cells.seeds for k, why in cells.missing.get(seed, {}).items()},
         samples=_samples(cells),
     )
-
-
-def _missing(cells: Cells, seed: str) -> Iterator[tuple[str, str]]:
-    yield from cells.missing.get(seed, {}).items()
 
 
 def _samples(cells: Cells) -> dict[str, dict[str, str]]:

@@ -133,12 +133,9 @@ def _held(config: Any) -> Iterator[tuple[str, Any]]:
         part = rope.get("partial_rotary_factor", getattr(config, "partial_rotary_factor", 1.0))
         yield "rope.freq_base", rope["rope_theta"]
         yield "rope.dimension_count", int(width * (part or 1.0))
-    for key, name in (
-        ("attn_logit_softcapping", "attn_logit_softcapping"),
-        ("final_logit_softcapping", "final_logit_softcapping"),
-    ):
-        if hasattr(config, name):
-            yield key, getattr(config, name)
+    for key in ("attn_logit_softcapping", "final_logit_softcapping"):
+        if hasattr(config, key):
+            yield key, getattr(config, key)
 
 
 def _equal(one: Any, other: Any) -> bool:
