@@ -181,13 +181,15 @@ def _answers(samples: Sequence[Row], metric: str) -> Iterator[Answer]:
 
 def loaded(run: Path, system: str) -> tuple[Any, Any]:
     """Return a system and its tokenizer; an expert as PEFT loads its folder."""
-    if not system.startswith("expert-"):
+    manifest = RunDirectory(run).manifest()
+    named = manifest.system(system)
+    assert named is not None
+    if named.kind != "expert":
         return selfmoe.load(run, system)
     from peft import PeftModel
 
     model, tokenizer = selfmoe.load(run, "base")
-    manifest = RunDirectory(run).manifest()
-    cell = manifest.cell(manifest.seeds[0], CellName("specialise", system.removeprefix("expert-")))
+    cell = manifest.cell(manifest.seeds[0], CellName("specialise", named.expert))
     assert cell is not None
     return PeftModel.from_pretrained(model, str(run / cell.path)).eval(), tokenizer
 

@@ -15,8 +15,7 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
 python3 -m venv venv
-venv/bin/pip install --quiet --no-compile torch==2.13.0 transformers==5.24.0 gguf==0.19.0 \
-  sentencepiece==0.2.1
+venv/bin/pip install --quiet --no-compile torch==2.13.0 transformers==5.24.0 gguf==0.19.0 sentencepiece==0.2.1
 cat > show.py <<'END'
 import sys
 
