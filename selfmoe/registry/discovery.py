@@ -113,11 +113,12 @@ def requirement_problem(requirements: list[str], distribution: str) -> str | Non
 
 def _installed(point: EntryPoint, name: str, version: str, distribution: Any) -> Installed:
     def load() -> ModuleType:
-        requirements: list[str] = []
-        with contextlib.suppress(Exception):  # as when METADATA is missing
-            requirements = list(distribution.requires or ())
-        if problem := requirement_problem(requirements, name):
-            raise PluginError(problem)
+        if name != OWN:  # which requires no other version of itself
+            requirements: list[str] = []
+            with contextlib.suppress(Exception):  # as when METADATA is missing
+                requirements = list(distribution.requires or ())
+            if problem := requirement_problem(requirements, name):
+                raise PluginError(problem)
         module: ModuleType = point.load()
         return module
 
