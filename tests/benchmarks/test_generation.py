@@ -180,6 +180,7 @@ def test_the_command_measures_and_keeps_and_the_page_shows_it(
     monkeypatch.setattr(generation, "_bases", lambda given: [base])
     monkeypatch.setattr(jobs, "BENCHMARKS", {"GSM8K": jobs.BENCHMARKS["GSM8K"]})
     monkeypatch.setattr(builds, "carry_out", _here)
+    monkeypatch.setattr(generation, "bfloat16_instructions", lambda: None)
     target = tmp_path / "generation.json"
     options = ("--former", builds.HERE, "--items", 2, "--rounds", 2, "--threads", 1)
     chosen = ("--system", "this", "--data-dir", tmp_path / "data", "--json", target)
