@@ -3,6 +3,7 @@ from .api.growth import add_expert as add_expert
 from .api.growth import remove_expert as remove_expert
 from .api.load import load as load
 from .api.load import prompt_ids as prompt_ids
+from .api.merge import merge as merge
 from .api.run import run as run
 from .config.model import RunConfig as RunConfig
 from .contracts.errors import SelfmoeError as SelfmoeError

@@ -151,15 +151,34 @@ def commit_folder(
         write: Writes the files.
         facts: Further entries for the seal.
     """
+
+    def sealed(folder: Path) -> None:
+        write(folder)
+        seal(folder, facts)
+        if target.exists():
+            shutil.rmtree(target)
+
+    place_folder(target, sealed)
+
+
+def place_folder(target: Path, write: Callable[[Path], None]) -> None:
+    """Let ``write`` fill a temporary folder, and rename it to ``target`` once it is whole.
+
+    Args:
+        target: Must not exist by then.
+        write: Writes the files; if it raises, nothing is left.
+
+    Raises:
+        RunError: If the target has come into being meanwhile.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.tmp-{os.getpid()}")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         temporary.mkdir()
         write(temporary)
-        seal(temporary, facts)
         if target.exists():
-            shutil.rmtree(target)
+            raise RunError(f"{target} has come into being meanwhile; it is left as it is")
         temporary.rename(target)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)

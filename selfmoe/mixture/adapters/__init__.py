@@ -42,11 +42,13 @@ __all__ = [
     "Factors",
     "adapter_hash",
     "by_site",
+    "described",
     "factors_of",
     "made_for",
     "read_config",
     "read_factors",
     "take_over",
+    "write_adapter",
     "write_factors",
 ]
 
@@ -129,8 +131,19 @@ def take_over(source: Path, path: Path) -> None:
         for file in (CONFIG, WEIGHTS):
             shutil.copyfile(source / file, path / file)
         return
+    write_adapter(path, factors, described(factors, made_for(source)))
+
+
+def write_adapter(path: Path, factors: Mapping[str, Factors], config: Mapping[str, Any]) -> None:
+    """Write a PEFT LoRA folder.
+
+    Args:
+        path: The folder; exists.
+        factors: A and B of each layer.
+        config: What its configuration says; must give each layer the rank and scale it has.
+    """
     write_tensors(path, factors)
-    write_json(path / CONFIG, _described(factors, made_for(source)))
+    write_json(path / CONFIG, config)
 
 
 def adapter_hash(path: Path) -> str:
@@ -170,8 +183,13 @@ def _factors(path: Path, site: str, pair: Pair, config: Mapping[str, Any]) -> Fa
     return Factors(a, b, scale)
 
 
-def _described(factors: Mapping[str, Factors], base: str | None) -> dict[str, Any]:
-    """Return the configuration of a PEFT LoRA of given ranks and scales."""
+def described(factors: Mapping[str, Factors], base: str | None) -> dict[str, Any]:
+    """Return the configuration of a PEFT LoRA of given ranks and scales.
+
+    Args:
+        factors: A and B of each layer.
+        base: What the base is called there; ``None`` for nothing.
+    """
     ranks = {site: part.rank for site, part in factors.items()}
     alphas = {site: part.scale * part.rank for site, part in factors.items()}
     first = next(iter(factors))

@@ -1,0 +1,1 @@
+"""Taking what was made elsewhere: folders that other programs read without selfmoe."""
