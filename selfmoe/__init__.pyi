@@ -12,5 +12,6 @@ from .evaluation.sandbox import run_sandboxed as run_sandboxed
 from .mixture.compose import compose as compose
 from .mixture.loading import load_mixture as load_mixture
 from .mixture.saving import save_mixture as save_mixture
+from .reporting.logs.comparing import compare_logs as compare_logs
 
 __version__: str

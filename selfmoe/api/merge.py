@@ -52,7 +52,7 @@ def merge(
             written computes something else. Nothing is left then.
     """
     tell = (display or Display()).say
-    folders = {name: expand(folder) for name, folder in named(adapters).items()}
+    folders = {name: expand(folder) for name, folder in named(adapters, "").items()}
     wanted = Wanted(
         adapters=folders,
         base=str(base),

@@ -86,8 +86,8 @@ def _told(made: Merged) -> Iterator[str]:
     options = ", ".join(f"{k}={v}" for k, v in made.options.items() if v is not None)
     yield f"{made.method}({options}) of {made.layers} layers of {made.base}:"
     width = max(map(len, made.adapters))
-    for name, (path, rank) in made.adapters.items():
-        yield f"  {name:{width}}  rank {rank:<4} {path}"
+    for name, part in made.adapters.items():
+        yield f"  {name:{width}}  rank {part.rank:<4} {part.path}"
     yield from (f"Note: {note}." for note in made.notes)
     yield from _model(made) if made.rank is None else _lora(made)
 
@@ -107,8 +107,8 @@ def _lora(made: Merged) -> Iterator[str]:
         yield "  The rank holds all of the merge."
     else:
         yield (
-            f"  The rank leaves out {_percent(made.discarded)} of the merge's energy (squared norm), "
-            f"which moves {_logits(made.moved)}."
+            f"  The rank leaves out {_percent(made.discarded)} of the merge's energy (squared "
+            f"norm), which moves {_logits(made.moved)}."
         )
         yield "  A higher --rank leaves out less, --format hf nothing."
     yield f"Checked: PEFT loads it, and it computes what selfmoe does: {_off(made)}"

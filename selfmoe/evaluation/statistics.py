@@ -57,3 +57,50 @@ def confident(
         return 0.0, float(value == 0)
     law = norm if freedom is None else t(freedom)
     return float(law.ppf(0.5 + level / 2)) * stderr, 2 * float(law.sf(abs(value) / stderr))
+
+
+def mcnemar(won: int, lost: int) -> float:
+    """Return the exact two-sided p that two systems are right equally often, 0..1.
+
+    Items on which both are right or both wrong say nothing; of the others, each is as likely to be
+    won as lost. https://en.wikipedia.org/wiki/McNemar%27s_test
+
+    Args:
+        won: Items that the one alone has right.
+        lost: Items that the other alone has right.
+    """
+    from scipy.stats import binomtest
+
+    return float(binomtest(won, won + lost).pvalue) if won + lost else 1.0
+
+
+EXACT_FLIPS = 14
+"""Differences up to which all ways to flip their signs are counted; of more, some are drawn."""
+_DRAWS = 100_000
+_AT_ONCE = 2_000_000
+
+
+def sign_flip(differences: Sequence[float]) -> float:
+    """Return the two-sided p that paired differences are as likely up as down, 0..1.
+
+    It is the share of the ways to flip their signs that move the mean as far as it is, at least.
+    Of many differences 100,000 ways are drawn, always the same; p is then 1e-5 at the least.
+    https://en.wikipedia.org/wiki/Permutation_test
+
+    Args:
+        differences: One an item.
+    """
+    import numpy as np
+
+    moved = np.array([value for value in differences if value], dtype=float)
+    if not len(moved):
+        return 1.0
+    reached = abs(moved.sum()) * (1 - 1e-9)
+    if len(moved) <= EXACT_FLIPS:
+        ways = np.arange(2 ** len(moved))[:, None] >> np.arange(len(moved)) & 1
+        return float(np.mean(abs((2 * ways - 1) @ moved) >= reached))
+    rng, found = np.random.default_rng(0), 0
+    for start in range(0, _DRAWS, rows := max(1, _AT_ONCE // len(moved))):
+        signs = 2 * rng.integers(0, 2, (min(rows, _DRAWS - start), len(moved))) - 1
+        found += int((abs(signs @ moved) >= reached).sum())
+    return (found + 1) / (_DRAWS + 1)

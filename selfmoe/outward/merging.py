@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -17,6 +16,7 @@ from selfmoe.contracts.errors import (
     ConfigError,
     NotSupportedError,
     RunError,
+    counted,
     unknown_name,
 )
 from selfmoe.contracts.records import LoadedBase
@@ -66,6 +66,21 @@ class Wanted:
 
 
 @dataclass(frozen=True)
+class Part:
+    """An adapter that was merged.
+
+    Attributes:
+        path: Its folder.
+        hash: 10 hex digits over what it adds.
+        rank: Its largest rank.
+    """
+
+    path: str
+    hash: str
+    rank: int
+
+
+@dataclass(frozen=True)
 class Merged:
     """A merge that was written and read again.
 
@@ -74,8 +89,10 @@ class Merged:
         format: What it holds.
         method: Name of the merge.
         options: All its options.
-        adapters: What was merged: folder and largest rank, by name.
+        adapters: What was merged, by name.
+        seed: What decided what the merge draws.
         base: The base, as it was named.
+        base_hash: 10 hex digits over the base's files.
         layers: How many linear layers are changed.
         dtype: Number format of the weights.
         rank: Of the LoRA; ``None`` for a model.
@@ -89,8 +106,10 @@ class Merged:
     format: Format
     method: str
     options: Mapping[str, Any]
-    adapters: Mapping[str, tuple[Path, int]]
+    adapters: Mapping[str, Part]
+    seed: int
     base: str
+    base_hash: str
     layers: int
     dtype: str
     rank: int | None
@@ -101,9 +120,7 @@ class Merged:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON-ready values."""
-        adapters = {n: {"path": str(p), "rank": rank} for n, (p, rank) in self.adapters.items()}
-        plain = {"path": str(self.path), "options": dict(self.options), "adapters": adapters}
-        return {**vars(self), **plain, "notes": list(self.notes)}
+        return {**asdict(self), "path": str(self.path), "notes": list(self.notes)}
 
 
 def merge_adapters(wanted: Wanted, tell: Tell = lambda line: None) -> Merged:
@@ -123,18 +140,16 @@ def merge_adapters(wanted: Wanted, tell: Tell = lambda line: None) -> Merged:
     composer = _composer(wanted)
     config = resolve({"base": wanted.base, "device": "cpu"}, "merge")
     files = find_base(config)
-    ranks = _checked(wanted, files)
+    parts = _checked(wanted, files)
     base = load_base(replace(files, dtype="float32"), config)
-    count = len(wanted.adapters)
-    tell(f"Merging {count} adapters by {wanted.method} on {files.name}" if count > 1 else
-         f"Putting 1 adapter through {wanted.method} on {files.name}")
+    tell(f"Merging {counted(len(parts), 'adapter')} by {wanted.method} on {files.name}")
     deltas, expected = _merged(wanted, composer, base)
     facts = Merged(
         path=wanted.out, format=wanted.format, method=wanted.method,
-        options=composer.options.model_dump(mode="json"),
-        adapters={name: (path, ranks[name]) for name, path in wanted.adapters.items()},
-        base=files.name, layers=len(deltas), dtype="float32", rank=None, discarded=0.0,
-        moved=0.0, off=0.0, notes=(*files.notes, *_strangers(wanted, files, config)),
+        options=composer.options.model_dump(mode="json"), adapters=parts, seed=wanted.seed,
+        base=files.name, base_hash=files.hash, layers=len(deltas), dtype="float32", rank=None,
+        discarded=0.0, moved=0.0, off=0.0,
+        notes=(*files.notes, *_strangers(wanted, files, config)),
     )  # fmt: skip
     write = _write_model if wanted.format == "hf" else _write_lora
     tell(f"Writing {wanted.out}, and reading it again")
@@ -185,20 +200,21 @@ def _composer(wanted: Wanted) -> Composer:
 
 
 def _learns(name: str) -> bool:
-    return "data" in registry().get("merge", name).needs  # type: ignore[attr-defined]
+    return "data" in registry().get("merge", name).needs
 
 
-def _checked(wanted: Wanted, files: BaseFiles) -> dict[str, int]:
-    """Return the largest rank of every adapter; refuse those that do not fit the base."""
-    from selfmoe.mixture.adapters import read_factors
+def _checked(wanted: Wanted, files: BaseFiles) -> dict[str, Part]:
+    """Return what is known of every adapter; refuse those that do not fit the base."""
+    from selfmoe.mixture.adapters import adapter_hash, read_factors
     from selfmoe.mixture.sites.compatibility import check_expert, skeleton
 
-    model, ranks = skeleton(files.path), {}
+    model, found = skeleton(files.path), {}
     for name, path in wanted.adapters.items():
-        ranks[name] = max(part.rank for part in read_factors(path).values())
+        rank = max(part.rank for part in read_factors(path).values())
+        found[name] = Part(str(path), adapter_hash(path), rank)
         if model is not None:
             check_expert(name, path, model)
-    return ranks
+    return found
 
 
 def _strangers(wanted: Wanted, files: BaseFiles, config: RunConfig) -> list[str]:
@@ -255,9 +271,7 @@ def _write_model(
     put_in(model, deltas, dtype)
     now = logits(model)
     write_model(model, files.path, dtype, folder)
-    made = replace(
-        facts, dtype=str(dtype).removeprefix("torch."), moved=difference(now, expected)
-    )
+    made = replace(facts, dtype=str(dtype).removeprefix("torch."), moved=difference(now, expected))
     return replace(made, off=check_model(folder, now))
 
 
@@ -273,16 +287,16 @@ def _write_lora(
     from selfmoe.outward.checking import check_lora, difference, logits
     from selfmoe.outward.delta import added, low_rank, write_lora
 
-    rank = wanted.rank or sum(rank for _, rank in facts.adapters.values())
+    rank = wanted.rank or sum(part.rank for part in facts.adapters.values())
     factors, discarded = low_rank(deltas, rank)
     with added(model, factors):
         now = logits(model)
-    write_lora(model, factors, _address(wanted.base, files), folder)
+    write_lora(model, factors, address(wanted.base, files), folder)
     made = replace(facts, rank=rank, discarded=discarded, moved=difference(now, expected))
     return replace(made, off=check_lora(model, folder, now))
 
 
-def _address(base: str, files: BaseFiles) -> tuple[str, str | None]:
+def address(base: str, files: BaseFiles) -> tuple[str, str | None]:
     """Return what PEFT loads a base by: a hub id and revision, or the folder it lies in."""
     model, _, revision = base.partition("@")
     if files.path.parent.name == "snapshots" and files.name == base:
@@ -295,10 +309,9 @@ def _placed(out: Path, write: Callable[[Path], Merged]) -> Merged:
     made: list[Merged] = []
 
     def fill(folder: Path) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            made.append(write(folder))
-        write_json(folder / RECORD, made[0].to_json())
+        made.append(write(folder))
+        record = made[0].to_json()
+        write_json(folder / RECORD, {key: record[key] for key in record if key != "path"})
 
     try:
         place_folder(out, fill)

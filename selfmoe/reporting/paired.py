@@ -17,6 +17,7 @@ Answers = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """``system -> benchmark -> item -> values`` of one root seed, target benchmarks only."""
 
 Measure = Literal["score", "lenient"]
+"""What items of a run are scored by; logs of others have measures of other names."""
 
 
 def differences(cells: Cells, level: float) -> Paired | None:
@@ -122,7 +123,7 @@ def _rows(path: Path) -> Mapping[str, Mapping[str, Any]]:
 
 
 def compare(
-    seeds: Sequence[Answers], one: str, other: str, measure: Measure, level: float
+    seeds: Sequence[Answers], one: str, other: str, measure: str, level: float
 ) -> Estimate | None:
     """Return one system's average less another's, paired by item.
 
@@ -153,7 +154,7 @@ def compare(
 
 
 def _differences(
-    one: Mapping[str, Mapping[str, Any]], other: Mapping[str, Mapping[str, Any]], measure: Measure
+    one: Mapping[str, Mapping[str, Any]], other: Mapping[str, Mapping[str, Any]], measure: str
 ) -> list[list[float]] | None:
     """Return the differences of one root seed by benchmark, or ``None`` if any is missing."""
     if not one or one.keys() != other.keys():

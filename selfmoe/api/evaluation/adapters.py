@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from selfmoe.config.resolve import NAMING
@@ -16,33 +16,41 @@ Adapters = Mapping[str, str | Path] | Iterable[str | Path]
 """Folders by name, or folders, each alone or as ``name=folder``."""
 
 
-def named(adapters: Adapters) -> dict[str, str]:
+def named(adapters: Adapters, option: str = "--adapter ") -> dict[str, str]:
     """Return the folders of adapters by name, as settings write them.
+
+    Args:
+        adapters: The adapters.
+        option: What stands before each on the command line, for errors.
 
     Raises:
         ConfigError: If a name is used twice or not possible, or there is no such folder.
     """
     if isinstance(adapters, str | Path):
         adapters = [adapters]
-    pairs = adapters.items() if isinstance(adapters, Mapping) else map(_pair, adapters)
+    pairs = adapters.items() if isinstance(adapters, Mapping) else _pairs(adapters, option)
     found: dict[str, str] = {}
     for name, given in pairs:
         folder = expand(given)
         if not NAME.fullmatch(name):
-            raise ConfigError(f"--adapter {name}={given}: '{name}' is no name; {NAMING}")
+            raise ConfigError(f"{option}{name}={given}: '{name}' is no name; {NAMING}")
         if name in found:
             raise ConfigError(
-                f"--adapter: two adapters are named '{name}': {found[name]} and {folder}\n"
-                "  Give one of them a name of its own: --adapter NAME=FOLDER"
+                f"{option}two adapters are named '{name}': {found[name]} and {folder}\n"
+                f"  Give one of them a name of its own: {option}NAME=FOLDER"
             )
         if not folder.is_dir():
             what = "is a file" if folder.exists() else "does not exist"
-            raise ConfigError(f"--adapter: {folder} {what}; give the folder of a PEFT LoRA")
+            raise ConfigError(f"{option}{folder} {what}; give the folder of a PEFT LoRA")
         found[name] = written(folder)
     return found
 
 
-def _pair(text: str | Path) -> tuple[str, str | Path]:
+def _pairs(adapters: Iterable[str | Path], option: str) -> Iterator[tuple[str, str | Path]]:
+    return (_pair(text, option) for text in adapters)
+
+
+def _pair(text: str | Path, option: str) -> tuple[str, str | Path]:
     """Return name and folder; of a folder with ``=`` in its path, the name is that of the folder.
 
     Raises:
@@ -54,7 +62,7 @@ def _pair(text: str | Path) -> tuple[str, str | Path]:
             return name, folder
     name = _name_of(expand(text))
     if not name:
-        raise ConfigError(f"--adapter {text}: give it a name: --adapter NAME={text}")
+        raise ConfigError(f"{option}{text}: give it a name: {option}NAME={text}")
     return name, text
 
 

@@ -1,0 +1,1 @@
+"""Two models compared by the samples that lm-eval or selfmoe kept of them."""
