@@ -16,7 +16,7 @@ from selfmoe.cli.app import cli as group
 PARSED_ONLY = (
     "selfmoe run", "selfmoe report", "selfmoe explain-data",
     "selfmoe explain-score", "selfmoe add-expert",
-    "selfmoe remove-expert", "selfmoe evaluate",
+    "selfmoe remove-expert", "selfmoe evaluate", "selfmoe merge", "selfmoe compare-logs",
 )  # fmt: skip
 """Examples that would take minutes, open a window, or ask for what this run or machine lacks.
 
@@ -114,7 +114,7 @@ def test_nothing_heavy_is_imported_for_a_look(words, finished, tmp_path, environ
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ("selfmoe co", ["config", "compare", "completion"]),
+        ("selfmoe co", ["config", "compare", "compare-logs", "completion"]),
         ("selfmoe config s", ["schema", "show"]),
         ("selfmoe run --domains math,kno", ["math,knowledge"]),
         ("selfmoe run --base se", ["seedling"]),

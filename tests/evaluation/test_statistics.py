@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfmoe.evaluation.statistics import mean_stderr, wilson
+from selfmoe.evaluation.statistics import mcnemar, mean_stderr, sign_flip, wilson
 
 
 def test_mean_and_standard_error_equal_those_of_lm_eval():
@@ -38,3 +38,24 @@ def test_wilson_contains_the_share(pair):
     low, high = wilson(successes, n)
     assert 0.0 <= low <= successes / n + 1e-12
     assert successes / n - 1e-12 <= high <= 1.0
+
+
+@pytest.mark.parametrize(
+    ("won", "lost", "p"), [(0, 0, 1.0), (5, 0, 2 / 32), (4, 1, 12 / 32), (3, 3, 1.0)]
+)
+def test_mcnemar_is_the_sign_test_of_what_differs(won, lost, p):
+    assert mcnemar(won, lost) == pytest.approx(p)
+    assert sign_flip([1.0] * won + [-1.0] * lost + [0.0] * 9) == pytest.approx(p)
+
+
+def test_sign_flips_are_counted_where_there_are_few():
+    assert sign_flip([]) == sign_flip([0.0, 0.0]) == 1.0
+    assert sign_flip([1.0, 2.0, -0.5]) == pytest.approx(4 / 8)  # sums of 3.5 and 2.5, both signs
+
+
+def test_sign_flips_are_drawn_where_there_are_many():
+    values = [0.3] * 40 + [-0.3] * 22
+    drawn, exact = sign_flip(values), mcnemar(40, 22)
+    assert drawn == sign_flip(values)
+    assert drawn == pytest.approx(exact, abs=0.002)
+    assert sign_flip([1.0] * 100) == pytest.approx(1 / 100_001)

@@ -63,6 +63,11 @@ def read_task(path: Path) -> TaskLog:
     Raises:
         DataError: If it is empty, or holds something else.
     """
+    if path.suffix == ".json":
+        raise DataError(
+            f"{path} holds results, not samples\n  Name the samples_<task>_<date>.jsonl beside it, "
+            "or the folder they lie in; lm-eval writes them with --log_samples."
+        )
     rows = read_jsonl(path)
     if not rows:
         raise DataError(f"{path} holds no samples")
