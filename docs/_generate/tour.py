@@ -87,7 +87,8 @@ TOUR = (
     Chapter(
         "9. outward: what others read",
         "Folders that load without selfmoe, each read again before it gets its name.",
-        "outward/__init__.py outward/delta.py outward/merging.py outward/*.py outward/**/*.py",
+        "outward/__init__.py outward/delta.py outward/*.py outward/merging/__init__.py "
+        "outward/merging/merge.py outward/**/*.py",
     ),
     Chapter(
         "10. api, cli: the two ways in",

@@ -8,7 +8,8 @@ from typing import Any
 
 from selfmoe.api.evaluation.adapters import Adapters, named
 from selfmoe.contracts.paths import expand
-from selfmoe.outward.merging import Format, Merged, Wanted, merge_adapters
+from selfmoe.outward.merging.merge import merge_adapters
+from selfmoe.outward.merging.model import Format, Merged, Wanted
 from selfmoe.reporting.terminal.progress import Display
 
 

@@ -11,7 +11,7 @@ import click
 from selfmoe.cli.completing import names
 
 if TYPE_CHECKING:
-    from selfmoe.outward.merging import Merged
+    from selfmoe.outward.merging.model import Merged
 
 _EXACT = 1e-9
 """Share of a delta that counts as nothing: what rounding leaves."""

@@ -31,7 +31,12 @@ def logits(model: Any) -> Tensor:
 
 
 def difference(one: Tensor, other: Tensor) -> float:
-    """Return the largest difference of two sets of logits, as a share of the largest logit."""
+    """Return the largest difference of logits, as a share of the largest one.
+
+    Args:
+        one: Shape ``(rows, length, vocabulary)``.
+        other: Of the same shape.
+    """
     return float((one - other).abs().max() / other.abs().max())
 
 
@@ -40,7 +45,8 @@ def check_model(folder: Path, expected: Tensor) -> float:
 
     Args:
         folder: What was written.
-        expected: What ``logits`` returned of the model that was written.
+        expected: What ``logits`` returned of the model that was written, shape
+            ``(rows, length, vocabulary)``.
 
     Raises:
         CompositionError: If it does not load whole, or computes something else.
@@ -63,7 +69,8 @@ def check_lora(model: Any, folder: Path, expected: Tensor) -> float:
     Args:
         model: The base, in float32; PEFT changes it.
         folder: What was written.
-        expected: What ``logits`` returned of the base with what was written.
+        expected: What ``logits`` returned of the base with what was written, shape
+            ``(rows, length, vocabulary)``.
 
     Raises:
         CompositionError: If it computes something else.

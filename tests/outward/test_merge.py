@@ -25,7 +25,8 @@ from selfmoe.mixture.adapters import Factors, described, read_factors, write_ada
 from selfmoe.models.base import BaseFiles
 from selfmoe.outward import checking
 from selfmoe.outward.delta import deltas_of, low_rank
-from selfmoe.outward.merging import RECORD, address
+from selfmoe.outward.merging.merge import address
+from selfmoe.outward.merging.model import RECORD
 from selfmoe.testing.models import (
     GPT2_TARGETS,
     random_adapter,
@@ -227,7 +228,7 @@ REFUSED = [
 def test_mistakes_are_named_before_the_base_is_loaded(
     base, adapters, tmp_path, monkeypatch, changes, error, said
 ):
-    monkeypatch.setattr("selfmoe.outward.merging.load_base", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr("selfmoe.outward.merging.merge.load_base", lambda *_: pytest.fail("loaded"))
     asked = {"adapters": adapters, "base": base, "method": "ties", "out": tmp_path / "out"}
     with pytest.raises(error, match=said):
         selfmoe.merge(**asked | changes)

@@ -1,0 +1,1 @@
+"""Adapters from anywhere made one model, or one adapter, without a run."""
