@@ -9,7 +9,7 @@ from typing import NamedTuple
 from selfmoe.contracts.errors import DataError
 from selfmoe.reporting.logs import lm_eval, own
 from selfmoe.reporting.logs.items import TaskLog
-from selfmoe.store.files import read_jsonl
+from selfmoe.store.files import SEAL, read_jsonl
 
 _PATTERNS = ("samples_*.jsonl", f"*{own.SUFFIX}")
 
@@ -83,13 +83,13 @@ def read_task(path: Path) -> TaskLog:
 
 
 def _files(folder: Path) -> list[Path]:
-    """Return the logs in a folder, or in the only one below that has some."""
+    """Return the logs in a folder, or those of the only model that has some below."""
     here = _in(folder)
     if here:
         return here
     below = sorted({file.parent for kind in _PATTERNS for file in folder.rglob(kind)})
-    if len(below) == 1:
-        return _in(below[0])
+    if len({_model(place) for place in below}) == 1:
+        return [file for place in below for file in _in(place)]
     if not below:
         raise DataError(
             f"{folder} holds no samples\n  lm-eval writes samples_<task>_<date>.jsonl with "
@@ -98,6 +98,12 @@ def _files(folder: Path) -> list[Path]:
     some = "\n    ".join(map(str, below[:_LISTED]))
     more = f"\n    and {len(below) - _LISTED} more" if below[_LISTED:] else ""
     raise DataError(f"{folder} holds samples of several models; name one:\n    {some}{more}")
+
+
+def _model(place: Path) -> Path:
+    """Return what is the same in all folders of a model: of cells of selfmoe, the system."""
+    cell = (place / SEAL).is_file()
+    return place.with_name(place.name.partition("@")[0]) if cell else place
 
 
 def _in(folder: Path) -> list[Path]:

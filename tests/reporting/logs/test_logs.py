@@ -204,6 +204,20 @@ def test_own_samples_are_paired_by_id(tmp_path):
         selfmoe.compare_logs(a, own("c", [1, 1, 1], shots_asked=5))
 
 
+def test_cells_of_one_system_are_one_model(tmp_path):
+    for name in ("math", "coding"):
+        cell = tmp_path / "evaluations" / f"base@{name}"
+        cell.mkdir(parents=True)
+        (cell / "cell.json").write_text("{}")
+        rows = [{"id": str(n), "prompt": "", "gold": "", "score": 1.0} for n in range(2)]
+        text = "".join(json.dumps(r) + "\n" for r in rows)
+        (cell / f"{name}.mini.samples.jsonl").write_text(text)
+    assert list(read_model(tmp_path).tasks) == ["coding/mini", "math/mini"]
+    (tmp_path / "evaluations" / "base@math").rename(tmp_path / "evaluations" / "ties@math")
+    with pytest.raises(DataError, match="several models"):
+        read_model(tmp_path)
+
+
 def test_what_is_no_log_is_named(tmp_path, write):
     a = write("a", "sums", rights(0, 1))
     write("b", "sums", rights(0, 1))
