@@ -14,9 +14,10 @@ import psutil
 
 from killing.moments import Moment, Timeline
 from selfmoe.store.directory import LOCK, RunDirectory
+from selfmoe.store.files import SEAL
 from selfmoe.store.status import cell_states
 
-PAUSE_S = 0.02
+PAUSE_S = 0.03
 """How often a run is looked at."""
 REPORT = "report"
 """What a run is at when all its cells are done."""
@@ -104,7 +105,8 @@ def _begun(process: Process, out: Path) -> bool:
 
 
 def _cells(out: Path) -> int:
-    return sum(1 for _ in out.glob("*/*@*/cell.json") if ".tmp-" not in _.parent.name)
+    """Return how many cells are done; the names of those that are being filled are longer."""
+    return sum(1 for _ in out.glob(f"*/*@??????????/{SEAL}"))
 
 
 def _kill(process: Process) -> None:

@@ -14,6 +14,15 @@ Json = dict[str, Any]
 RESULTS = Path(__file__).parents[2] / "results"
 """A file that is not there is not made yet."""
 
+_INTRODUCTION = """\
+## The same data at any speed
+
+How many texts are read at once, and with how many threads, changes sums in their last bits. What a
+row draws is its own, so a text changes only where that decides between two tokens: where two
+logits, or a draw and the border of a token's part, are as near as rounding. The gap is how near
+they are where a row parts from that of another setting.
+
+"""
 _REPORT = "report"
 """What a run is at when all its cells are done."""
 
@@ -33,7 +42,7 @@ def steady(file: Path = RESULTS / "steady.json") -> str:
         for row in found["settings"]
     )
     head = ("batch", "threads", *kinds, "largest gap where others part")
-    return f"{table(head, rows)}\n{_conditions(found)}"
+    return f"{_INTRODUCTION}{table(head, rows)}\n{_conditions(found)}"
 
 
 def _same(counts: Mapping[str, int]) -> str:
@@ -79,7 +88,7 @@ def kills(file: Path = RESULTS / "kills.json") -> str:
 
 
 def _left_out(found: Json) -> Iterator[str]:
-    yield "Of these files only times are left out before they are compared:\n\n"
+    yield "Files that hold times are compared without them, all others as they are:\n\n"
     for name, what in found["left_out"].items():
         yield f"- {code(name)}: {what}\n"
     yield f"\n`{found['command']}` makes `results/kills.json`.\n"
