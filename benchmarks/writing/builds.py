@@ -45,8 +45,12 @@ def _git(*arguments: str) -> None:
         raise RuntimeError(f"git {arguments[0]} {arguments[1]}: {done.stderr.strip()}")
 
 
-def carry_out(job: Json) -> Json:
+def carry_out(job: Json, worker: str = "writing.worker") -> Any:
     """Return the result of a job, done in a process of its own with the code of its build.
+
+    Args:
+        job: With ``build``, ``threads``, ``title`` and ``system``, beside what the worker reads.
+        worker: The module that does it.
 
     Raises:
         RuntimeError: If the process fails; holds the end of what it said.
@@ -58,11 +62,10 @@ def carry_out(job: Json) -> Json:
     with tempfile.TemporaryDirectory() as place:
         asked, told = Path(place) / "job.json", Path(place) / "result.json"
         asked.write_text(json.dumps(job), "utf-8")
-        command = [sys.executable, "-m", "writing.worker", str(asked), str(told)]
+        command = [sys.executable, "-m", worker, str(asked), str(told)]
         done = subprocess.run(  # elsewhere: the current folder comes before all others
             command, cwd=place, env=os.environ | fixed, capture_output=True, text=True
         )
         if done.returncode:
             raise RuntimeError(f"{job['title']}, {job['system']}:\n{done.stderr[-2000:]}")
-        result: Json = json.loads(told.read_text("utf-8"))
-    return result
+        return json.loads(told.read_text("utf-8"))

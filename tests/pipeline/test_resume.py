@@ -18,6 +18,7 @@ import torch
 import yaml
 
 import selfmoe
+from killing.files import differing, timeless
 from selfmoe.api import run as api
 from selfmoe.config.layers import assign
 from selfmoe.config.resolve import resolve
@@ -27,6 +28,7 @@ from selfmoe.pipeline.make import make_plans
 from selfmoe.pipeline.task import Job
 from selfmoe.reporting.terminal.progress import Display
 
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 SETTINGS: Mapping[str, Any] = {
     "domains": ["anything", "whatever"],
     "preset": "demo",
@@ -353,63 +355,49 @@ def test_a_failure_stops_only_what_depends_on_it(run_file: Path, tmp_path: Path)
 # --- SIGKILL and other processes -----------------------------------------------------------------
 
 DRIVER = """
-import json, os, random, signal, sys, time
+import json, os, sys, time
 from pathlib import Path
 import datasets, lm_eval, peft, torch, transformers
 from lm_eval.models.huggingface import HFLM
 import selfmoe.evaluation.harness, selfmoe.models.fitting.loop
 import selfmoe.models.generation, selfmoe.mixture.compose
 import selfmoe.kits.routers.softmax_gate, selfmoe.kits.trainers.lora
+from killing.rounds import kill_and_resume
 from selfmoe.api import run as api
 
 torch.set_num_threads(1)
 run_file, folder, kills = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 
-def start(out):
-    child = os.fork()
-    if child:
-        return child
-    status = 1
-    try:
-        raw = api.from_yaml(run_file) | {"out": str(out)}
-        api.run(api.complete(api.RunConfig.model_validate(raw)))
-        status = 0
-    finally:
-        os._exit(status)
+class Child:
+    # A fork of this process, in which everything is imported already.
+    def __init__(self, out):
+        self.pid, self.code = os.fork(), None
+        if self.pid == 0:
+            self.run(out)
 
-def finish(out):
-    assert os.waitpid(start(out), 0)[1] == 0
+    def run(self, out):
+        os.setsid()
+        status = 1
+        try:
+            raw = api.from_yaml(run_file) | {"out": str(out)}
+            api.run(api.complete(api.RunConfig.model_validate(raw)))
+            status = 0
+        finally:
+            os._exit(status)
 
-def cells(out):
-    return len(list(out.glob("*/*@*/cell.json")))
+    def poll(self):
+        if self.code is None:
+            done, status = os.waitpid(self.pid, os.WNOHANG)
+            self.code = os.waitstatus_to_exitcode(status) if done else None
+        return self.code
 
-begin = time.monotonic()
-finish(folder / "whole")
-between = (time.monotonic() - begin) / cells(folder / "whole")
-random.seed(int(sys.argv[4]))
-runs, moments = [folder / "killed-0"], []
-while len(moments) < kills:
-    # Some cells further, then at any moment of the work on the next: by their number, not by the
-    # clock, so that the kills spread over the stages however busy the machine is.
-    goal = cells(runs[-1]) + random.choice([0, 1, 1, 2])
-    pause = random.uniform(0, 2 * between)
-    child = start(runs[-1])
-    done = status = 0
-    while not done and cells(runs[-1]) < goal:
-        time.sleep(0.005)
-        done, status = os.waitpid(child, os.WNOHANG)
-    if not done:
-        time.sleep(pause)
-        done, status = os.waitpid(child, os.WNOHANG)
-    if done:
-        assert status == 0
-        runs.append(folder / f"killed-{len(runs)}")
-        continue
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    moments.append(cells(runs[-1]))
-finish(runs[-1])
-print(json.dumps({"runs": [str(run) for run in runs], "moments": moments}))
+    def wait(self):
+        while self.poll() is None:
+            time.sleep(0.005)
+
+rounds = kill_and_resume(Child, folder, kills, int(sys.argv[4]))
+stages = [fall.stage for fall in rounds.falls]
+print(json.dumps({"runs": [str(run) for run in rounds.killed], "stages": stages}))
 """
 
 
@@ -432,13 +420,13 @@ def drive(
 def test_killed_at_random_moments_it_ends_with_the_same_files(
     run_file: Path, finished: Path, tmp_path: Path, environment: Callable[..., dict[str, str]]
 ) -> None:
-    result = drive(environment(PYTHONHASHSEED="0"), run_file, tmp_path, kills=10)
-    whole = contents(tmp_path / "whole")
-    assert len(result["moments"]) == 10
-    assert len(set(result["moments"])) >= 4, "the kills did not spread over the stages"
+    result = drive(environment(BENCHMARKS, PYTHONHASHSEED="0"), run_file, tmp_path, kills=10)
+    whole = timeless(tmp_path / "undisturbed")
+    assert len(result["stages"]) == 10
+    assert len(set(result["stages"])) >= 4, "the kills did not spread over the stages"
     for run in result["runs"]:
-        assert contents(Path(run)) == whole
+        assert differing(timeless(Path(run)), whole) == []
         assert not list(Path(run).rglob("*.tmp-*"))
     # Another process with another PYTHONHASHSEED (this one) wrote the same files.
-    assert contents(finished) == whole
+    assert contents(finished) == contents(tmp_path / "undisturbed")
     assert os.environ.get("PYTHONHASHSEED") != "0"
