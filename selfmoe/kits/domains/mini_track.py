@@ -65,6 +65,11 @@ class MiniBenchmark(Benchmark):
         """Return the problem as a task."""
         return Instruction(doc["instruction"], doc["input"])
 
+    def reworded(self, doc: Doc) -> Instruction | None:
+        """Return the problem after another instruction that goes with the same form of answer."""
+        other = procedural.reworded(doc["instruction"])
+        return None if other is None else Instruction(other, doc["input"])
+
     def score(self, doc: Doc, completion: str) -> Mapping[str, float]:
         """Return the strict ``score`` and the ``lenient`` one, each 0 or 1."""
         if self.style == "code":
