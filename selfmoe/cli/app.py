@@ -27,6 +27,7 @@ COMMANDS = {
     "evaluate": "Score a base, and adapters on it, on benchmarks, without a run.",
     "status": "Show which parts of a run are done, to do, damaged or failed.",
     "compare": "Compare routers and merges on the experts of a run.",
+    "claims": "Test the paper's claims on a run, each with a verdict.",
     "report": "Build the report of a run again: the page, its numbers, its figures.",
     "explain-data": "Show what an expert learned from, and the tokens where answers begin.",
     "explain-score": "Show every answer of an evaluation, and why it counts as it does.",
