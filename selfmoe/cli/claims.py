@@ -72,7 +72,9 @@ def command(
         _carry_out(plan, display, target)
 
 
-def _settings(out: str | None, limit: int | None, assignments: tuple[str, ...]) -> dict[str, object]:
+def _settings(
+    out: str | None, limit: int | None, assignments: tuple[str, ...]
+) -> dict[str, object]:
     from selfmoe.config.layers import assign
 
     settings: dict[str, object] = {} if out is None else {"out": out}

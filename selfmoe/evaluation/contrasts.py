@@ -2,9 +2,9 @@
 
 Root seeds and items are crossed: every seed answers the same items. What varies with either is in
 the interval, so that it speaks of other seeds and of other items at once. The variance is that of
-the seeds' means plus that of the items' means, as in min F' (H. H. Clark, Journal of Verbal Learning
-and Verbal Behavior 12, 1973), with Satterthwaite's degrees of freedom. What is left after both is
-counted twice, so that the interval is rather too wide than too narrow.
+the seeds' means plus that of the items' means, as in min F' (H. H. Clark, Journal of Verbal
+Learning and Verbal Behavior 12, 1973), with Satterthwaite's degrees of freedom. What is left after
+both is counted twice, so that the interval is rather too wide than too narrow.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ POWER = 0.8
 """How sure the smallest visible effect would have been seen, 0..1."""
 
 FEW = 40
-"""Items that differ between the sides, below which a sign-flip test must agree with the interval."""
+"""With fewer items that differ between the sides, a sign-flip test must agree with the interval."""
 
 FLIPS = 20_000
 """Draws of a sign-flip test where all sign patterns are too many."""
@@ -104,7 +104,9 @@ class _Measured:
     smallest: float | None = None
 
 
-def _measured(value: float, stderr: float, freedom: float, level: float, margin: float) -> _Measured:
+def _measured(
+    value: float, stderr: float, freedom: float, level: float, margin: float
+) -> _Measured:
     from scipy.stats import t
 
     law = t(freedom)

@@ -7,7 +7,7 @@ from typing import Literal
 from selfmoe.evaluation.contrasts import Contrast
 
 Verdict = Literal["holds", "fails", "undecided", "not testable"]
-"""``holds`` and ``fails`` are beyond chance, ``undecided`` is not; ``not testable``: no contrast."""
+"""``holds`` and ``fails`` are beyond chance, ``undecided`` is not; else there is no contrast."""
 
 VERDICTS: tuple[Verdict, ...] = ("holds", "fails", "undecided", "not testable")
 

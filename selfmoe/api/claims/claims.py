@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 from selfmoe.api.claims.claim import Claim, Side
 from selfmoe.api.claims.plan import ClaimsPlan
@@ -160,7 +161,7 @@ def _mean(sides: Sequence[Values]) -> float:
     return fmean(fmean(fmean(items.values()) for items in side.values()) for side in sides)
 
 
-def _about(claim: Claim, plan: ClaimsPlan) -> dict[str, object]:
+def _about(claim: Claim, plan: ClaimsPlan) -> dict[str, Any]:
     paper = claim.paper
     return {
         "id": claim.id,

@@ -76,7 +76,7 @@ TABLE_3 = (
         _MIXTURE, _INSTANCE, (0.506, 0.477), on="non-targets",
     ),
     Claim(
-        "lacking-as-base", "Table 3", "MiXSE without a domain's expert keeps the base's skill in it.",
+        "lacking-as-base", "Table 3", "MiXSE without an expert keeps the base's skill in its domain.",
         answers("but-the-last"), _BASE, margin=COMPARABLE, on="lacking",
     ),
 )  # fmt: skip
@@ -105,7 +105,7 @@ TABLE_8 = (
 
 FIGURE_3 = (
     Claim(
-        "own-expert-most", "Figure 3", "A domain's own expert has more weight there than any other.",
+        "own-expert-most", "Figure 3", "A domain's own expert has more weight than any other.",
         routed("own"), routed("strongest"),
     ),
     Claim(
@@ -142,7 +142,7 @@ REVIEW = (
         routed("steady"), Side("constant", value=0.9),
     ),
     Claim(
-        "made-as-gold", "Review", "Experts learn about as much from self-made as from gold answers.",
+        "made-as-gold", "Review", "Self-made answers teach experts about as much as gold ones.",
         Side("home"), Side("home", variants=("gold",)), margin=COMPARABLE,
     ),
     Claim(

@@ -152,7 +152,7 @@ def _unreworded(scope: Iterable[Asked]) -> str | None:
 
 
 def _planned(probe: Plan, seed: int, variant: str, claims: Sequence[Claim], cast: Cast) -> Plan:
-    """Return the plan of a root seed under a variant: what claims need, and what that is made of."""
+    """Return the plan of a root seed under a variant: what claims need, and its ingredients."""
     config = VARIANTS[variant](probe.config)
     sides = [(c, s) for c in claims for s in c.sides if variant in s.variants]
     entries = {
@@ -161,9 +161,7 @@ def _planned(probe: Plan, seed: int, variant: str, claims: Sequence[Claim], cast
         for _, part in systems_of(side, cast, config)
         if part is not None and part.entry is not None
     }
-    plan = Plan(
-        config.model_copy(update={"compose": entries}), probe.directory, probe.base, seed
-    )
+    plan = Plan(config.model_copy(update={"compose": entries}), probe.directory, probe.base, seed)
     for stage in STAGES[:-1]:
         stage.plan(plan)
     wanted: dict[tuple[str, str, str], Wanted] = {}

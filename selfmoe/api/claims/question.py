@@ -45,9 +45,7 @@ class ClaimsQuestion:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-def plan_question(
-    question: ClaimsQuestion, display: Display, *, dry: bool = False
-) -> ClaimsPlan:
+def plan_question(question: ClaimsQuestion, display: Display, *, dry: bool = False) -> ClaimsPlan:
     """Return what is to be done to answer a question, after making the run that it asks for.
 
     Args:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+from pydantic import Field
+
 from selfmoe.evaluation.verdicts import VERDICTS, Verdict
 from selfmoe.store.manifest import StoredBase
 from selfmoe.store.record import FileRecord, StrictRecord
@@ -66,7 +68,7 @@ class TestedClaim(StrictRecord):
     effect: float | None = None
     smallest: float | None = None
     items: int = 0
-    benchmarks: list[str] = []
+    benchmarks: list[str] = Field(default_factory=list)
     over: str | None = None
 
 
