@@ -27,29 +27,37 @@ Differences = Mapping[str, Sequence[float]]
 """Benchmark -> one side's value less the other's, of every item in the same order, -1..1."""
 
 
+PSEUDO = 4
+"""Items that are added in thought, each a whole point off the mean: where nothing or little was
+seen to vary among few items, that does not mean that nothing can (as in A. Agresti and B. Caffo,
+The American Statistician 54, 2000)."""
+
+
 @dataclass(frozen=True)
 class Contrast:
     """One side less the other: the mean over benchmarks of means over items, over all seeds.
 
     Attributes:
         difference: The mean, -1..1.
-        low: Lower end of the interval; without spread there is none.
-        high: Upper end of the interval.
-        p: Two-sided p that the true difference is ``margin``, 0..1, not corrected.
+        low: Lower end of the interval, -1..1.
+        high: Upper end of the interval, -1..1.
+        p: Two-sided p that the true difference is the margin, 0..1, not corrected.
         stderr: Standard error of the difference.
         freedom: Degrees of freedom of Student's t.
-        effect: The difference in standard deviations of the items' differences (Cohen's d_z).
-        smallest: The distance from ``margin`` that would have been seen with probability ``POWER``.
+        effect: The difference in standard deviations of the items' differences (Cohen's d_z);
+            ``None`` where these are all the same.
+        smallest: The distance from the margin that would have been seen with probability ``POWER``;
+            ``None`` where no possible difference would have been.
         items: Items, of all benchmarks.
         seeds: Root seeds; with one, the interval speaks of the items alone.
     """
 
     difference: float
-    low: float | None
-    high: float | None
-    p: float | None
+    low: float
+    high: float
+    p: float
     stderr: float
-    freedom: float | None
+    freedom: float
     effect: float | None
     smallest: float | None
     items: int
@@ -65,9 +73,9 @@ def contrast(seeds: Sequence[Differences], level: float, margin: float = 0.0) ->
     """Return the contrast that differences add up to.
 
     With D̄ₛ the mean of seed s and d̄ᵢ the mean of item i over the seeds, S seeds, B benchmarks of
-    n_b items each:
+    n_b items each, N items in all:
 
-        var = Var(D̄ₛ) / S + Σ_b Varᵢ(d̄ᵢ) / (n_b B²),   df = var² / Σ (its parts² / their df)
+        var = Var(D̄ₛ) / S + Σ_b Varᵢ(d̄ᵢ) / (n_b B²) + 4 / N²,   df = var² / Σ (its parts² / their df)
 
     Args:
         seeds: Of each seed, the differences; all have the same benchmarks and items, two items a
@@ -75,60 +83,63 @@ def contrast(seeds: Sequence[Differences], level: float, margin: float = 0.0) ->
         level: How sure the interval is, 0..1.
         margin: The difference that ``p`` is of, and that ``smallest`` is measured from.
     """
-    names = list(seeds[0])
-    means = {name: _means([seed[name] for seed in seeds]) for name in names}
-    averages = [fmean(fmean(seed[name]) for name in names) for seed in seeds]
-    parts = [(variance(m) / len(m) / len(names) ** 2, len(m) - 1) for m in means.values()]
-    if len(seeds) > 1:
-        parts.append((variance(averages) / len(seeds), len(seeds) - 1))
-    total, value = sum(part for part, _ in parts), fmean(averages)
-    items, measured = sum(map(len, means.values())), _Measured()
-    if total > 0:
-        freedom = total**2 / sum(part**2 / df for part, df in parts)
-        measured = _measured(value, sqrt(total), freedom, level, margin)
-        measured.effect = value / _deviation(means)
-        measured.p = max(measured.p or 0.0, 0.0 if margin else _few_differ(means))
-    return Contrast(difference=value, items=items, seeds=len(seeds), **vars(measured))
-
-
-@dataclass
-class _Measured:
-    """What a contrast has only where there is spread."""
-
-    low: float | None = None
-    high: float | None = None
-    p: float | None = None
-    stderr: float = 0.0
-    freedom: float | None = None
-    effect: float | None = None
-    smallest: float | None = None
-
-
-def _measured(
-    value: float, stderr: float, freedom: float, level: float, margin: float
-) -> _Measured:
-    from scipy.stats import t
-
-    law = t(freedom)
-    sure = float(law.ppf(0.5 + level / 2))
-    return _Measured(
-        low=value - sure * stderr,
-        high=value + sure * stderr,
-        p=2 * float(law.sf(abs(value - margin) / stderr)),
+    means = {name: _means([seed[name] for seed in seeds]) for name in seeds[0]}
+    value = fmean(map(fmean, means.values()))
+    parts = [*_of_items(means), *_of_seeds(seeds)]
+    total = sum(part for part, _ in parts)
+    stderr, freedom = sqrt(total), total**2 / sum(part**2 / df for part, df in parts)
+    sure, seen = (quantile(share, freedom) for share in (0.5 + level / 2, POWER))
+    half, smallest = sure * stderr, (sure + seen) * stderr
+    p = two_sided(abs(value - margin) / stderr, freedom)
+    deviation = sqrt(fmean(variance(values) for values in means.values()))
+    return Contrast(
+        difference=value,
+        low=max(-1.0, value - half),
+        high=min(1.0, value + half),
+        p=p if margin else max(p, _few_differ(means)),
         stderr=stderr,
         freedom=freedom,
-        smallest=(sure + float(law.ppf(POWER))) * stderr,
+        effect=value / deviation if deviation else None,
+        smallest=smallest if smallest < 1 else None,
+        items=sum(map(len, means.values())),
+        seeds=len(seeds),
     )
+
+
+Part = tuple[float, int]
+"""A part of the variance, and its degrees of freedom."""
+
+
+def _of_items(means: Mapping[str, Sequence[float]]) -> list[Part]:
+    number = sum(map(len, means.values()))
+    seen = [(variance(m) / len(m) / len(means) ** 2, len(m) - 1) for m in means.values()]
+    return [*seen, (PSEUDO / number**2, number - 1)]
+
+
+def _of_seeds(seeds: Sequence[Differences]) -> list[Part]:
+    if len(seeds) == 1:
+        return []
+    averages = [fmean(map(fmean, seed.values())) for seed in seeds]
+    return [(variance(averages) / len(seeds), len(seeds) - 1)]
+
+
+def quantile(share: float, freedom: float) -> float:
+    """Return what Student's t stays below with a probability of ``share``, 0..1."""
+    from scipy.stats import t
+
+    return float(t(freedom).ppf(share))
+
+
+def two_sided(ratio: float, freedom: float) -> float:
+    """Return the probability that Student's t is at least ``ratio`` away from 0."""
+    from scipy.stats import t
+
+    return 2 * float(t(freedom).sf(ratio))
 
 
 def _means(seeds: Sequence[Sequence[float]]) -> list[float]:
     """Return the mean of every item over the seeds."""
     return [fmean(values) for values in zip(*seeds, strict=True)]
-
-
-def _deviation(means: Mapping[str, Sequence[float]]) -> float:
-    """Return the standard deviation of items within benchmarks, each benchmark counting alike."""
-    return sqrt(fmean(variance(values) for values in means.values())) or 1.0
 
 
 def _few_differ(means: Mapping[str, Sequence[float]]) -> float:

@@ -32,7 +32,7 @@ def verdict(found: Contrast, margin: float, level: float) -> Verdict:
         margin: What the difference must exceed; below 0, the one side may be worse by as much.
         level: The level of the interval, 0..1.
     """
-    if found.low is None or found.high is None or found.p is None or found.p > 1 - level:
+    if found.p > 1 - level:
         return "undecided"
     if found.low > margin:
         return "holds"

@@ -144,7 +144,6 @@ def judged(plan: ClaimsPlan, claim: Claim) -> TestedClaim:
         **_about(claim, plan),
         ours=Pair(one=_mean([one for one, _ in sides]), other=_mean([two for _, two in sides])),
         verdict=verdict(found, claim.margin, plan.level),
-        reason=None if found.low is not None else "every item differs by the same: no spread",
         low=found.low,
         high=found.high,
         p=found.p,

@@ -40,12 +40,13 @@ class TestedClaim(StrictRecord):
         paper: What the paper has; ``None`` where it prints no number.
         ours: What the run has; ``None`` where it cannot be tested.
         verdict: What the run says of it.
-        reason: Why it cannot be tested, or why there is no interval.
+        reason: Why it cannot be tested.
         low: Lower end of the interval of the difference.
         high: Upper end of it.
         p: Two-sided p that the difference is ``margin``, not corrected.
         effect: The difference in standard deviations of the items' differences.
-        smallest: Distance from ``margin`` that the run would have seen in 80 of 100 cases.
+        smallest: Distance from ``margin`` that the run would have seen in 80 of 100 cases; ``None``
+            where it could have seen none.
         items: Items of all benchmarks.
         benchmarks: The benchmarks.
         over: What the interval speaks of.
