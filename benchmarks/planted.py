@@ -1,7 +1,7 @@
 """Claims whose truth is known, on a run's answers: `benchmarks/planted.py RUN --json FILE`.
 
-RUN must have the answers that `selfmoe claims RUN --only table1,table2,review` asks for, on the mini
-track. The claims are those of `plants`; nothing is generated, only kept answers are read.
+RUN must have the answers that `selfmoe claims RUN --only table1,table2,review` asks for, on the
+mini track. The claims are those of `plants`; nothing is generated, only kept answers are read.
 """
 
 from __future__ import annotations
@@ -101,8 +101,10 @@ def read(run: Path) -> Answered:
     config = resolve(RunDirectory(run).manifest().config, str(run))
     systems = _systems(config)
     seeds = [_samples(run, str(root), systems) for root in config.root_seeds]
-    scores = [{s: {n: _scores(rows) for n, rows in of.items()} for s, of in seed.items()} for seed in
-              seeds]  # fmt: skip
+    scores = [
+        {system: {name: _scores(rows) for name, rows in of.items()} for system, of in seed.items()}
+        for seed in seeds
+    ]
     return Answered(scores, _marker(config, seeds))
 
 

@@ -36,8 +36,8 @@ class Answered:
     Attributes:
         seeds: System -> its scores; experts as ``expert-<domain>``, benchmarks as
             ``<domain>/<name>``; the roles ``base``, ``shown``, ``mixture``, ``oracle``, ``random``.
-        mark: Root seed's place, system, benchmark, item whose answer is taken, item whose gold it is
-            held against -> score; ``None`` for a benchmark that is not scored anew.
+        mark: Root seed's place, system, benchmark, item whose answer is taken, item whose gold it
+            is held against -> score; ``None`` for a benchmark that is not scored anew.
     """
 
     seeds: Sequence[Mapping[str, Values]]
@@ -45,7 +45,9 @@ class Answered:
 
     def half(self, rng: random.Random) -> Answered:
         """Return the same on a random half of the items of every benchmark."""
-        kept = {n: set(rng.sample(sorted(v), len(v) // 2)) for n, v in self.seeds[0]["base"].items()}
+        kept = {
+            n: set(rng.sample(sorted(v), len(v) // 2)) for n, v in self.seeds[0]["base"].items()
+        }
         halves = [
             {s: {n: {i: v[i] for i in v if i in kept[n]} for n, v in values.items()}
              for s, values in seed.items()}
@@ -103,7 +105,10 @@ def just_visible(found: Answered, rng: random.Random, level: float) -> Sequence[
     pairs = router_no_better(found, rng, level)
     dice = {n: {i: rng.random() for i in items} for n, items in pairs[0][0].items()}
     for step in range(1, _STEPS):
-        helped = [(_lifted(a, dice, step / _STEPS, 1.0), _lifted(b, dice, step / _STEPS, 0.0)) for a, b in pairs]
+        helped = [
+            (_lifted(a, dice, step / _STEPS, 1.0), _lifted(b, dice, step / _STEPS, 0.0))
+            for a, b in pairs
+        ]
         seen = judged(helped, level)
         if seen.smallest is not None and step / _STEPS > ABOVE * seen.smallest:
             return helped

@@ -75,7 +75,7 @@ def contrast(seeds: Sequence[Differences], level: float, margin: float = 0.0) ->
     With D̄ₛ the mean of seed s and d̄ᵢ the mean of item i over the seeds, S seeds, B benchmarks of
     n_b items each, N items in all:
 
-        var = Var(D̄ₛ) / S + Σ_b Varᵢ(d̄ᵢ) / (n_b B²) + 4 / N²,   df = var² / Σ (its parts² / their df)
+        var = Var(D̄ₛ) / S + Σ_b Varᵢ(d̄ᵢ) / (n_b B²) + 4 / N²,   df = var² / Σ (parts² / their df)
 
     Args:
         seeds: Of each seed, the differences; all have the same benchmarks and items, two items a

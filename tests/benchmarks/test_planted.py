@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pytest
 
 from planted import measure
-from plants import FALSE, TRUE, Answered, just_visible, judged
+from plants import FALSE, TRUE, Answered, judged, just_visible
 from selfmoe.contracts.randomness import rng_for
 
 DOMAINS = ("coding", "knowledge", "math", "reasoning")

@@ -36,7 +36,9 @@ def test_what_is_missing_is_made_and_the_run_stays_what_it_was(cli, two_experts)
     assert shown == json.loads((two_experts / "claims" / "results.json").read_text("utf-8"))
     assert shown["tested"] == 4
     assert shown["level"] == pytest.approx(1 - 0.05 / 4)
-    assert "Claims of arXiv 2406.12034" in (two_experts / "claims" / "index.html").read_text("utf-8")
+    assert "Claims of arXiv 2406.12034" in (two_experts / "claims" / "index.html").read_text(
+        "utf-8"
+    )
     assert "54.3 / 50.8" in done.stdout
     assert "over items alone (root seed 0), paired." in " ".join(done.stdout.split())
 

@@ -76,7 +76,7 @@ TABLE_3 = (
         _MIXTURE, _INSTANCE, (0.506, 0.477), on="non-targets",
     ),
     Claim(
-        "lacking-as-base", "Table 3", "MiXSE without an expert keeps the base's skill in its domain.",
+        "lacking-as-base", "Table 3", "Without its expert, a domain keeps the base's skill.",
         answers("but-the-last"), _BASE, margin=COMPARABLE, on="lacking",
     ),
 )  # fmt: skip

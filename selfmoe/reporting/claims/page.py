@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from selfmoe.reporting.claims.model import ClaimsResults, TestedClaim
-from selfmoe.reporting.claims.tables import claims_notes, difference_text, pair_text
+from selfmoe.reporting.claims.tables import claims_notes, difference_text, interval_text, pair_text
 from selfmoe.reporting.html.head import Tile, missing, sections
 from selfmoe.reporting.html.templating import fill
-from selfmoe.reporting.numbers import decimal, p_value, percent, plural, position
+from selfmoe.reporting.numbers import change, decimal, p_value, percent, plural, position
 from selfmoe.reporting.visible import short
 
 _SECTIONS = {"claims": "Claims", "intervals": "Differences", "versions": "Versions"}
@@ -27,6 +27,7 @@ class Row(NamedTuple):
     sides: str
     ours: str
     difference: str
+    interval: str
     p: str
     effect: str
     visible: str
@@ -94,7 +95,8 @@ def _row(claim: TestedClaim) -> Row:
         claim.sentence,
         " over ".join(claim.sides),
         pair_text(claim.ours),
-        difference_text(claim),
+        "–" if claim.ours is None else change(claim.ours.difference),
+        interval_text(claim),
         p_value(claim.p),
         decimal(claim.effect, 2),
         "–" if claim.smallest is None else percent(claim.smallest),

@@ -52,10 +52,14 @@ def difference_text(claim: TestedClaim) -> str:
     """Return the difference in points with its interval: ``+1.9 [-0.4, +4.2]``."""
     if claim.ours is None:
         return "–"
-    value = change(claim.ours.difference)
+    return f"{change(claim.ours.difference)} {interval_text(claim)}"
+
+
+def interval_text(claim: TestedClaim) -> str:
+    """Return the interval of a difference in points: ``[-0.4, +4.2]``; empty without one."""
     if claim.low is None or claim.high is None:
-        return value
-    return f"{value} [{change(claim.low)}, {change(claim.high)}]"
+        return ""
+    return f"[{change(claim.low)}, {change(claim.high)}]"
 
 
 def claims_notes(results: ClaimsResults) -> list[str]:
