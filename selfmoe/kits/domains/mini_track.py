@@ -67,8 +67,11 @@ class MiniBenchmark(Benchmark):
 
     def reworded(self, doc: Doc) -> Instruction | None:
         """Return the problem after another instruction that goes with the same form of answer."""
-        other = procedural.reworded(doc["instruction"])
-        return None if other is None else Instruction(other, doc["input"])
+        for wordings in procedural.WORDINGS.values():
+            if (said := doc["instruction"]) in wordings:
+                other = wordings[(wordings.index(said) + 1) % len(wordings)]
+                return Instruction(other, doc["input"])
+        return None
 
     def score(self, doc: Doc, completion: str) -> Mapping[str, float]:
         """Return the strict ``score`` and the ``lenient`` one, each 0 or 1."""

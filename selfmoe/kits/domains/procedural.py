@@ -187,14 +187,6 @@ def wording(style: Style, agrees: bool, rng: random.Random) -> str:
     return rng.choice(WORDINGS[rng.choice(styles)])
 
 
-def reworded(instruction: str) -> str | None:
-    """Return the wording that follows among those of the same style, or `None` for no wording."""
-    for wordings in WORDINGS.values():
-        if instruction in wordings:
-            return wordings[(wordings.index(instruction) + 1) % len(wordings)]
-    return None
-
-
 def gold_response(problem: Problem, style: Style) -> str:
     """Return the gold response to `problem` in `style`."""
     lead = f"{problem.steps} " if problem.steps else ""
