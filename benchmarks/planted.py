@@ -84,7 +84,7 @@ def _row(name: str, true: bool, contrasts: list[Contrast], level: float) -> Json
         "claim": name,
         "true": true,
         "effect": effect,
-        "smallest": fmean(one.smallest or 0.0 for one in contrasts),
+        "smallest": fmean(1.0 if one.smallest is None else one.smallest for one in contrasts),
         "visible": sum(visible),
         "verdicts": dict(Counter(said)),
         "missed": sum(v != "fails" for v in wrong),
