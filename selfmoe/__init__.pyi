@@ -1,3 +1,4 @@
+from .api.claims.claims import claims as claims
 from .api.evaluation.evaluate import evaluate as evaluate
 from .api.growth import add_expert as add_expert
 from .api.growth import remove_expert as remove_expert

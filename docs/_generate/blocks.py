@@ -11,6 +11,7 @@ from pathlib import Path
 
 from _generate import (
     benchmarks,
+    claims,
     commands,
     contracts,
     elsewhere,
@@ -61,6 +62,7 @@ BLOCKS: dict[tuple[str, str], Callable[[], str]] = {
     ("docs/config.md", "sections"): settings.sections,
     ("docs/config.md", "presets"): settings.presets,
     ("docs/config.md", "components"): settings.components,
+    ("docs/claims.md", "claims"): claims.claims,
     ("docs/cli.md", "commands"): commands.reference,
     ("docs/plugins.md", "installed"): plugins.installed,
     ("docs/plugins.md", "hooks"): hooks.overview,

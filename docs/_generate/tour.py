@@ -94,6 +94,7 @@ TOUR = (
         "10. api, cli: the two ways in",
         "Python and the command line, one module a command.",
         "api/__init__.py api/run.py api/load.py api/*.py api/comparison/*.py api/evaluation/*.py "
+        "api/claims/claim.py api/claims/paper.py api/claims/*.py "
         "cli/__init__.py cli/app.py cli/run.py cli/*.py cli/**/*.py",
     ),
     Chapter(

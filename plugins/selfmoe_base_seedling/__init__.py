@@ -46,6 +46,14 @@ FULL: Mapping[str, Any] = {
 }
 """The published comparison: five root seeds, answers that agree, and the controls."""
 
+CLAIMS: Mapping[str, Any] = {
+    **EXACT,
+    "brainstorm": {"n": 160, "batch_size": 96, "max_new_tokens": 96},
+    "respond": {"batch_size": 64, "max_new_tokens": 96},
+    "evaluate": {"limit": 100, "batch_size": 50},
+}
+"""Budgets at which all claims can be tested over five root seeds in about an hour."""
+
 
 class Seedling(Base):
     """A small Llama-style language model, trained on procedural text; needs no download."""
@@ -56,6 +64,7 @@ class Seedling(Base):
     settings: ClassVar[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {
         "demo": {"run": EXACT, "options": OPTIONS},
         "paper": {"run": EXACT},
+        "claims": {"run": CLAIMS, "options": OPTIONS},
         "seedling-full": {"run": FULL, "options": TUNED},
         "arriving": {"run": arriving(FULL), "options": TUNED},
         **{f"conflicting-{cue}": {"run": conflicting(FULL, cue), "options": TUNED} for cue in CUES},

@@ -29,6 +29,7 @@ COMMANDS = {
     "compare": "Compare routers and merges on the experts of a run.",
     "compare-logs": "Compare two models item by item, by the samples that lm-eval or selfmoe kept.",
     "merge": "Merge LoRA adapters on their base into one model, or one adapter, without a run.",
+    "claims": "Test the paper's claims on a run, each with a verdict.",
     "report": "Build the report of a run again: the page, its numbers, its figures.",
     "explain-data": "Show what an expert learned from, and the tokens where answers begin.",
     "explain-score": "Show every answer of an evaluation, and why it counts as it does.",

@@ -35,23 +35,24 @@ def command(run: Path, verify: bool, as_json: bool) -> None:
     """
     from dataclasses import asdict
 
-    from selfmoe.store.directory import ComparisonDirectory, directory_of
+    from selfmoe.store.directory import ClaimsDirectory, ComparisonDirectory, directory_of
     from selfmoe.store.status import cell_states, size_of
 
     directory = directory_of(run)
     cells = cell_states(directory, verify=verify)
-    comparison = ComparisonDirectory(run)
-    compared = cell_states(comparison, verify=verify) if comparison.plan() else []
+    beside = {"comparison": ComparisonDirectory(run), "claims": ClaimsDirectory(run)}
+    states = {k: cell_states(d, verify=verify) if d.plan() else [] for k, d in beside.items()}
     holder, size, problem = directory.holder(), size_of(run), directory.manifest_problem()
     if as_json:
         facts = {"run": str(run), "writing": holder, "bytes": size, "manifest": problem}
-        lists = {"cells": cells, "comparison": compared}
-        rows = {key: [asdict(cell) for cell in states] for key, states in lists.items()}
+        lists = {"cells": cells, **states}
+        rows = {key: [asdict(cell) for cell in found] for key, found in lists.items()}
         click.echo(json.dumps({**facts, **rows}, indent=1))
         return
     _print(directory, cells, holder, size, problem)
-    if compared:
-        _print_comparison(compared, comparison.again)
+    for key, found in states.items():
+        if found:
+            _print_beside(key.capitalize(), found, beside[key].again)
 
 
 def _print(
@@ -91,10 +92,10 @@ def _print(
     console.print(f"{writer}{after}", markup=False)
 
 
-def _print_comparison(cells: list[CellState], again: str) -> None:
+def _print_beside(what: str, cells: list[CellState], again: str) -> None:
     from selfmoe.reporting.terminal.progress import output
 
     done = sum(cell.state == "done" for cell in cells)
     after = "" if done == len(cells) else f" To go on: {again}"
-    text = f"Comparison: {done} of {len(cells)} cells are done.{after}"
+    text = f"{what}: {done} of {len(cells)} cells are done.{after}"
     output().print(text, markup=False, soft_wrap=True)

@@ -107,6 +107,12 @@ class CurateConfig(Section):
         description="Let domains (all, or those named) check answers by what the task itself says.",
     )
     min_examples: int = Field(1, ge=1, description="Fewer examples than this stop the run.")
+    data: Literal["made", "seeds"] = Field(
+        "made", description="What experts learn from: what the base made, or the seeds alone."
+    )
+    share: float = Field(
+        1.0, gt=0, le=1, description="Share of the examples that is kept, from the front."
+    )
 
     def verifies(self, domain: str) -> bool:
         """Return whether a domain is to check its answers."""

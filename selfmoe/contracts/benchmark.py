@@ -80,6 +80,10 @@ class Benchmark(ABC):
     def ask(self, doc: Mapping[str, Any]) -> Instruction:
         """Return the item as an instruction, for the template that experts were trained in."""
 
+    def reworded(self, doc: Mapping[str, Any]) -> Instruction | None:
+        """Return the same task in other words; ``None`` (default) if it knows no others."""
+        return None
+
     def plain(self, doc: Mapping[str, Any]) -> str:
         """Return the item as the harness puts it, for the ``plain`` template."""
         return plain(self.ask(doc))

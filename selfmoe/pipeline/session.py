@@ -47,6 +47,10 @@ class Session:
         found: Kept = self._kept[make]
         return found
 
+    def under(self, config: RunConfig) -> Session:
+        """Return a session with other settings; the base and what tasks keep are the same."""
+        return _Under(self, config)
+
     def trainer(self, expert: str = "") -> Trainer:
         """Return the run's trainer, with the options of an expert or with those all have."""
         chosen = self.config.specialise
@@ -54,3 +58,15 @@ class Session:
             "trainer", str(chosen.trainer), chosen.options_of(expert)
         )
         return trainer
+
+
+class _Under(Session):
+    """A session that has base and whatever tasks keep from another."""
+
+    def __init__(self, over: Session, config: RunConfig) -> None:
+        super().__init__(config, over.files, over.display)
+        self._over, self._kept = over, over._kept
+
+    @cached_property
+    def base(self) -> LoadedBase:
+        return self._over.base

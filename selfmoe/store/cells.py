@@ -31,6 +31,8 @@ COST_TOKENS = 256
 
 COST = "cost.json"
 
+ROUTES = "routes.jsonl"
+
 
 class Cells:
     """The finished cells of a run; nothing is loaded but what is asked for.

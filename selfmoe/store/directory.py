@@ -23,10 +23,11 @@ CELL_FOLDERS: Mapping[str, str] = {
     "compose": "compositions",
     "evaluate": "evaluations",
     "cost": "costs",
+    "route": "routes",
 }
 """The folder of a run directory in which the cells of a stage lie."""
 
-FOLDERS = ("work", *CELL_FOLDERS.values(), "report", "comparison")
+FOLDERS = ("work", *CELL_FOLDERS.values(), "report", "comparison", "claims")
 """Folders of a run directory; whatever else lies there is left alone."""
 
 CONFIG = "config.yaml"
@@ -213,6 +214,35 @@ class ComparisonDirectory(RunDirectory):
     def page(self) -> Path:
         """Return where the same numbers lie as a page."""
         return self.root / COMPARISON / "index.html"
+
+
+CLAIMS = "claims"
+
+
+class ClaimsDirectory(RunDirectory):
+    """A run directory as its claims see it: the same cells, a manifest and plan of their own."""
+
+    MANIFEST: ClassVar[str] = f"{CLAIMS}/manifest.json"
+    PLAN: ClassVar[str] = f"{CLAIMS}/plan.json"
+
+    @property
+    def again(self) -> str:
+        """Return the command that makes again what is damaged or missing."""
+        return f"selfmoe claims {shlex.quote(str(self.root))}"
+
+    @property
+    def results(self) -> Path:
+        """Return where the verdicts lie."""
+        return self.root / CLAIMS / "results.json"
+
+    @property
+    def page(self) -> Path:
+        """Return where the same lies as a page."""
+        return self.root / CLAIMS / "index.html"
+
+
+BESIDE: tuple[type[RunDirectory], ...] = (ComparisonDirectory, ClaimsDirectory)
+"""What may lie in a run's folder beside the run, each with a manifest and plan of its own."""
 
 
 class EvaluationDirectory(RunDirectory):

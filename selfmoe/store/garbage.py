@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from selfmoe.store.directory import CELL_FOLDERS, ComparisonDirectory, RunDirectory
+from selfmoe.store.directory import BESIDE, CELL_FOLDERS, RunDirectory
 from selfmoe.store.files import damage
 from selfmoe.store.manifest import Manifest
 from selfmoe.store.status import size_of
@@ -36,7 +36,8 @@ class Garbage:
 def find_garbage(run: RunDirectory) -> list[Garbage]:
     """Return the cells that nothing names, and left-over work.
 
-    What names cells is the manifest, the last command, and the last comparison with its manifest.
+    What names cells is the manifest, the last command, and the last comparison and the last claims
+    with their manifests.
     Only folders that are named like cells, in the folders of cells, are looked at; links never.
 
     Raises:
@@ -44,10 +45,10 @@ def find_garbage(run: RunDirectory) -> list[Garbage]:
             command needs cannot be read.
     """
     named, planned = _named(run.manifest()), {cell.path for cell in run.intact_plan()}
-    comparison = ComparisonDirectory(run.root)
-    planned |= {cell.path for cell in comparison.intact_plan()}
-    if (run.root / comparison.MANIFEST).exists():
-        named |= _named(comparison.manifest())
+    for other in (cls(run.root) for cls in BESIDE):
+        planned |= {cell.path for cell in other.intact_plan()}
+        if (run.root / other.MANIFEST).exists():
+            named |= _named(other.manifest())
     found = []
     for folder in CELL_FOLDERS.values():
         for path in _cells(run.root, folder):

@@ -16,7 +16,7 @@ from selfmoe.store.record import FileRecord, StrictRecord, parse, read_record
 
 def _cell_name(text: str) -> str:
     name = CellName.parse(text)
-    if name.stage == "evaluate":
+    if name.stage in ("evaluate", "route"):
         EvaluationName.parse(name.label)
     return text
 

@@ -10,10 +10,12 @@ from types import ModuleType
 import pytest
 
 from selfmoe.contracts.randomness import rng_for
+from selfmoe.contracts.records import Source
 from selfmoe.kits.domains.procedural import (
     LEVELS,
     SPLITS,
     STYLES,
+    WORDINGS,
     Family,
     Problem,
     Split,
@@ -23,6 +25,7 @@ from selfmoe.kits.domains.procedural import (
     program,
     strict,
 )
+from selfmoe.registry.registry import registry
 from selfmoe_domain_coding import mini as coding
 from selfmoe_domain_knowledge import mini as knowledge
 from selfmoe_domain_math import mini as math
@@ -204,3 +207,15 @@ def test_draws_are_the_same_whatever_the_global_state(split: Split) -> None:
     first = draw(math.FAMILIES, split, 12, 5, domain="math", style=math.STYLE)
     random.seed(4)
     assert draw(math.FAMILIES, split, 12, 5, domain="math", style=math.STYLE) == first
+
+
+@pytest.mark.parametrize("name", DOMAINS)
+def test_items_are_put_in_other_words_that_go_with_the_same_form(name: str) -> None:
+    (benchmark,) = registry().configure("domain", name).benchmarks(Source())
+    for doc in benchmark.items[:50]:
+        task, other = benchmark.ask(doc), benchmark.reworded(doc)
+        assert other is not None
+        assert other.input == task.input
+        assert other.instruction != task.instruction
+        assert any({task.instruction, other.instruction} <= set(w) for w in WORDINGS.values())
+    assert benchmark.reworded({**benchmark.items[0], "instruction": "Sing it."}) is None

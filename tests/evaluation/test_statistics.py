@@ -59,3 +59,10 @@ def test_sign_flips_are_drawn_where_there_are_many():
     assert drawn == sign_flip(values)
     assert drawn == pytest.approx(exact, abs=0.002)
     assert sign_flip([1.0] * 100) == pytest.approx(1 / 100_001)
+
+
+def test_sign_flips_are_counted_where_they_can_be_and_drawn_where_not():
+    assert sign_flip([1.0, 1.0, 1.0]) == 0.25
+    assert sign_flip([1.0, -1.0]) == 1.0
+    assert sign_flip([0.5] * 39) < 0.001
+    assert sign_flip([1.0, -1.0] * 19) == 1.0

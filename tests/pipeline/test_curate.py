@@ -19,6 +19,7 @@ from selfmoe.contracts.records import Example, Instruction, Rejected, Seed
 from selfmoe.evaluation.code import passes
 from selfmoe.pipeline.curation.duplicates import Duplicates
 from selfmoe.pipeline.curation.overlap import Overlap
+from selfmoe.pipeline.curation.touched import touched
 from selfmoe.pipeline.records import read_examples
 from selfmoe.pipeline.stages.s4_curate import curate
 from selfmoe.reporting.terminal.progress import Display
@@ -396,3 +397,42 @@ def test_all_domains_verify_or_those_named(tmp_path: Path, asked: Any, checked: 
     else:
         curate(Strict(), job)
         assert len(read_examples(job.out)) == 1
+
+
+# --- seeds as data, and a share of it ------------------------------------------------------------
+
+
+def row_of(number: int) -> dict[str, Any]:
+    task = {"id": f"free-{number}", "instruction": f"task {number}", "input": "", "seeds": []}
+    return {**task, "response": "yes", "problem": None}
+
+
+def test_seeds_can_be_what_experts_learn(tmp_path):
+    seeds = [Seed(f"s{n}", f"ask {n}", "", word) for n, word in enumerate(["a", "b", "no"])]
+    seeds.append(Seed("s3", ITEM, "", "leaked"))
+    job = a_job(tmp_path, [row_of(1)], seeds, data="seeds", agreement=0.9)
+    curate(Free(), job)
+    kept = read_examples(job.out)
+    assert [(e.id, e.response, e.continuation) for e in kept] == [
+        ("s0", "a", " a"), ("s1", "b", " b"),
+    ]  # fmt: skip
+    counts = json.loads((job.out / "yield.json").read_text("utf-8"))
+    assert (counts["written"], counts["instructions"], counts["kept"]) == (4, 4, 2)
+    assert counts["dropped"]["curate"] == {"says no": 1, "benchmark overlap": 1}
+    written = (job.out / "instructions.jsonl").read_text("utf-8").splitlines()
+    assert [json.loads(line)["id"] for line in written] == ["s0", "s1", "s2", "s3"]
+
+
+def test_a_share_of_the_examples_is_kept_from_the_front(tmp_path):
+    job = a_job(tmp_path, [row_of(n) for n in range(10)], share=0.25)
+    curate(Free(), job)
+    assert [e.id for e in read_examples(job.out)] == ["free-0", "free-1"]
+    counts = json.loads((job.out / "yield.json").read_text("utf-8"))
+    assert counts["dropped"]["curate"] == {"beyond curate.share": 8}
+
+
+def test_items_that_share_words_in_a_row_with_the_data_are_touched():
+    long = example(" ".join(["x", *LETTERS[3:11], "y"]))
+    assert touched(Items(), [long]) == {"long"}
+    assert touched(Items(), [example(SHORT.upper())]) == {"short"}
+    assert touched(Items(), [example(" ".join(LETTERS[3:10]))]) == set()

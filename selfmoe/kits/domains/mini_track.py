@@ -65,6 +65,14 @@ class MiniBenchmark(Benchmark):
         """Return the problem as a task."""
         return Instruction(doc["instruction"], doc["input"])
 
+    def reworded(self, doc: Doc) -> Instruction | None:
+        """Return the problem after another instruction that goes with the same form of answer."""
+        for wordings in procedural.WORDINGS.values():
+            if (said := doc["instruction"]) in wordings:
+                other = wordings[(wordings.index(said) + 1) % len(wordings)]
+                return Instruction(other, doc["input"])
+        return None
+
     def score(self, doc: Doc, completion: str) -> Mapping[str, float]:
         """Return the strict ``score`` and the ``lenient`` one, each 0 or 1."""
         if self.style == "code":

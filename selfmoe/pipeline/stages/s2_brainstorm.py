@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 
 def plan(plan: Plan) -> None:
-    """Add one task a domain."""
+    """Add one task a domain, unless experts learn from the seeds alone."""
+    if plan.config.curate.data == "seeds":
+        return
     for domain in plan.domains:
         basis = Basis(
             plan.config.brainstorm.model_dump(exclude={"batch_size"})

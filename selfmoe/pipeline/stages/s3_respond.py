@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 
 
 def plan(plan: Plan) -> None:
-    """Add one task a domain."""
+    """Add one task a domain, unless experts learn from the seeds alone."""
+    if plan.config.curate.data == "seeds":
+        return
     config = plan.config.respond
     for domain in plan.domains:
         folder = config.folder(domain.name)

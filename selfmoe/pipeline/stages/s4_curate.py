@@ -19,10 +19,11 @@ from selfmoe.evaluation.benchmarks import files_of, guarded_splits
 from selfmoe.evaluation.code import allow_unsafe
 from selfmoe.pipeline.curation.agreement import settle
 from selfmoe.pipeline.curation.duplicates import Duplicates
+from selfmoe.pipeline.curation.given import given, tasks
 from selfmoe.pipeline.curation.length import TooLong
 from selfmoe.pipeline.curation.overlap import Overlap
 from selfmoe.pipeline.records import read_yield
-from selfmoe.pipeline.task import Basis, Job
+from selfmoe.pipeline.task import Basis, Job, Task
 from selfmoe.store.files import read_jsonl, write_json, write_jsonl
 from selfmoe.store.shards import Row
 
@@ -47,16 +48,22 @@ def plan(plan: Plan) -> None:
             }
             | plan.template,
             components=[("domain", domain.name)],
-            inputs={
-                "seeds": plan.of("seeds")[domain.name],
-                "instructions": plan.of("brainstorm")[domain.name],
-                "responses": plan.of("respond")[domain.name],
-            },
+            inputs=_inputs(plan, domain.name),
         )
-        size = f"up to {plan.config.brainstorm.n} examples"
+        made = plan.config.curate.data == "made"
+        size = f"up to {plan.config.brainstorm.n if made else plan.config.seeds.n} examples"
         task = plan.add("curate", domain.name, partial(curate, domain), basis, size=size)
         if verifies and domain.verifies_by_running and task.problem():
             _need_sandbox(domain, plan.config)
+
+
+def _inputs(plan: Plan, domain: str) -> dict[str, Task]:
+    """Return what a domain's data is made of, by role."""
+    seeds = {"seeds": plan.of("seeds")[domain]}
+    if plan.config.curate.data == "seeds":
+        return seeds
+    made = {"instructions": plan.of("brainstorm"), "responses": plan.of("respond")}
+    return seeds | {role: tasks[domain] for role, tasks in made.items()}
 
 
 def _need_sandbox(domain: Domain, config: RunConfig) -> None:
@@ -76,23 +83,29 @@ def curate(domain: Domain, job: Job) -> None:
     Raises:
         StageError: If fewer than ``curate.min_examples`` are left.
     """
-    rows, config = read_jsonl(job.input("responses") / "responses.jsonl"), job.session.config.curate
-    overlap = Overlap(domain, job)
+    config, overlap = job.session.config.curate, Overlap(domain, job)
+    made = config.data == "made"
+    rows = read_jsonl(job.input("responses") / "responses.jsonl") if made else given(job)
     checks: list[Check] = [
         lambda example: None if example.response else "empty response",
         TooLong(job),
         partial(_refused, domain, job),
         *([partial(_wrong, domain, job)] if config.verifies(domain.name) else []),
         *([overlap] if config.contamination else []),
-        Duplicates(domain, job),
+        *([Duplicates(domain, job)] if made else []),
     ]
     kept, dropped = _sorted_out(job, rows, checks, partial(_agreed, domain, job))
+    kept, dropped = _cut(kept, dropped, config.share)
     counts = _counts(job, rows, kept, dropped, overlap)
     job.remarks.append(f"{len(kept)} kept")
     if len(kept) < config.min_examples:
         raise StageError(_too_few(domain.name, len(kept), len(rows), dropped, config.min_examples))
-    for role, name in (("seeds", "seeds.jsonl"), ("instructions", "instructions.jsonl")):
-        shutil.copyfile(job.input(role) / name, job.out / name)
+    shutil.copyfile(job.input("seeds") / "seeds.jsonl", job.out / "seeds.jsonl")
+    if made:
+        name = "instructions.jsonl"
+        shutil.copyfile(job.input("instructions") / name, job.out / name)
+    else:
+        write_jsonl(job.out / "instructions.jsonl", tasks(rows))
     write_jsonl(job.out / "examples.jsonl", [example.to_json() for example in kept])
     write_json(job.out / "yield.json", counts)
 
@@ -118,6 +131,15 @@ def _sorted_out(
     return kept, dropped
 
 
+def _cut(
+    kept: Sequence[Example], dropped: Counter[str], share: float
+) -> tuple[list[Example], Counter[str]]:
+    """Return the first examples, up to the share that is asked for, and the others as dropped."""
+    whole = max(1, round(share * len(kept)))
+    beyond = Counter({"beyond curate.share": len(kept) - whole}) if kept[whole:] else Counter()
+    return list(kept[:whole]), dropped + beyond
+
+
 def _example(domain: Domain, row: Row) -> Example:
     task = {field: row[field] for field in ("id", "instruction", "input", "seeds")}
     shown = {"sources": row.get("sources", ()), "solved": row.get("solved_seeds", ())}
@@ -132,14 +154,15 @@ def _written(row: Row) -> Row:
 def _agreed(domain: Domain, job: Job, row: Row) -> tuple[Example, str | None]:
     """Return a row as an example, and what is wrong with it before anything is checked."""
     config = job.session.config
-    if config.curate.agreement is None or row["problem"] not in (None, "unfinished response"):
+    plain = config.curate.agreement is None or config.curate.data == "seeds"
+    if plain or row["problem"] not in (None, "unfinished response"):
         return _example(domain, row), row["problem"]
     greedy = [row] if row["problem"] is None else []
     answer = settle(
         [*greedy, *row.get("samples", ())],
         lambda written: domain.answer(written["response"], config.source),
         1 + config.respond.samples,
-        config.curate.agreement,
+        config.curate.agreement or 0.0,
     )
     if answer is None:
         return _example(domain, row), "no agreement"
@@ -153,7 +176,9 @@ def _counts(
     dropped: Counter[str],
     overlap: Overlap,
 ) -> dict[str, Any]:
-    written = read_yield(job.input("instructions"))
+    of_base = job.session.config.curate.data == "made"
+    nothing: dict[str, Any] = {"written": len(rows), "dropped": {}}
+    written = read_yield(job.input("instructions")) if of_base else nothing
     retrieved = {
         "answers": sum(bool(row["sources"]) for row in rows if "sources" in row),
         "kept": sum(bool(example.sources) for example in kept),

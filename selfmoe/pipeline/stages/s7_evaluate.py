@@ -43,12 +43,13 @@ def ask(plan: Plan, systems: Iterable[tuple[System, Task | None]]) -> None:
     for system, made_by in systems:
         for domain in plan.domains:
             for benchmark in plan.choices[domain.name].asked:
-                _add(plan, system, made_by, domain, benchmark)
+                ask_one(plan, system, made_by, domain, benchmark)
 
 
-def _add(
+def ask_one(
     plan: Plan, system: System, made_by: Task | None, domain: Domain, benchmark: Benchmark
-) -> None:
+) -> Task:
+    """Add the task in which a system answers a benchmark, and return it."""
     config = plan.config.evaluate
     settings = config.model_dump(exclude={"base_shots", "benchmarks"})
     asked = template_for(system, benchmark, config, plan.base.template.name)
@@ -66,7 +67,7 @@ def _add(
         seeded=False,
         without=() if made_by else ("selfmoe.mixture",),
     )
-    plan.add(
+    return plan.add(
         "evaluate",
         str(EvaluationName(system.name, BenchmarkName(domain.name, benchmark.name))),
         partial(evaluate, system, domain, benchmark),

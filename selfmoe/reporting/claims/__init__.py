@@ -1,0 +1,1 @@
+"""The verdicts on claims as numbers, a table and a page."""
