@@ -48,6 +48,7 @@ __all__ = [
     "read_factors",
     "take_over",
     "write_factors",
+    "write_plain",
 ]
 
 _IDENTITY = ("r", "lora_alpha", "rank_pattern", "alpha_pattern", "use_rslora")
@@ -129,8 +130,19 @@ def take_over(source: Path, path: Path) -> None:
         for file in (CONFIG, WEIGHTS):
             shutil.copyfile(source / file, path / file)
         return
+    write_plain(path, factors, made_for(source))
+
+
+def write_plain(path: Path, factors: Mapping[str, Factors], base: str | None) -> None:
+    """Write a plain PEFT LoRA folder.
+
+    Args:
+        path: The folder; exists.
+        factors: A, B and scale of each layer.
+        base: What it is for.
+    """
     write_tensors(path, factors)
-    write_json(path / CONFIG, _described(factors, made_for(source)))
+    write_json(path / CONFIG, _described(factors, base))
 
 
 def adapter_hash(path: Path) -> str:

@@ -1,0 +1,1 @@
+"""What leaves a run: systems for programs that know nothing of selfmoe."""
