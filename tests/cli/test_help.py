@@ -17,6 +17,7 @@ PARSED_ONLY = (
     "selfmoe run", "selfmoe report", "selfmoe explain-data",
     "selfmoe explain-score", "selfmoe add-expert",
     "selfmoe remove-expert", "selfmoe evaluate", "selfmoe export",
+    "selfmoe push",
 )  # fmt: skip
 """Examples that would take minutes, open a window, or ask for what this run or machine lacks.
 
