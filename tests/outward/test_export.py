@@ -150,6 +150,19 @@ def test_what_differs_is_not_left_behind(exported_run, tmp_path, monkeypatch):
     selfmoe.export(exported_run, "mixse", tmp_path / "out", check=False)
 
 
+def test_attention_is_the_plain_one_where_the_system_used_that(exported_run, tmp_path):
+    out = selfmoe.export(exported_run, "mixse", tmp_path / "out")
+    file = out / "config.json"
+    told = json.loads(file.read_text())
+    assert told["mixture"]["eager"] is False
+    assert loaded(out, trust_remote_code=True)[0].config._attn_implementation == "sdpa"
+    told["mixture"]["eager"] = True
+    file.write_text(json.dumps(told))
+    assert loaded(out, trust_remote_code=True)[0].config._attn_implementation == "eager"
+    wished, _ = loaded(out, trust_remote_code=True, attn_implementation="sdpa")
+    assert wished.config._attn_implementation == "sdpa"
+
+
 def test_half_precision(exported_run, tmp_path):
     out = selfmoe.export(exported_run, "mixse", tmp_path / "out", dtype="bfloat16")
     model, _ = loaded(out, trust_remote_code=True)

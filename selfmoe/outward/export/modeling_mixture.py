@@ -10,6 +10,7 @@ says what each expert weighs, for every token. The plain formulas stand here, wr
     linears    groups of linear layers, with the rank of each expert in them
     gate       what the gate reads, when it is asked, and its formula
     base       where the base's weights are, if they are not in this folder
+    eager      whether attention is transformers' plain one, which knows caps of its scores
 
 Load it with ``AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True)``. The model is
 one of the base's own class with experts added: ``generate`` and caches are those of the base.
@@ -192,11 +193,10 @@ class Routing:
         alpha = self.ask(x, number, name) if self.site == "linear" else self.alpha
         return output + layer.experts_of(x, alpha.reshape(*x.shape[:-1], alpha.shape[-1]))
 
-    def ask(self, x: Tensor, block: int, layer: str | None) -> Tensor:
+    def ask(self, x: Tensor, block: int, layer: str | None) -> Any:
         """Return alpha, ``(..., n_experts)`` in shape, of x or what entered the first block."""
         x = self.entry if self.reads == "embedding" and self.entry is not None else x
-        alpha: Tensor = self.gate(x, block, layer, self.ids, self.positions)
-        return alpha
+        return self.gate(x, block, layer, self.ids, self.positions)
 
 
 def positions_in(given: dict[str, Any], ids: Tensor) -> Any:
@@ -249,9 +249,9 @@ class MixtureConfig:
     def from_pretrained(cls, folder: Any, **kwargs: Any) -> Any:
         """Return the configuration in a folder or on the hub."""
         told, kwargs = PreTrainedConfig.get_config_dict(folder, **kwargs)
-        kind = told["base_model_type"]
-        told = {**told, "model_type": kind}
-        return config_class(CONFIG_MAPPING[kind]).from_dict(told, **kwargs)
+        kind, eager = told["base_model_type"], told["mixture"]["eager"]
+        kwargs = {"attn_implementation": "eager", **kwargs} if eager else kwargs
+        return config_class(CONFIG_MAPPING[kind]).from_dict({**told, "model_type": kind}, **kwargs)
 
     @classmethod
     def register_for_auto_class(cls, auto_class: Any = None) -> None:

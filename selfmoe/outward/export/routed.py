@@ -16,7 +16,7 @@ from selfmoe.contracts.formula import Constant, Drawn, Formula, Formulated, Scor
 from selfmoe.contracts.records import Expert
 from selfmoe.mixture.adapters import Factors, by_site, factors_of
 from selfmoe.mixture.saving import source_of
-from selfmoe.models.structure import find_decoder
+from selfmoe.models.structure import find_decoder, text_config
 from selfmoe.outward.export import modeling_mixture
 from selfmoe.outward.export.source import Source
 
@@ -101,6 +101,7 @@ def _told(source: Source, weights: BaseWeights) -> dict[str, Any]:
         "linears": _linears(source),
         "gate": {"site": mixture.gate.site, "reads": mixture.gate.reads, **_gate(formula)},
         "base": base if weights == "reference" else None,
+        "eager": text_config(source.model)._attn_implementation == "eager",
     }
 
 
