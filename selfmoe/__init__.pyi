@@ -1,5 +1,6 @@
 from .api.claims.claims import claims as claims
 from .api.evaluation.evaluate import evaluate as evaluate
+from .api.export import export as export
 from .api.growth import add_expert as add_expert
 from .api.growth import remove_expert as remove_expert
 from .api.load import load as load

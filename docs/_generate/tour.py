@@ -85,10 +85,12 @@ TOUR = (
         "pipeline/*.py pipeline/**/*.py",
     ),
     Chapter(
-        "9. outward: what others read",
-        "Folders that load without selfmoe, each read again before it gets its name.",
-        "outward/__init__.py outward/delta.py outward/*.py outward/merging/__init__.py "
-        "outward/merging/merge.py outward/**/*.py",
+        "9. outward: what leaves a run",
+        "Systems and merges as folders for other programs, read again before they have a name.",
+        "outward/__init__.py outward/export/__init__.py outward/export/whole.py "
+        "outward/export/formats.py outward/export/routed.py outward/export/modeling_mixture.py "
+        "outward/export/*.py outward/merging/__init__.py outward/merging/merge.py "
+        "outward/delta.py outward/*.py outward/**/*.py",
     ),
     Chapter(
         "10. api, cli: the two ways in",

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from selfmoe.contracts import Site, TokenInfo
+from selfmoe.contracts import Scored, Site, TokenInfo
 from selfmoe.kits.routers import Weight, keep_largest, weigh_kept
 
 
@@ -43,6 +43,19 @@ class ArrowGate(nn.Module):
         weights = torch.softmax(scores.masked_fill(~there, float("-inf")), dim=-1)
         weights = torch.where(there, weights, 0.0)  # of no expert, the softmax is undefined
         return weigh_kept(keep_largest(weights, self.k), self.weight)
+
+    def formula(self) -> Scored:
+        """Return what the gate computes; experts without a part in a layer are left out there."""
+        vectors = dict(self.named_buffers())
+        there = {name: theta.any(-1) for name, theta in vectors.items()}
+        return Scored(
+            theta=vectors,
+            bias={n: torch.where(found, 0.0, -torch.inf) for n, found in there.items()},
+            absolute=True,
+            temperature=self.temperature,
+            k=self.k,
+            weight=self.weight,
+        )
 
 
 def _name(site: str) -> str:

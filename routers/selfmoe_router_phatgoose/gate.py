@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm, linear
 
-from selfmoe.contracts import Site, TokenInfo
+from selfmoe.contracts import Scored, Site, TokenInfo
 from selfmoe.kits.routers import Weight, keep_largest, weigh_kept
 
 Reads = Literal["hidden", "base_final_hidden", "embedding", "nothing"]
@@ -73,6 +73,23 @@ class ComparingGate(nn.Module):
         logits = linear(standardise(x), vectors.float()) / x.shape[-1] ** 0.5
         logits = logits.masked_fill(getattr(self, f"{name}/absent"), -torch.inf)
         return weigh_kept(keep_largest(torch.softmax(logits, dim=-1), self.k), self.weight)
+
+    def formula(self) -> Scored:
+        """Return what the gate computes; experts without a part in a layer are left out there."""
+        held = dict(self.named_buffers())
+        names = [name for name in held if not name.endswith("/absent")]
+        absent = {name: held[f"{name}/absent"] for name in names}
+        return Scored(
+            theta={name.removeprefix("gate_"): held[name] for name in names},
+            bias={
+                name.removeprefix("gate_"): torch.where(out, -torch.inf, 0.0)
+                for name, out in absent.items()
+            },
+            normalise="standard",
+            temperature=None,
+            k=self.k,
+            weight=self.weight,
+        )
 
 
 def standardise(x: Tensor) -> Tensor:

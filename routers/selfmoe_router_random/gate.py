@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from selfmoe.contracts import NotSupportedError, Site, TokenInfo
+from selfmoe.contracts import Drawn, NotSupportedError, Site, TokenInfo
 
 _STEP = -7046029254386353131  # 0x9E3779B97F4A7C15 as a signed integer
 _FACTORS = (-4658895280553007687, -7723592293110705685)  # 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
@@ -54,6 +54,10 @@ class RandomGate(nn.Module):
         chosen = lots.topk(self.k, dim=-1).indices
         alpha = torch.zeros(lots.shape, dtype=torch.float32, device=lots.device)
         return alpha.scatter(-1, chosen, self.weight)
+
+    def formula(self) -> Drawn:
+        """Return what the gate computes."""
+        return Drawn(k=self.k, value=self.weight, seed=self.seed)
 
 
 def mix(x: Tensor) -> Tensor:

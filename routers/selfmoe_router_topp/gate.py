@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from selfmoe.contracts import Scored
 from selfmoe.kits.routers import SoftmaxGate
 
 
@@ -35,3 +36,7 @@ class TopPGate(SoftmaxGate):
         used = (before < self.p) | (self.p == 1)  # sums of float32 reach 1 too early
         used[..., self.most :] = False
         return torch.zeros_like(probabilities).scatter(-1, experts, values * used)
+
+    def formula(self) -> Scored:
+        """Return what the gate computes, with its θ as they are now."""
+        return self.scored(k=self.most, p=self.p)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import Tensor, float32, nn
 
-from selfmoe.contracts import Site, TokenInfo
+from selfmoe.contracts import Constant, Site, TokenInfo
 
 
 class UniformGate(nn.Module):
@@ -28,3 +28,7 @@ class UniformGate(nn.Module):
     def forward(self, x: Tensor, where: Site, info: TokenInfo) -> Tensor:
         """Return the weights, float32, shape ``(batch, time, n_experts)``."""
         return x.new_full((*x.shape[:-1], self.n_experts), self.weight, dtype=float32)
+
+    def formula(self) -> Constant:
+        """Return what the gate computes."""
+        return Constant(value=self.weight)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,10 @@ from selfmoe.store.manifest import Manifest
 if TYPE_CHECKING:
     from torch.nn import Module
 
+    from selfmoe.config.model import RunConfig
     from selfmoe.contracts.records import LoadedBase
     from selfmoe.mixture.trainable import Trainable
+    from selfmoe.models.base import BaseFiles
 
 
 def load(
@@ -62,7 +65,7 @@ def load(
     root = expand(run)
     chosen = default_system(root) if system is None else system
     base = load_system(root, chosen, seed, device=device, dtype=dtype, check=check)
-    _end_turns(base)
+    end_turns(base)
     if trainable:
         from selfmoe.mixture.handle import mixture_of
         from selfmoe.mixture.loading import put_to_use
@@ -94,7 +97,7 @@ def prompt_ids(run: str | Path, tokenizer: Any, instruction: str, text: str = ""
     return encoded(tokenizer, prompt_of(Instruction(instruction, text), tokenizer, template))
 
 
-def _end_turns(base: LoadedBase) -> None:
+def end_turns(base: LoadedBase) -> None:
     """Let ``generate`` of a model end where an assistant's turn does, if it is asked in a chat."""
     from selfmoe.models.asking import chat_in
     from selfmoe.models.generation.stopping import ends_of
@@ -141,6 +144,45 @@ def load_system(
         RunError: If the folder holds no finished run, or the system could not be made.
         UnknownNameError: If the run has no such system or root seed.
     """
+    return open_system(root, system, seed, device=device, dtype=dtype, check=check).base
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A system of a run at work on its base, and where both are from.
+
+    Attributes:
+        base: The base; its model carries the system.
+        system: What is attached.
+        cell: The folder of what made it; ``None`` for the base itself.
+        files: Where the base lies.
+        config: The run's settings, with the registry of its components.
+        seed: The root seed it is of.
+    """
+
+    base: LoadedBase
+    system: System
+    cell: Path | None
+    files: BaseFiles
+    config: RunConfig
+    seed: str
+
+
+def open_system(
+    root: Path,
+    system: str,
+    seed: int | None = None,
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    check: bool = True,
+) -> Opened:
+    """Return a system of a run attached to its base, with where both are from; see ``load``.
+
+    Raises:
+        RunError: If the folder holds no finished run, or the system could not be made.
+        UnknownNameError: If the run has no such system or root seed.
+    """
     from selfmoe.models.base import check_same, find_base, load_base
 
     directory = directory_of(root)
@@ -149,18 +191,25 @@ def load_system(
     settings = manifest.config | {k: v for k, v in instead.items() if v is not None}
     config = resolve(settings, str(root / "manifest.json"))
     chosen = manifest.chosen(config.root_seeds[0] if seed is None else seed)
-    named, cell = _find(root, manifest, chosen, system)
+    named, cell = find_system(root, manifest, chosen, system)
     files = find_base(config)
     check_same(files, manifest.base, directory.again)
     if cell is not None:
         check_intact(cell, directory.again)
     base = load_base(files, config)
     attach_system(base, named, cell, config.registry, check=check)
-    return base
+    return Opened(base, named, cell, files, config, chosen)
 
 
-def _find(root: Path, manifest: Manifest, seed: str, system: str) -> tuple[System, Path | None]:
-    """Return a system of a root seed, and the folder of what makes it."""
+def find_system(
+    root: Path, manifest: Manifest, seed: str, system: str
+) -> tuple[System, Path | None]:
+    """Return a system of a root seed, and the folder of what makes it; ``None`` for the base.
+
+    Raises:
+        RunError: If it could not be made.
+        UnknownNameError: If the run has no such system.
+    """
     made = _made(root, manifest, seed)
     named = manifest.system(system)
     if named is None or system not in made:

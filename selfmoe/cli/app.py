@@ -34,6 +34,8 @@ COMMANDS = {
     "explain-data": "Show what an expert learned from, and the tokens where answers begin.",
     "explain-score": "Show every answer of an evaluation, and why it counts as it does.",
     "generate": "Let a system of a finished run continue a prompt.",
+    "export": "Write a system of a run for transformers, PEFT, MLX or llama.cpp.",
+    "push": "Send an exported folder to the Hugging Face hub.",
     "add-expert": "Add an expert to a finished run, and show what that changes.",
     "remove-expert": "Take an expert out of a run.",
     "list-plugins": "Show every component, who provides it, and which plugins are broken.",

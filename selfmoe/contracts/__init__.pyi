@@ -48,6 +48,13 @@ from .fitting import (
     Penalty as Penalty,
     Progress as Progress,
 )
+from .formula import (
+    Constant as Constant,
+    Drawn as Drawn,
+    Formula as Formula,
+    Formulated as Formulated,
+    Scored as Scored,
+)
 from .hookspecs import (
     API as API,
     hookimpl as hookimpl,

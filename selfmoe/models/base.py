@@ -124,7 +124,7 @@ def is_base(named: str, files: BaseFiles, config: RunConfig, *, near: Path) -> b
         config: The settings, which know the plugins.
         near: Folder that relative paths may start from, too.
     """
-    if named == files.name or _cached_as(files.path) == named:
+    if named == files.name or cached_as(files.path) == named:
         return True
     given = Path(named).expanduser()
     places = [given, near / given]
@@ -134,7 +134,7 @@ def is_base(named: str, files: BaseFiles, config: RunConfig, *, near: Path) -> b
     return any(folder.samefile(files.path) or _copy(folder, files) for folder in folders)
 
 
-def _cached_as(path: Path) -> str | None:
+def cached_as(path: Path) -> str | None:
     """Return the id of a hub model, if a folder is a snapshot in the hub's cache."""
     repository = path.absolute().parent.parent.name
     found = path.absolute().parent.name == "snapshots" and repository.startswith("models--")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import takewhile
+from itertools import pairwise, takewhile
 from typing import Any
 
 from selfmoe.contracts.lines import plain_lines
@@ -58,8 +58,8 @@ def texts_of(tokenizer: Any, ids: Sequence[int], before: Sequence[int] = ()) -> 
     every = [*before, *ids]
     whole = tokenizer.decode(every)
     begun = [tokenizer.decode(every[:end]) for end in range(start, len(every))]
-    ends = [_shared(text.rstrip(_UNFINISHED), whole) for text in begun]
-    return [whole[a:b] for a, b in zip(ends, [*ends[1:], len(whole)], strict=True)]
+    ends = [*(_shared(text.rstrip(_UNFINISHED), whole) for text in begun), len(whole)]
+    return [whole[a:b] for a, b in pairwise(ends)]
 
 
 def _shared(one: str, other: str) -> int:

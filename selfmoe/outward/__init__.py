@@ -1,1 +1,1 @@
-"""Taking what was made elsewhere: folders that other programs read without selfmoe."""
+"""What leaves a run: systems for programs that know nothing of selfmoe."""

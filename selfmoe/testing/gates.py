@@ -11,11 +11,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from selfmoe.contracts.composer import ComposeContext, Composer
+from selfmoe.contracts.composer import ComposeContext, Composer, Site, TokenInfo
 from selfmoe.contracts.errors import SelfmoeError
+from selfmoe.contracts.formula import Formulated
 from selfmoe.contracts.records import Composition
 from selfmoe.mixture.handle import Mixture
 from selfmoe.mixture.runtime import attach
+from selfmoe.outward.export.routed import portable_gate
 from selfmoe.testing.compare import assert_close, fingerprint, logits, tokens
 
 PROMPT = 5
@@ -66,6 +68,25 @@ class GateChecks:
             pytest.skip("the composer declares that its weights are not bounded")
         for alpha in _weights(learner, composition, context):
             assert (alpha.sum(-1) <= 1 + 1e-5).all()
+
+    def test_formula_says_what_the_gate_computes(
+        self, learner: Composer, composition: Composition, context: ComposeContext
+    ) -> None:
+        """Where a gate has a formula, exported models weigh as it does."""
+        with at_work(learner, composition, context) as mixture:
+            _need_gate(mixture)
+            gate: Any = mixture.gate
+            if not isinstance(gate, Formulated):
+                pytest.skip("the gate is no formula of the running forward; it is not exported")
+            elsewhere = portable_gate(gate.formula(), len(context.experts))
+
+            def compare(gate: Any, told: tuple[Tensor, Site, TokenInfo], alpha: Tensor) -> None:
+                x, where, info = told
+                found = elsewhere(x, where.block, where.linear, info.input_ids, info.position_ids)
+                assert_close(found, alpha)
+
+            mixture.gate.register_forward_hook(compare)
+            logits(context.base.model, tokens())
 
     def test_gate_without_weight_leaves_the_base(
         self, learner: Composer, composition: Composition, context: ComposeContext

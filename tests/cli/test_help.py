@@ -18,6 +18,7 @@ PARSED_ONLY = (
     "selfmoe explain-score", "selfmoe add-expert",
     "selfmoe remove-expert", "selfmoe evaluate", "selfmoe merge", "selfmoe compare-logs",
     "selfmoe claims",
+    "selfmoe export", "selfmoe push",
 )  # fmt: skip
 """Examples that would take minutes, open a window, or ask for what this run or machine lacks.
 

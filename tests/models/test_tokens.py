@@ -104,6 +104,7 @@ class TestPrompts:
         texts = texts_of(tokenizer, ids[start:], before=ids[:start])
         assert len(texts) == len(ids) - start
         assert "".join(texts) == tokenizer.decode(ids)[len(tokenizer.decode(ids[:start])) :]
+        assert texts_of(tokenizer, [], before=ids) == []
 
     def test_of_an_opened_tokenizer_are_the_same(self, make: Make) -> None:
         """What users of the tokenizer itself ask is unfinished then, too."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from selfmoe.contracts.composer import ComposeContext, Site, TokenInfo
+from selfmoe.contracts.formula import Scored
 from selfmoe.contracts.randomness import derive
 from selfmoe.kits.routers.gates import keep_largest, unit_logits, weigh_kept
 from selfmoe.kits.routers.weighing import Weight
@@ -74,6 +75,22 @@ class SoftmaxGate(nn.Module):
         probabilities = torch.softmax(logits, dim=-1)
         return probabilities if self.keep_all else weigh_kept(self.keep(probabilities), self.weight)
 
+    def scored(self, *, k: int | None, p: float = 1.0) -> Scored:
+        """Return the formula of a gate whose ``keep`` is that of ``Scored``.
+
+        Args:
+            k: How many probabilities are kept at the most; ``None``: all.
+            p: How much they sum to when no further one is kept.
+        """
+        return Scored(
+            theta={_key(name): theta for name, theta in self.named_parameters()},
+            normalise="mean_square",
+            temperature=self.temperature,
+            k=k,
+            p=p,
+            weight=self.weight,
+        )
+
 
 class TopKGate(SoftmaxGate):
     """A softmax gate that keeps the k most probable experts of every token.
@@ -98,6 +115,10 @@ class TopKGate(SoftmaxGate):
         """
         return keep_largest(probabilities, self.k)
 
+    def formula(self) -> Scored:
+        """Return what the gate computes, with its θ as they are now."""
+        return self.scored(k=self.k)
+
 
 def theta_name(inputs: str, width: int, linear_name: str | None) -> str:
     """Return which θ applies; names of layers are written with ``/`` for ``.``."""
@@ -106,6 +127,11 @@ def theta_name(inputs: str, width: int, linear_name: str | None) -> str:
     if inputs == "per_linear" and linear_name is not None:
         return "theta_" + linear_name.replace(".", "/")
     return "theta"
+
+
+def _key(name: str) -> str:
+    """Return how a formula finds a θ: by layer, by width, or for all."""
+    return name.removeprefix("theta").removeprefix("_") or "all"
 
 
 def initial_tensors(ctx: ComposeContext, router: str, options: Any) -> dict[str, Tensor]:

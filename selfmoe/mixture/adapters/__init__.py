@@ -50,6 +50,7 @@ __all__ = [
     "take_over",
     "write_adapter",
     "write_factors",
+    "write_plain",
 ]
 
 _IDENTITY = ("r", "lora_alpha", "rank_pattern", "alpha_pattern", "use_rslora")
@@ -131,7 +132,7 @@ def take_over(source: Path, path: Path) -> None:
         for file in (CONFIG, WEIGHTS):
             shutil.copyfile(source / file, path / file)
         return
-    write_adapter(path, factors, described(factors, made_for(source)))
+    write_plain(path, factors, made_for(source))
 
 
 def write_adapter(path: Path, factors: Mapping[str, Factors], config: Mapping[str, Any]) -> None:
@@ -144,6 +145,17 @@ def write_adapter(path: Path, factors: Mapping[str, Factors], config: Mapping[st
     """
     write_tensors(path, factors)
     write_json(path / CONFIG, config)
+
+
+def write_plain(path: Path, factors: Mapping[str, Factors], base: str | None) -> None:
+    """Write a plain PEFT LoRA folder.
+
+    Args:
+        path: The folder; exists.
+        factors: A, B and scale of each layer.
+        base: What it is for.
+    """
+    write_adapter(path, factors, described(factors, base))
 
 
 def adapter_hash(path: Path) -> str:

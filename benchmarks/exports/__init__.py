@@ -1,0 +1,1 @@
+"""What the proof of exports is made of: the mixtures, and what another environment runs."""
