@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -63,14 +64,34 @@ def ends_of(model: Any, tokenizer: Any) -> set[int]:
     return {tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])}
 
 
-_TOKENS_WITH: dict[tuple[int, frozenset[str]], tuple[Any, list[bool]]] = {}
+_TOKENS_WITH: OrderedDict[tuple[int, frozenset[str]], tuple[Any, list[bool]]] = OrderedDict()
+_TEXTS: OrderedDict[int, tuple[Any, list[str]]] = OrderedDict()
+_KEPT = {"sets": 64, "tokenizers": 4}
+"""How many sets of characters, and texts of how many tokenizers, are kept at the most."""
 
 
 def _tokens_with(tokenizer: Any, characters: frozenset[str]) -> list[bool]:
     """Return for every token id whether its text holds one of the characters."""
     key = (id(tokenizer), characters)
-    if key not in _TOKENS_WITH:
-        texts = tokenizer.batch_decode([[i] for i in range(len(tokenizer))])
-        ends = [any(c in text for c in characters) for text in texts]
-        _TOKENS_WITH[key] = (tokenizer, ends)  # holding it keeps its id from being reused
-    return _TOKENS_WITH[key][1]
+    known = _TOKENS_WITH.get(key)
+    if known is None:
+        ends = [not characters.isdisjoint(text) for text in _texts(tokenizer)]
+        known = (tokenizer, ends)  # holding it keeps its id from being reused
+        _keep(_TOKENS_WITH, key, known, _KEPT["sets"])
+    return known[1]
+
+
+def _texts(tokenizer: Any) -> list[str]:
+    """Return the text of every token."""
+    known = _TEXTS.get(id(tokenizer))
+    if known is None:
+        known = (tokenizer, tokenizer.batch_decode([[i] for i in range(len(tokenizer))]))
+        _keep(_TEXTS, id(tokenizer), known, _KEPT["tokenizers"])
+    return known[1]
+
+
+def _keep(store: OrderedDict[Any, Any], key: Any, value: Any, most: int) -> None:
+    """Keep something, and no more than so many things: the oldest go."""
+    store[key] = value
+    while len(store) > most:
+        store.popitem(last=False)
