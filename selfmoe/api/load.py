@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfmoe.config.resolve import resolve
-from selfmoe.contracts.errors import RunError, SelfmoeError, unknown_name
-from selfmoe.contracts.names import CellName
+from selfmoe.contracts.errors import RunError
 from selfmoe.contracts.paths import expand
-from selfmoe.contracts.records import Instruction, System
+from selfmoe.contracts.records import Instruction
 from selfmoe.mixture.systems import attach_system
+from selfmoe.outward.opening import open_run
 from selfmoe.store.directory import directory_of
-from selfmoe.store.files import check_intact
-from selfmoe.store.manifest import Manifest
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -141,54 +138,8 @@ def load_system(
         RunError: If the folder holds no finished run, or the system could not be made.
         UnknownNameError: If the run has no such system or root seed.
     """
-    from selfmoe.models.base import check_same, find_base, load_base
-
-    directory = directory_of(root)
-    manifest = directory.manifest()
-    instead = {"device": device, "dtype": dtype}
-    settings = manifest.config | {k: v for k, v in instead.items() if v is not None}
-    config = resolve(settings, str(root / "manifest.json"))
-    chosen = manifest.chosen(config.root_seeds[0] if seed is None else seed)
-    named, cell = _find(root, manifest, chosen, system)
-    files = find_base(config)
-    check_same(files, manifest.base, directory.again)
-    if cell is not None:
-        check_intact(cell, directory.again)
-    base = load_base(files, config)
-    attach_system(base, named, cell, config.registry, check=check)
+    run = open_run(root, seed, device=device, dtype=dtype)
+    named, cell = run.find(system)
+    base = run.load_base()
+    attach_system(base, named, cell, run.config.registry, check=check)
     return base
-
-
-def _find(root: Path, manifest: Manifest, seed: str, system: str) -> tuple[System, Path | None]:
-    """Return a system of a root seed, and the folder of what makes it."""
-    made = _made(root, manifest, seed)
-    named = manifest.system(system)
-    if named is None or system not in made:
-        raise _not_made(system, manifest, seed, made)
-    return named, made[system]
-
-
-def _made(root: Path, manifest: Manifest, seed: str) -> dict[str, Path | None]:
-    """Return the folder of what makes each system that there is; ``None`` for the base itself."""
-    found: dict[str, Path | None] = {}
-    for name, kind in manifest.systems.items():
-        if kind == "base":
-            found[name] = None
-        elif (cell := manifest.cell(seed, _maker(System(name, kind)))) is not None:
-            found[name] = root / cell.path
-    return found
-
-
-def _maker(system: System) -> CellName:
-    """Return the name of the cell that makes a system."""
-    if system.kind == "expert":
-        return CellName("specialise", system.expert)
-    return CellName("compose", system.name)
-
-
-def _not_made(system: str, manifest: Manifest, seed: str, made: Iterable[str]) -> SelfmoeError:
-    known = manifest.system(system)
-    if known is None:
-        return unknown_name("system", system, made)
-    why = manifest.why_missing(seed, _maker(known)) or "the run lacks it"
-    return RunError(f"'{system}' was not made: {why}\n  Available: {', '.join(sorted(made))}.")

@@ -30,6 +30,7 @@ COMMANDS = {
     "report": "Build the report of a run again: the page, its numbers, its figures.",
     "explain-data": "Show what an expert learned from, and the tokens where answers begin.",
     "explain-score": "Show every answer of an evaluation, and why it counts as it does.",
+    "serve": "Serve the systems of a run to clients of OpenAI's protocol, and a page.",
     "generate": "Let a system of a finished run continue a prompt.",
     "add-expert": "Add an expert to a finished run, and show what that changes.",
     "remove-expert": "Take an expert out of a run.",

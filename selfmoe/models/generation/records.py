@@ -90,7 +90,7 @@ class Likely:
     tops: tuple[tuple[int, float], ...] = ()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Row:
     """One prompt on its way.
 

@@ -20,12 +20,15 @@ class Stops:
         tokens: Tokens that end one.
         strings: Strings that end one.
         tokenizer: What decodes, if there are strings.
+
+    Attributes:
+        strings: The same.
     """
 
     def __init__(
         self, tokens: Iterable[int] = (), strings: Sequence[str] = (), tokenizer: Any = None
     ) -> None:
-        self._ends, self._strings, self._tokenizer = set(tokens), tuple(strings), tokenizer
+        self._ends, self.strings, self._tokenizer = set(tokens), tuple(strings), tokenizer
         # A line may end with two characters where the string has one.
         sizes = (len(string.encode()) + string.count("\n") for string in strings)
         self._window = max(sizes, default=0) + 1
@@ -36,7 +39,11 @@ class Stops:
     def ended(self, new: Sequence[int]) -> bool:
         """Return whether the last of these new tokens ends the continuation."""
         token = new[-1]
-        return token in self._ends or (self._completes(token) and self._stops(new))
+        return self.ends(token) or (self._completes(token) and self._stops(new))
+
+    def ends(self, token: int) -> bool:
+        """Return whether a token ends a continuation and is no part of its text."""
+        return token in self._ends
 
     def _completes(self, token: int) -> bool:
         known = self._may_end
@@ -44,14 +51,14 @@ class Stops:
 
     def _stops(self, new: Sequence[int]) -> bool:
         text = plain_lines(self._tokenizer.decode(list(new[-self._window :])))
-        return any(string in text for string in self._strings)
+        return any(string in text for string in self.strings)
 
     def continuation(self, row: Row, tokenizer: Any) -> Continuation:
         """Return what the new tokens of a row stand for."""
         ids = row.new
         end = next((place for place, token in enumerate(ids) if token in self._ends), None)
         text = plain_lines(tokenizer.decode(ids[:end], skip_special_tokens=True))
-        cuts = [text.index(string) for string in self._strings if string in text]
+        cuts = [text.index(string) for string in self.strings if string in text]
         finished = end is not None or bool(cuts)
         shown = text[: min(cuts)] if cuts else text
         spelling = spelled(tokenizer, ids[:end], shown) if cuts else ids[:end]
