@@ -85,18 +85,26 @@ TOUR = (
         "pipeline/*.py pipeline/**/*.py",
     ),
     Chapter(
-        "9. api, cli: the two ways in",
+        "9. outward: what leaves a run",
+        "Its systems on one base, taking turns behind OpenAI's protocol.",
+        "outward/__init__.py outward/opening.py outward/serve/__init__.py "
+        "outward/serve/systems.py outward/serve/asked.py outward/serve/listening.py "
+        "outward/serve/engine.py outward/serve/worker.py outward/serve/app.py "
+        "outward/serve/jobs.py outward/serve/*.py outward/**/*.py",
+    ),
+    Chapter(
+        "10. api, cli: the two ways in",
         "Python and the command line, one module a command.",
         "api/__init__.py api/run.py api/load.py api/*.py api/comparison/*.py api/evaluation/*.py "
         "cli/__init__.py cli/app.py cli/run.py cli/*.py cli/**/*.py",
     ),
     Chapter(
-        "10. testing: for authors of plugins",
+        "11. testing: for authors of plugins",
         "Contract tests, tiny models and fakes.",
         "testing/__init__.py testing/**/*.py",
     ),
     Chapter(
-        "11. The built-in plugins",
+        "12. The built-in plugins",
         "They enter through the same door as anyone else's; any of them is a model for your own.",
         "/plugins/selfmoe_trainer_*/*.py /routers/selfmoe_*/*.py "
         "/plugins/selfmoe_merge_*/*.py /domains/selfmoe_*/__init__.py "

@@ -16,7 +16,7 @@ from selfmoe.cli.app import cli as group
 PARSED_ONLY = (
     "selfmoe run", "selfmoe report", "selfmoe explain-data",
     "selfmoe explain-score", "selfmoe add-expert",
-    "selfmoe remove-expert", "selfmoe evaluate",
+    "selfmoe remove-expert", "selfmoe evaluate", "selfmoe serve", "selfmoe lm-eval", "selfmoe chat",
 )  # fmt: skip
 """Examples that would take minutes, open a window, or ask for what this run or machine lacks.
 

@@ -28,11 +28,12 @@ _SLACK = 64
 """Columns that rows can grow before everything is moved towards the first one."""
 
 
-About = Callable[[Sequence[Row]], AbstractContextManager[Any]]
-"""Is told whose rows a forward reads, and lasts as long as that does."""
+About = Callable[[Sequence[Row], Sequence[int] | None], AbstractContextManager[Any]]
+"""Is told whose rows a forward reads, and how many tokens of each, from the first column on (`None`:
+those that its mask says), and lasts as long as the forward does."""
 
 
-def nobody(rows: Sequence[Row]) -> AbstractContextManager[None]:
+def nobody(rows: Sequence[Row], tokens: Sequence[int] | None) -> AbstractContextManager[None]:
     """Tell nobody whose rows a forward reads."""
     return nullcontext()
 
@@ -119,7 +120,7 @@ class Continuous:
         if columns:
             ids, _ = side_by_side(rest, self._pad, "right")  # no token sees what is behind it
             places = torch.arange(len(shared), len(shared) + columns).expand(len(rows), -1)
-            with self._about(rows):
+            with self._about(rows, [len(row.prompt) - len(shared) - 1 for row in rows]):
                 self._forward(ids, None, places, cache)
         return cache
 
@@ -158,7 +159,7 @@ class Continuous:
         ids = [[row.new[-1] if row.new else row.prompt[-1]] for row in self._live]
         starts = torch.tensor([[row.start] for row in self._live])
         mask = (torch.arange(int(starts.min()), self._last + 1) >= starts).long()
-        with self._about(self._live):
+        with self._about(self._live, [1] * len(self._live)):
             logits = self._forward(torch.tensor(ids), mask, self._last - starts, self._cache)
         self._last += 1
         return logits

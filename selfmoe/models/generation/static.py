@@ -50,7 +50,7 @@ class Static:
             batch = rows[first : first + self._slots]
             ids, mask = side_by_side([row.prompt for row in batch], self._pad)
             device = self._model.device
-            with self._about(batch):
+            with self._about(batch, None):
                 written = self._model.generate(
                     input_ids=ids.to(device),
                     attention_mask=mask.to(device),

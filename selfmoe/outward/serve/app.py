@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -14,18 +13,11 @@ from starlette.requests import Request as Asking
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from selfmoe.contracts.errors import DataError, UnknownNameError
-from selfmoe.contracts.randomness import derive
-from selfmoe.contracts.records import LoadedBase
-from selfmoe.models.asking import chat_in
-from selfmoe.models.generation.drawing import draws
-from selfmoe.models.generation.records import Sampling
-from selfmoe.models.generation.stopping import Stops, ends_of
 from selfmoe.outward.serve.asked import Asked
 from selfmoe.outward.serve.failures import RefusalError, refusal
 from selfmoe.outward.serve.jobs import Chatting, Job, LeftError
 from selfmoe.outward.serve.limits import Guard, Limits
-from selfmoe.outward.serve.prompts import conversation, encoded
+from selfmoe.outward.serve.reading import Reader
 from selfmoe.outward.serve.schema import ChatCompletion, Completion, Request, read
 from selfmoe.outward.serve.systems import Systems
 from selfmoe.outward.serve.worker import FullError, Worker
@@ -45,6 +37,7 @@ class Server:
 
     def __init__(self, systems: Systems, default: str, limits: Limits) -> None:
         self.systems, self.default, self.limits = systems, default, limits
+        self._reader = Reader(systems, default, limits)
         self.ready: Callable[[], None] = lambda: None
         self._worker: Worker | None = None
 
@@ -71,7 +64,7 @@ class Server:
         known = [self._model(name) for name in self.systems.kinds]
         if (wanted := asking.path_params.get("model")) is None:
             return JSONResponse({"object": "list", "data": known})
-        name = self.systems.full(self._system(wanted))
+        name = self.systems.full(self._reader.system(wanted))
         return JSONResponse(next(one for one in known if one["id"] == name))
 
     async def health(self, asking: Asking) -> Response:
@@ -94,67 +87,14 @@ class Server:
         more = {"max_model_len": self.limits.context, "kind": kind, "default": default}
         return {**about, "owned_by": "selfmoe", **more, "experts": self.systems.experts(name)}
 
-    def _system(self, model: str | None) -> str:
-        try:
-            return self.default if model is None else self.systems.named(model)
-        except UnknownNameError as error:
-            raise RefusalError(404, str(error), "model_not_found") from None
-
-    # --- from a request to rows -------------------------------------------------------------------
-
     def _texts(self, body: bytes) -> tuple[Request, Callable[..., Job], list[Asked]]:
-        request, base = read(Completion, body), self.systems.base
-        if request.echo and (request.trace or (request.stream and request.logprobs is not None)):
-            raise DataError("echo: not together with trace, nor with logprobs in a stream")
-        if request.max_tokens == 0 and not request.echo:
-            raise DataError("max_tokens: at least 1, or echo to have the prompt alone")
-        self._check_count(len(request.prompts) * (request.n or 1))
-        ids = [encoded(p, base, self.limits.context, request.longest) for p in request.prompts]
-        scores = bool(request.echo and request.logprobs is not None)
-        rows = [row for some in ids for row in self._rows(request, some, scores=scores)]
-        texts = [text for some in ids for text in [self._echo(request, some)] * (request.n or 1)]
-        return request, partial(Job, echoed=texts), rows
+        request = read(Completion, body)
+        rows, echoed = self._reader.texts(request)
+        return request, partial(Job, echoed=echoed), rows
 
     def _talk(self, body: bytes) -> tuple[Request, Callable[..., Job], list[Asked]]:
-        request, base = read(ChatCompletion, body), self.systems.base
-        if request.longest == 0:
-            raise DataError("max_tokens: at least 1")
-        self._check_count(request.n or 1)
-        prompt = conversation(request.messages, base)
-        ids = encoded(prompt, base, self.limits.context, request.longest)
-        return request, Chatting, self._rows(request, ids, chat=True)
-
-    def _check_count(self, rows: int) -> None:
-        if rows > self.limits.queue:
-            raise DataError(f"{rows} answers are asked for at once, {self.limits.queue} may be")
-
-    def _echo(self, request: Completion, ids: list[int]) -> str:
-        return self.systems.base.tokenizer.decode(ids) if request.echo else ""
-
-    def _rows(
-        self, request: Request, ids: list[int], *, chat: bool = False, scores: bool = False
-    ) -> list[Asked]:
-        """Return one row for each choice; the first draws by the seed itself."""
-        most = self.limits.context - len(ids) if request.longest is None else request.longest
-        stops = self._stops(request, self.systems.base, chat=chat)
-        hot = request.temperature is None or request.temperature > 0
-        way = Sampling(_or(request.temperature, 1.0), _or(request.top_p, 1.0)) if hot else None
-        root = secrets.randbits(62) if request.seed is None else request.seed % 2**63
-        rows = []
-        for number in range(request.n or 1):
-            row = Asked(number, ids, most=most, stops=stops, sampling=way, tops=request.tops)
-            row.draws = draws(derive(root, number) if number else root, most) if way else None
-            row.system, row.experts = self._system(request.model), request.experts
-            row.domain, row.traced, row.scores = request.domain, request.trace, scores
-            row.streams = bool(request.stream)
-            rows.append(row)
-        return rows
-
-    def _stops(self, request: Request, base: LoadedBase, *, chat: bool) -> Stops:
-        """Return what ends an answer: in a chat its turn, too."""
-        ends = ends_of(base.model, base.tokenizer) - {None}
-        template = chat_in(base) if chat else None
-        return Stops(ends | ({template.end} if template else set()), request.stops, base.tokenizer)
+        request = read(ChatCompletion, body)
+        return request, Chatting, self._reader.talk(request)
 
     # --- from rows to an answer -------------------------------------------------------------------
 
@@ -236,7 +176,3 @@ async def _gone(asking: Asking) -> None:
     """Wait until a client has left."""
     while (await asking.receive())["type"] != "http.disconnect":
         pass
-
-
-def _or(value: float | None, default: float) -> float:
-    return default if value is None else value

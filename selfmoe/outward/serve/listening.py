@@ -25,7 +25,7 @@ class Listening:
         self._mixture = mixture
 
     @contextmanager
-    def __call__(self, rows: Sequence[Any]) -> Iterator[None]:
+    def __call__(self, rows: Sequence[Any], tokens: Sequence[int] | None) -> Iterator[None]:
         """Tell and hear, while a forward of these rows runs."""
         mixture, asked = self._mixture, list(rows)
         if mixture.gate is None:
@@ -39,7 +39,7 @@ class Listening:
             if not any(row.traced for row in asked):
                 yield
                 return
-            with mixture.listen(lambda real, weights: hear(asked, real, weights)):
+            with mixture.listen(lambda real, weights: hear(asked, tokens, real, weights)):
                 yield
 
     def _factors(self, rows: Sequence[Asked]) -> Tensor:
@@ -48,19 +48,26 @@ class Listening:
         return torch.tensor([[row.experts.get(name, 1.0) for name in names] for row in rows])
 
 
-def hear(rows: Sequence[Asked], real: Tensor | None, weights: Tensor) -> None:
+def hear(
+    rows: Sequence[Asked], tokens: Sequence[int] | None, real: Tensor | None, weights: Tensor
+) -> None:
     """Give each row the routing of its own tokens.
 
     Args:
         rows: Those of the forward.
-        real: True on their tokens, shape ``(batch, time)``; ``None`` where prompts were read, all
-            but their last token, from the first column on.
+        tokens: How many tokens of each, from the first column on; ``None``: those that are real.
+        real: True on these, shape ``(batch, time)``; ``None``: all are.
         weights: Shape ``(batch, time, blocks, n_experts)``.
     """
     for number, row in enumerate(rows):
-        if row.traced and not row.ended:
-            mine = weights[number]
-            row.routes.append(mine[: len(row.prompt) - 1] if real is None else mine[real[number]])
+        if not row.traced or row.ended:
+            continue
+        mine = weights[number]
+        if tokens is not None:
+            mine = mine[: tokens[number]]
+        elif real is not None:
+            mine = mine[real[number]]
+        row.routes.append(mine)
 
 
 def check_told(

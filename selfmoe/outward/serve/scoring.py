@@ -25,7 +25,7 @@ def score(model: Any, about: About, row: Asked) -> list[Likely]:
     """
     ids = torch.tensor([row.prompt], device=model.device)
     mask = torch.ones_like(ids)
-    with torch.inference_mode(), about([row]):
+    with torch.inference_mode(), about([row], None):
         logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[0, :-1]
     found: list[Likely] = []
     for start in range(0, len(logits), _AT_ONCE):

@@ -37,7 +37,7 @@ def run(tmp_path_factory, tiny_base_folder, plugin_code) -> Path:
         respond={"max_new_tokens": 8},
         specialise={"options": {"max_steps": 8, "lr": 0.05}},
         compose=COMPOSE,
-        evaluate={"limit": 1, "base_shots": 0},
+        evaluate={"limit": 1, "base_shots": 0, "benchmarks": ["anything/mini"]},
     )
     return selfmoe.run(config).path
 

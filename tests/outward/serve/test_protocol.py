@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import selfmoe
+from selfmoe.contracts.lines import plain_lines
 from selfmoe.models.asking import prompt_of, task_in
 from selfmoe.models.generation import generate
 
@@ -142,9 +143,10 @@ def test_log_probabilities_are_those_of_the_model(client, run, prompt):
     own = logits.gather(-1, torch.tensor([*ids, *new])[1:, None])[:, 0]
     assert made.logprobs.token_logprobs[0] is None
     assert made.logprobs.token_logprobs[1:] == pytest.approx(own.tolist(), abs=1e-3)
-    assert "".join(made.logprobs.tokens) == made.text
+    assert plain_lines("".join(made.logprobs.tokens)) == made.text
     chat = said(client, logprobs=True, top_logprobs=2).choices[0]
-    assert "".join(entry.token for entry in chat.logprobs.content) == chat.message.content
+    tokens = "".join(entry.token for entry in chat.logprobs.content)
+    assert plain_lines(tokens) == chat.message.content
     assert all(len(entry.top_logprobs) == 2 for entry in chat.logprobs.content)
 
 
