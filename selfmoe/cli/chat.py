@@ -78,9 +78,8 @@ def _said() -> str | None:
     """Return what is said next; ``None`` at the end."""
     lines: list[str] = []
     while True:
-        click.echo(
-            "" if not sys.stdin.isatty() else ("... " if lines else "> "), nl=False, err=True
-        )
+        if sys.stdin.isatty():
+            click.echo("... " if lines else "> ", nl=False, err=True)
         line = sys.stdin.readline()
         if not line:
             return "\n".join(lines) or None
@@ -101,14 +100,22 @@ def _answered(talk: Talk, line: str) -> None:
             click.echo(talk.order(line.strip()), err=True)
             return
         for piece in talk.ask(line):
-            style = None if piece.expert is None else COLOURS[piece.expert % len(COLOURS)]
-            console.print(piece.text, style=style, end="", markup=False, soft_wrap=True)
+            _print(console, talk, piece.text, piece.expert)
         console.print()
         _legend(talk, console)
     except (SelfmoeError, RefusalError) as error:
         click.echo(f"Error: {error}", err=True)
     except KeyboardInterrupt:
         click.echo("", err=True)
+
+
+def _print(console: Any, talk: Talk, text: str, expert: int | None) -> None:
+    """Print a part of an answer in the colour of its expert; without colours after its name."""
+    style = None if expert is None else COLOURS[expert % len(COLOURS)]
+    if talk.traced and (console.color_system is None or console.no_color):
+        name = "" if expert is None else talk.names[expert]
+        text = f"{name:<12} {text!r}\n"
+    console.print(text, style=style, end="", markup=False, soft_wrap=True)
 
 
 def _legend(talk: Talk, console: Any) -> None:

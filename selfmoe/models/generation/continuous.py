@@ -29,8 +29,8 @@ _SLACK = 64
 
 
 About = Callable[[Sequence[Row], Sequence[int] | None], AbstractContextManager[Any]]
-"""Is told whose rows a forward reads, and how many tokens of each, from the first column on (`None`:
-those that its mask says), and lasts as long as the forward does."""
+"""Is told whose rows a forward reads, and how many tokens of each, from the first column on
+(``None``: those that its mask says); lasts as long as the forward does."""
 
 
 def nobody(rows: Sequence[Row], tokens: Sequence[int] | None) -> AbstractContextManager[None]:

@@ -1,4 +1,4 @@
-"""What is wrong is told in OpenAI's shape, by name; what is too much is refused; nobody else waits."""
+"""What is wrong is told in OpenAI's shape, by name; what is too much is refused."""
 
 from __future__ import annotations
 
