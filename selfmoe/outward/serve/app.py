@@ -10,7 +10,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request as Asking
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from selfmoe.outward.serve.asked import Asked
@@ -21,6 +21,7 @@ from selfmoe.outward.serve.reading import Reader
 from selfmoe.outward.serve.schema import ChatCompletion, Completion, Request, read
 from selfmoe.outward.serve.systems import Systems
 from selfmoe.outward.serve.worker import FullError, Worker
+from selfmoe.reporting.html.chat import chat_page
 
 
 class Server:
@@ -66,6 +67,12 @@ class Server:
             return JSONResponse({"object": "list", "data": known})
         name = self.systems.full(self._reader.system(wanted))
         return JSONResponse(next(one for one in known if one["id"] == name))
+
+    async def page(self, asking: Asking) -> Response:
+        """Return the page to try the systems on."""
+        turns, default = self.systems.base.template == "chat", self.systems.full(self.default)
+        page, policy = chat_page(self.systems.name, default, turns=turns)
+        return HTMLResponse(page, headers={"content-security-policy": policy})
 
     async def health(self, asking: Asking) -> Response:
         """Return that the server lives, and how many answers are on their way."""
@@ -143,6 +150,7 @@ def application(server: Server, *, host: str, key: str = "") -> Any:
         key: What clients must show; empty: nothing.
     """
     routes = [
+        Route("/", server.page),
         Route("/health", server.health),
         Route("/v1/models", _safely(server.models)),
         Route("/v1/models/{model:path}", _safely(server.models)),
