@@ -3,9 +3,9 @@
 ``python benchmarks/serving.py RUN [--requests 2000] [--rounds 3] [--out results/serving.json]``
 
 It starts ``selfmoe serve`` on this machine and asks it over the loopback. Tokens are drawn, with a
-seed a request; an answer may end by itself, and only tokens that were written count. Broken requests
-are cut connections, bodies that are too long, wrong JSON, unknown names, and lists of stop strings
-that do not end; every other one must be answered, in full, and alike whenever it is asked again.
+seed a request; an answer may end by itself, and only tokens that were written count. Broken
+requests are cut connections, bodies that are too long, wrong JSON, unknown names, and lists of stop
+strings that do not end; every other one must be answered, and alike whenever it is asked again.
 """
 
 from __future__ import annotations
@@ -125,7 +125,6 @@ async def load(address: str, process: psutil.Process, requests: int) -> dict[str
     refused: dict[str, int] = {}
     texts: dict[int, str] = {}
     waiting = list(range(requests))
-    memory: list[int] = []
     async with httpx.AsyncClient(base_url=address, timeout=600) as client:
 
         async def good(number: int) -> None:
@@ -146,8 +145,6 @@ async def load(address: str, process: psutil.Process, requests: int) -> dict[str
                     refused[status] = refused.get(status, 0) + 1
                 else:
                     await good(number)
-                if requests - len(waiting) >= WARM and not memory:
-                    memory.append(process.memory_info().rss)
 
         begun = time.perf_counter()
         await asyncio.gather(*(asking() for _ in range(16)))
@@ -157,7 +154,6 @@ async def load(address: str, process: psutil.Process, requests: int) -> dict[str
                 break
             await asyncio.sleep(0.1)
         left = (await client.get("/health")).json()["answers"]
-    memory.append(process.memory_info().rss)
     return {
         "requests": requests,
         "broken_by_status": dict(sorted(refused.items())),
@@ -165,9 +161,7 @@ async def load(address: str, process: psutil.Process, requests: int) -> dict[str
         "why": lost[:5],
         "answers_left": left,
         "seconds": seconds,
-        "rss_after_warming_up": memory[0],
-        "rss_at_the_end": memory[-1],
-        "rss_growth": memory[-1] / memory[0] - 1,
+        "rss": process.memory_info().rss,
     }
 
 
@@ -185,7 +179,9 @@ def main() -> None:
             "processors": os.cpu_count(),
             "load_before": os.getloadavg()[0],
             "speed": asyncio.run(speeds(address, given.rounds)),
-            "load": asyncio.run(load(address, process, given.requests)),
+            "warming_up": (warm := asyncio.run(load(address, process, WARM))),
+            "load": (whole := asyncio.run(load(address, process, given.requests))),
+            "rss_growth": whole["rss"] / warm["rss"] - 1,
             "load_after": os.getloadavg()[0],
         }
     text = json.dumps(found, indent=1)

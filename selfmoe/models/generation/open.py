@@ -22,8 +22,8 @@ _FIRST = 4
 """Rows that there is room for at first; it grows as they come."""
 _SLACK = 64
 """Columns beyond what rows need, so that they are moved seldom."""
-_LEAST, _KEPT = 256, 1024
-"""Columns that there is room for at first, and that are kept when nobody is left."""
+_LEAST = 256
+"""Columns that there is room for at first; when nobody is left, all room is given back."""
 
 
 class Open(Protocol):
@@ -115,7 +115,7 @@ class Coming(Continuous):
                 self.admit(self._waiting, free)
             if self._live:
                 self.go_on()
-        if not self.busy and self._room > _KEPT:
+        if not self.busy:
             self.clear()
 
     def _next(self, waiting: deque[Row], free: int) -> list[Row]:
@@ -136,17 +136,13 @@ class Coming(Continuous):
         super()._place(rows, read)
 
     def _widen(self, rows: list[Row]) -> None:
-        """Make room for rows, behind the longest of their prompts and for what they write."""
+        """Make room for rows, behind the longest of their prompts."""
         slots, columns = self._slots or _FIRST, self._room
         while slots < len(self._live) + len(rows):
             slots *= 2
-        while columns < max(len(row.prompt) + row.most for row in rows) + _SLACK:
+        while columns < max(len(row.prompt) for row in rows) + _SLACK:
             columns *= 2
-        grown = (min(slots, self._limit), columns)
-        if grown != (self._slots, self._room):
-            self._slots, self._room = grown
-            for layer in layers_of(self._cache) if self._cache is not None else ():
-                layer.grow(*grown)
+        self._grow(min(slots, self._limit), columns)
         longest = max(len(row.prompt) for row in rows) - 1
         if self._cache is None or not self._live:
             self._last = longest
@@ -159,8 +155,19 @@ class Coming(Continuous):
         return self._room
 
     def _make_room(self) -> None:
-        if self._last >= self._room:
-            self._shift(min(row.start for row in self._live))
+        if self._last < self._room:
+            return
+        unused = min(row.start for row in self._live)
+        if unused >= self._room // 4:
+            self._shift(unused)
+        else:
+            self._grow(self._slots, 2 * self._room)
+
+    def _grow(self, slots: int, columns: int) -> None:
+        if (slots, columns) != (self._slots, self._room):
+            self._slots, self._room = slots, columns
+            for layer in layers_of(self._cache) if self._cache is not None else ():
+                layer.grow(slots, columns)
 
 
 def without_ended(rows: deque[Row]) -> deque[Row]:

@@ -1,4 +1,4 @@
-"""The page in a real browser, on a real server: answers, colours, switches, routing, both themes."""
+"""The page in a real browser, on a real server: answers, colours, switches, both themes."""
 
 from __future__ import annotations
 
@@ -81,8 +81,10 @@ def ask(browser: Any, text: str, **settings: str) -> list[str]:
 
 def overflow(browser: Any) -> list[str]:
     return browser.execute_script(
-        "return [...document.body.querySelectorAll('*')].filter(e => !e.closest('.skip, .hidden') &&"
-        " e.getBoundingClientRect().right > innerWidth + 1).map(e => e.tagName + e.className)"
+        "return [...document.body.querySelectorAll('*')]"
+        ".filter(e => !e.closest('.skip, .hidden'))"
+        ".filter(e => e.getBoundingClientRect().right > innerWidth + 1)"
+        ".map(e => e.tagName + e.className)"
     )
 
 
