@@ -100,6 +100,8 @@ class Coming(Continuous):
         self._waiting = without_ended(self._waiting)
         with torch.inference_mode():
             list(self._leave())
+        if not self.busy:
+            self.clear()
 
     def clear(self) -> None:
         """Forget all rows, and what the model keeps of them."""

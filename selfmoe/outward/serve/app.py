@@ -121,11 +121,11 @@ class Server:
             if not request.stream:
                 return JSONResponse(await job.whole(gone))
             first = await job.first(gone)
-        except LeftError:
-            return Response(status_code=499)
-        finally:
-            if not request.stream:
-                self.worker.drop(rows)
+        except BaseException as error:
+            self.worker.drop(rows)
+            if isinstance(error, LeftError):
+                return Response(status_code=499)
+            raise
         counts = request.stream_options is not None and request.stream_options.include_usage
         events = self._until_done(job, job.stream(first, gone, counts=counts))
         return StreamingResponse(events, media_type="text/event-stream", headers=_UNCACHED)

@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
-from selfmoe.contracts.errors import NotSupportedError, SelfmoeError
+from selfmoe.contracts.errors import NotSupportedError
 from selfmoe.mixture.handle import Mixture
 from selfmoe.models.generation.continuous import About, nobody
 from selfmoe.models.generation.open import Open, Waiting, open_batch
@@ -58,7 +58,7 @@ class Engine:
             self._check(row)
             if not row.scores:
                 batch.put(row)
-        except SelfmoeError as error:
+        except Exception as error:  # of a system that cannot be attached: others go on
             row.failed, row.ended = error, True
             self._tell([row])
         else:
