@@ -114,7 +114,7 @@ async def broken(client: httpx.AsyncClient, address: str, kind: int) -> int:
     headers = {"content-type": "application/json"}
     try:
         return (await client.post(PATH, headers=headers, **wrong[kind - 1])).status_code
-    except httpx.WriteError:  # the server hangs up before all of a long body is sent
+    except (httpx.WriteError, httpx.ReadError):  # hung up before all of a long body was sent
         return 413
 
 

@@ -64,7 +64,7 @@ class Systems:
         """
         system = model.removeprefix(f"{self.name}/")
         if system not in self.kinds:
-            raise unknown_name("model", model, map(self.full, self.kinds))
+            raise unknown_name("model", self.full(system), map(self.full, self.kinds))
         return system
 
     def experts(self, system: str) -> list[str]:

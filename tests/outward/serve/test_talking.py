@@ -81,7 +81,7 @@ def test_systems_share_the_weights_of_one_base(run):
     for name in ("mixse", "expert-anything", "seq"):
         served = systems.load(name)
         assert systems.load(name) is served
-        assert {id(weight) for weight in served.model.parameters()} == own
+        assert own <= {id(weight) for weight in served.model.parameters()}  # and a gate's
     assert getattr(systems.base.model, "mixture", None) is None
     with pytest.raises(selfmoe.SelfmoeError, match="no twin"):
         twin(systems.load("mixse").model)
