@@ -86,11 +86,13 @@ TOUR = (
     ),
     Chapter(
         "9. outward: what leaves a run",
-        "Systems and merges as folders for other programs, read again before they have a name.",
-        "outward/__init__.py outward/export/__init__.py outward/export/whole.py "
+        "Systems and merges as folders for other programs; systems behind OpenAI's protocol.",
+        "outward/__init__.py outward/opening.py outward/export/__init__.py outward/export/whole.py "
         "outward/export/formats.py outward/export/routed.py outward/export/modeling_mixture.py "
         "outward/export/*.py outward/merging/__init__.py outward/merging/merge.py "
-        "outward/delta.py outward/*.py outward/**/*.py",
+        "outward/delta.py outward/*.py outward/serve/__init__.py outward/serve/systems.py "
+        "outward/serve/asked.py outward/serve/listening.py outward/serve/engine.py "
+        "outward/serve/worker.py outward/serve/app.py outward/serve/jobs.py outward/**/*.py",
     ),
     Chapter(
         "10. api, cli: the two ways in",

@@ -8,17 +8,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from selfmoe.api.load import end_turns, find_system, open_system
-from selfmoe.config.resolve import resolve
+from selfmoe.api.load import end_turns
 from selfmoe.contracts.errors import RunError
 from selfmoe.contracts.paths import expand
+from selfmoe.mixture.systems import attach_system
 from selfmoe.outward.export import DATASET
+from selfmoe.outward.opening import OpenRun, open_run
 from selfmoe.store.cells import Cells
-from selfmoe.store.directory import directory_of
 
 if TYPE_CHECKING:
-    from selfmoe.api.load import Opened
     from selfmoe.contracts.composer import Composer
+    from selfmoe.contracts.records import LoadedBase, System, SystemKind
     from selfmoe.models.base import BaseFiles
     from selfmoe.outward.export.card import Facts
     from selfmoe.outward.export.source import Source
@@ -72,19 +72,22 @@ def export(
     from selfmoe.outward.export.formats import Wishes
     from selfmoe.outward.export.whole import export_system
 
-    opened = open_system(root, system, seed, device=device, dtype=dtype)
-    end_turns(opened.base)
-    source = _source(opened)
+    opened = open_run(root, seed, device=device, dtype=dtype)
+    named, cell = opened.find(system)
+    base = opened.load_base()
+    attach_system(base, named, cell, opened.config.registry)
+    end_turns(base)
+    source = _source(opened, base, named)
     facts = _facts(root, opened, source)
     wishes = Wishes(base_weights, rank)
     return export_system(source, target, format, facts, wishes, checked=check)
 
 
-def _source(opened: Opened) -> Source:
+def _source(opened: OpenRun, base: LoadedBase, system: System) -> Source:
     from selfmoe.outward.export.source import Source
 
     name, revision = _origin(opened.files)
-    return Source(opened.base, opened.system, _composer(opened), name, revision)
+    return Source(base, system, _composer(opened, base, system.kind), name, revision)
 
 
 def _origin(files: BaseFiles) -> tuple[str, str | None]:
@@ -95,18 +98,17 @@ def _origin(files: BaseFiles) -> tuple[str, str | None]:
     return (found, files.path.absolute().name) if found else (str(files.path.absolute()), None)
 
 
-def _composer(opened: Opened) -> Composer | None:
+def _composer(opened: OpenRun, base: LoadedBase, kind: SystemKind) -> Composer | None:
     from selfmoe.mixture.handle import mixture_of
 
-    kind = opened.system.kind
     if kind not in ("router", "merge"):
         return None
-    made = mixture_of(opened.base.model).composition
+    made = mixture_of(base.model).composition
     composer: Composer = opened.config.registry.configure(kind, made.composer, made.options)
     return composer
 
 
-def _facts(root: Path, opened: Opened, source: Source) -> Facts:
+def _facts(root: Path, opened: OpenRun, source: Source) -> Facts:
     from selfmoe.models.base import cached_as
     from selfmoe.outward.export.card import Facts
     from selfmoe.reporting.results import read_results
@@ -119,8 +121,8 @@ def _facts(root: Path, opened: Opened, source: Source) -> Facts:
     data = {} if results is None else results.data.get(opened.seed, {})
     hub = cached_as(opened.files.path)
     return Facts(
-        system=opened.system.name,
-        kind=opened.system.kind,
+        system=source.system.name,
+        kind=source.system.kind,
         composer=composition.composer,
         experts=experts,
         base=hub or opened.files.path.name,
@@ -135,14 +137,12 @@ def _facts(root: Path, opened: Opened, source: Source) -> Facts:
 
 
 def _dataset(root: Path, system: str, out: Path, seed: int | None) -> Path:
-    from selfmoe.models.base import cached_as, find_base
+    from selfmoe.models.base import cached_as
     from selfmoe.outward.export.dataset import export_data
 
-    manifest = directory_of(root).manifest()
-    config = resolve(manifest.config, str(root / "manifest.json"))
-    chosen = manifest.chosen(config.root_seeds[0] if seed is None else seed)
-    named, cell = find_system(root, manifest, chosen, system)
-    cells = dict(Cells(root).of(chosen, "curate"))
+    opened = open_run(root, seed)
+    named, cell = opened.find(system)
+    cells = dict(Cells(root).of(opened.seed, "curate"))
     wanted = [named.expert] if named.kind == "expert" else _experts(cell, cells)
     examples = {name: cells[name] for name in wanted if name in cells}
     if not examples:
@@ -150,7 +150,7 @@ def _dataset(root: Path, system: str, out: Path, seed: int | None) -> Path:
             f"'{system}' has no data in {root}: its experts were brought along as adapters\n"
             f"  Domains with data: {', '.join(cells) or 'none'}."
         )
-    files = find_base(config)
+    files = opened.files
     hub = cached_as(files.path)
     return export_data(
         examples, out, base=hub or files.path.name, files=files.path, on_hub=hub is not None

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfmoe.config.resolve import resolve
-from selfmoe.contracts.errors import RunError, SelfmoeError, unknown_name
-from selfmoe.contracts.names import CellName
+from selfmoe.contracts.errors import RunError
 from selfmoe.contracts.paths import expand
-from selfmoe.contracts.records import Instruction, System
+from selfmoe.contracts.records import Instruction
 from selfmoe.mixture.systems import attach_system
+from selfmoe.outward.opening import open_run
 from selfmoe.store.directory import directory_of
-from selfmoe.store.files import check_intact
-from selfmoe.store.manifest import Manifest
 
 if TYPE_CHECKING:
     from torch.nn import Module
 
-    from selfmoe.config.model import RunConfig
     from selfmoe.contracts.records import LoadedBase
     from selfmoe.mixture.trainable import Trainable
-    from selfmoe.models.base import BaseFiles
 
 
 def load(
@@ -144,100 +138,8 @@ def load_system(
         RunError: If the folder holds no finished run, or the system could not be made.
         UnknownNameError: If the run has no such system or root seed.
     """
-    return open_system(root, system, seed, device=device, dtype=dtype, check=check).base
-
-
-@dataclass(frozen=True)
-class Opened:
-    """A system of a run at work on its base, and where both are from.
-
-    Attributes:
-        base: The base; its model carries the system.
-        system: What is attached.
-        cell: The folder of what made it; ``None`` for the base itself.
-        files: Where the base lies.
-        config: The run's settings, with the registry of its components.
-        seed: The root seed it is of.
-    """
-
-    base: LoadedBase
-    system: System
-    cell: Path | None
-    files: BaseFiles
-    config: RunConfig
-    seed: str
-
-
-def open_system(
-    root: Path,
-    system: str,
-    seed: int | None = None,
-    *,
-    device: str | None = None,
-    dtype: str | None = None,
-    check: bool = True,
-) -> Opened:
-    """Return a system of a run attached to its base, with where both are from; see ``load``.
-
-    Raises:
-        RunError: If the folder holds no finished run, or the system could not be made.
-        UnknownNameError: If the run has no such system or root seed.
-    """
-    from selfmoe.models.base import check_same, find_base, load_base
-
-    directory = directory_of(root)
-    manifest = directory.manifest()
-    instead = {"device": device, "dtype": dtype}
-    settings = manifest.config | {k: v for k, v in instead.items() if v is not None}
-    config = resolve(settings, str(root / "manifest.json"))
-    chosen = manifest.chosen(config.root_seeds[0] if seed is None else seed)
-    named, cell = find_system(root, manifest, chosen, system)
-    files = find_base(config)
-    check_same(files, manifest.base, directory.again)
-    if cell is not None:
-        check_intact(cell, directory.again)
-    base = load_base(files, config)
-    attach_system(base, named, cell, config.registry, check=check)
-    return Opened(base, named, cell, files, config, chosen)
-
-
-def find_system(
-    root: Path, manifest: Manifest, seed: str, system: str
-) -> tuple[System, Path | None]:
-    """Return a system of a root seed, and the folder of what makes it; ``None`` for the base.
-
-    Raises:
-        RunError: If it could not be made.
-        UnknownNameError: If the run has no such system.
-    """
-    made = _made(root, manifest, seed)
-    named = manifest.system(system)
-    if named is None or system not in made:
-        raise _not_made(system, manifest, seed, made)
-    return named, made[system]
-
-
-def _made(root: Path, manifest: Manifest, seed: str) -> dict[str, Path | None]:
-    """Return the folder of what makes each system that there is; ``None`` for the base itself."""
-    found: dict[str, Path | None] = {}
-    for name, kind in manifest.systems.items():
-        if kind == "base":
-            found[name] = None
-        elif (cell := manifest.cell(seed, _maker(System(name, kind)))) is not None:
-            found[name] = root / cell.path
-    return found
-
-
-def _maker(system: System) -> CellName:
-    """Return the name of the cell that makes a system."""
-    if system.kind == "expert":
-        return CellName("specialise", system.expert)
-    return CellName("compose", system.name)
-
-
-def _not_made(system: str, manifest: Manifest, seed: str, made: Iterable[str]) -> SelfmoeError:
-    known = manifest.system(system)
-    if known is None:
-        return unknown_name("system", system, made)
-    why = manifest.why_missing(seed, _maker(known)) or "the run lacks it"
-    return RunError(f"'{system}' was not made: {why}\n  Available: {', '.join(sorted(made))}.")
+    run = open_run(root, seed, device=device, dtype=dtype)
+    named, cell = run.find(system)
+    base = run.load_base()
+    attach_system(base, named, cell, run.config.registry, check=check)
+    return base

@@ -93,11 +93,9 @@ def _checked(prompt: str) -> str:
 
 def _asked(base: LoadedBase, lines: str) -> str:
     """Return what the base is given to go on from: the instruction in the template of the run."""
-    from selfmoe.contracts.records import Instruction
-    from selfmoe.models.asking import prompt_of
+    from selfmoe.models.asking import prompt_of, task_in
 
-    first, _, rest = lines.partition("\n")
-    return prompt_of(Instruction(first.strip(), rest.strip()), base.tokenizer, base.template)
+    return prompt_of(task_in(lines), base.tokenizer, base.template)
 
 
 def _labelled(

@@ -20,6 +20,7 @@ from selfmoe.mixture.forward.memory import Memory, memory_of
 from selfmoe.mixture.forward.record import Record
 from selfmoe.mixture.forward.running import Running
 from selfmoe.mixture.forward.scope import Annotation, Scope, token_info
+from selfmoe.mixture.forward.tape import Hear, Tape
 from selfmoe.mixture.names import HANDLE
 from selfmoe.mixture.surgery import Surgery
 from selfmoe.models.structure import Decoder
@@ -108,7 +109,11 @@ class Mixture:
 
     @contextmanager
     def annotate(
-        self, *, prompt_mask: Tensor | None = None, domain: Sequence[str] | None = None
+        self,
+        *,
+        prompt_mask: Tensor | None = None,
+        domain: Sequence[str] | None = None,
+        factors: Tensor | None = None,
     ) -> Iterator[None]:
         """Say what the rows of the forwards within are, for gates and records that use it.
 
@@ -119,6 +124,9 @@ class Mixture:
             prompt_mask: True on prompt tokens, shape ``(batch, time)``, from the first token of the
                 sequence on; tokens beyond its end, such as generated ones, are responses.
             domain: Domain label of each row.
+            factors: What the weights of each row's experts are multiplied by, in gate order, shape
+                ``(batch, n_experts)``: 0 switches an expert off, and where it was chosen the base
+                answers alone.
 
         Raises:
             CompositionError: If annotations of one thread end in another order than they began.
@@ -127,6 +135,7 @@ class Mixture:
         said = Annotation(
             before.prompt_mask if prompt_mask is None else prompt_mask,
             before.domain if domain is None else domain,
+            before.factors if factors is None else factors,
         )
         labels = domain is not None
         with _COUNTING:
@@ -151,13 +160,31 @@ class Mixture:
             NotSupportedError: If the composition is static and nothing is routed.
             CompositionError: If records of one thread end in another order than they began.
         """
+        self._check_routed()
+        record = Record(self._blocks, self.experts, trace)
+        with self.running.having(record=record):
+            yield record
+
+    @contextmanager
+    def listen(self, hear: Hear) -> Iterator[None]:
+        """Hand on how every token of the forwards within is routed in every block.
+
+        Args:
+            hear: Takes the weights of each forward when it is over, see ``Hear``.
+
+        Raises:
+            NotSupportedError: If the composition is static and nothing is routed.
+            CompositionError: If contexts of one thread end in another order than they began.
+        """
+        self._check_routed()
+        with self.running.having(record=Tape(hear)):
+            yield
+
+    def _check_routed(self) -> None:
         if self.gate is None:
             raise NotSupportedError(
                 f"'{self.composition.composer}' is a static composition: no token is routed"
             )
-        record = Record(self._blocks, self.experts, trace)
-        with self.running.having(record=record):
-            yield record
 
     # --- following the forwards -----------------------------------------------------------------
 
@@ -175,7 +202,7 @@ class Mixture:
     ) -> None:
         given = _by_name(names, args, kwargs)
         running, memory = self.running, self.memory
-        scope = Scope(self._tokens(given), running.record)
+        scope = Scope(self._tokens(given), running.record, factors=self.said.factors)
         scope.past = known_length(cache_of(given), memory.owner)
         if memory.keeps:
             running.scope = Scope(scope.info, plain=True)

@@ -71,6 +71,16 @@ def write_composition(composition: Composition, folder: Path, *, base_hash: str)
     write_json(folder / FACTS, facts)
 
 
+def expert_names(folder: Path) -> list[str]:
+    """Return the names of the experts of a stored composition, in gate order; nothing is checked.
+
+    Raises:
+        CompositionError: If it is damaged.
+    """
+    facts = _read(folder)
+    return [*(row["name"] for row in facts["experts"]), *facts["owned"]]
+
+
 def read_composition(
     folder: Path, *, base_hash: str, experts: Mapping[str, Expert] | None = None
 ) -> Composition:

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from selfmoe.contracts.lines import plain_lines
 from selfmoe.contracts.prompts import alpaca, plain, turn
 from selfmoe.contracts.records import Example, Instruction, LoadedBase, Template
 from selfmoe.models.chat import Chat, chat_of
 from selfmoe.models.tokens import answered_ids, prompt_ids
+
+
+def task_in(text: str) -> Instruction:
+    """Return the task that a user writes: an instruction on the first line, its input behind it."""
+    first, _, rest = plain_lines(text).strip().partition("\n")
+    return Instruction(first.strip(), rest.strip())
 
 
 def prompt_of(task: Instruction, tokenizer: Any, template: Template = "alpaca") -> str:

@@ -19,6 +19,7 @@ PARSED_ONLY = (
     "selfmoe remove-expert", "selfmoe evaluate", "selfmoe merge", "selfmoe compare-logs",
     "selfmoe claims",
     "selfmoe export", "selfmoe push",
+    "selfmoe serve", "selfmoe lm-eval", "selfmoe chat",
 )  # fmt: skip
 """Examples that would take minutes, open a window, or ask for what this run or machine lacks.
 

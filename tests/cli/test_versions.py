@@ -18,7 +18,9 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 NEEDS = {
     canonicalize_name(need.name): need
-    for need in map(Requirement, PROJECT["dependencies"] + EXTRAS["math"] + EXTRAS["gguf"])
+    for need in map(
+        Requirement, PROJECT["dependencies"] + EXTRAS["math"] + EXTRAS["gguf"] + EXTRAS["serve"]
+    )
 }
 BOUNDED = {"transformers", "peft", "lm-eval", "math-verify"}
 

@@ -36,8 +36,10 @@ NEWEST = {
     "rich": "15.0.0",
     "safetensors": "0.8.0",
     "scipy": "1.17.1",
+    "starlette": "1.10.0",
     "torch": "2.14.1",
     "transformers": "5.24.0",
+    "uvicorn": "0.54.0",
 }
 """The newest release of each library that the tests were run with."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -14,6 +14,16 @@ from selfmoe.contracts.composer import TokenInfo
 
 PARTS = ("all", "prompt", "response")
 """Of the tokens, for which routing is counted apart."""
+
+
+class Listener(Protocol):
+    """Hears how the tokens of forwards are routed."""
+
+    def add(self, block: int, alpha: Tensor, info: TokenInfo) -> None:
+        """Hear the weights of one gate call, shape ``(batch, time, n_experts)``."""
+
+    def close(self, info: TokenInfo) -> None:
+        """Hear that a forward is over."""
 
 
 class Trace(NamedTuple):

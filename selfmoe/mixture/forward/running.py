@@ -16,7 +16,7 @@ import torch
 
 from selfmoe.contracts.errors import CompositionError
 from selfmoe.mixture.forward.kernels.weights import Weights
-from selfmoe.mixture.forward.record import Record
+from selfmoe.mixture.forward.record import Listener
 from selfmoe.mixture.forward.scope import Annotation, Scope
 
 
@@ -42,7 +42,7 @@ class Running(threading.local):
         self.rows: torch.Size = torch.Size()
         self.weights: Weights | None = None
         self.said: Annotation | None = None
-        self.record: Record | None = None
+        self.record: Listener | None = None
 
     @contextmanager
     def having(self, **values: Any) -> Iterator[None]:

@@ -19,7 +19,7 @@ from selfmoe.contracts.errors import NotSupportedError
 from selfmoe.mixture.forward.caches import cache_of
 from selfmoe.mixture.forward.companions import Companion, known_length
 from selfmoe.mixture.forward.kernels.weights import Weights
-from selfmoe.mixture.forward.record import Record
+from selfmoe.mixture.forward.record import Listener
 
 
 @dataclass
@@ -37,10 +37,11 @@ class Scope:
         decided: Whether they were decided in an earlier forward.
         companion: What shall follow the cache.
         plain: Whether this is a pass of the base alone, with the experts off.
+        factors: What the caller multiplies weights by, shape ``(batch, n_experts)``.
     """
 
     info: TokenInfo
-    record: Record | None = None
+    record: Listener | None = None
     past: int | None = 0
     running: bool = True
     entry: Tensor | None = None
@@ -49,6 +50,23 @@ class Scope:
     decided: bool = False
     companion: Companion | None = None
     plain: bool = False
+    factors: Tensor | None = None
+
+    def weighed(self, alpha: Tensor) -> Tensor:
+        """Return the weights of a gate as the caller wants them, shape ``(batch, time, n)``.
+
+        Raises:
+            NotSupportedError: If the gate does not say which row its weights belong to.
+        """
+        if self.factors is None:
+            return alpha
+        if alpha.dim() != 3 or alpha.shape[0] % len(self.factors):
+            raise NotSupportedError(
+                f"experts cannot be switched by row here: weights of shape {tuple(alpha.shape)} "
+                f"for {len(self.factors)} rows"
+            )
+        beams = alpha.shape[0] // len(self.factors)
+        return alpha * self.factors.to(alpha).repeat_interleave(beams, 0)[:, None]
 
 
 class Annotation(NamedTuple):
@@ -57,10 +75,12 @@ class Annotation(NamedTuple):
     Attributes:
         prompt_mask: True on prompt tokens, shape ``(batch, time)``.
         domain: Label of each row.
+        factors: What the weights of a row's experts are multiplied by, ``(batch, n_experts)``.
     """
 
     prompt_mask: Tensor | None = None
     domain: Sequence[str] | None = None
+    factors: Tensor | None = None
 
 
 def token_info(arguments: Mapping[str, Any], said: Annotation, owner: str = "") -> TokenInfo:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -17,15 +18,24 @@ from torch import Tensor
 from selfmoe.models.caches import cache_name
 from selfmoe.models.generation.drawing import next_tokens
 from selfmoe.models.generation.prefixes import groups
-from selfmoe.models.generation.records import Row, Sampling
+from selfmoe.models.generation.records import Row
 from selfmoe.models.generation.slots import alike, layers_of, slots_for, spread
-from selfmoe.models.generation.stopping import Stops
 from selfmoe.models.tokens import side_by_side
 
 _AT_ONCE = {"cpu": 1024}
 """Tokens of prompts that are read in one forward: what caches hold; on other devices 8192."""
 _SLACK = 64
 """Columns that rows can grow before everything is moved towards the first one."""
+
+
+About = Callable[[Sequence[Row], Sequence[int] | None], AbstractContextManager[Any]]
+"""Is told whose rows a forward reads, and how many tokens of each, from the first column on
+(``None``: those that its mask says); lasts as long as the forward does."""
+
+
+def nobody(rows: Sequence[Row], tokens: Sequence[int] | None) -> AbstractContextManager[None]:
+    """Tell nobody whose rows a forward reads."""
+    return nullcontext()
 
 
 class Continuous:
@@ -36,8 +46,7 @@ class Continuous:
         pad: A token that pads.
         slots: Most rows at once.
         max_new_tokens: Longest continuation.
-        stops: What ends one before.
-        sampling: How to draw tokens.
+        about: Tells whoever listens to the model whose rows a forward reads, while it does.
     """
 
     def __init__(
@@ -46,12 +55,11 @@ class Continuous:
         pad: int,
         slots: int,
         max_new_tokens: int,
-        stops: Stops | None = None,
-        sampling: Sampling | None = None,
+        about: About = nobody,
     ) -> None:
         self._forward = Forward(model)
         self._pad, self._slots, self._new = pad, slots, max_new_tokens
-        self._stops, self._sampling = stops or Stops(), sampling
+        self._about = about
         self._live: list[Row] = []
         self._cache: Any = None
         self._prefix: tuple[tuple[int, ...], Any] = ((), None)
@@ -72,8 +80,7 @@ class Continuous:
             if waiting and (free >= least or not self._live):
                 self.admit(waiting, free)
             else:
-                self._write(next_tokens(self._live, self.logits(), self._sampling))
-                ended = list(self._leave())
+                ended = self.go_on()
                 tell()
                 yield from ended
 
@@ -86,20 +93,25 @@ class Continuous:
 
     def admit(self, waiting: deque[Row], free: int) -> None:
         """Read the next prompts and let them run; they begin with the same tokens."""
+        rows = self._next(waiting, free)
+        shared = rows[0].prompt[: rows[0].shared]
+        self._place(rows, self._read(rows, tuple(shared)))
+
+    def _next(self, waiting: deque[Row], free: int) -> list[Row]:
+        """Take the rows to read next; they are in the order of ``ordered``."""
         rows = [waiting.popleft()]
         shared = rows[0].prompt[: rows[0].shared]
         longest = len(rows[0].prompt) - len(shared)
-        most = _AT_ONCE.get(self._forward.device.type, 8192) // longest
+        most = at_once(self._forward.device) // longest
         while waiting and len(rows) < min(free, most):
             if waiting[0].prompt[: waiting[0].shared] != shared:
                 break
             rows.append(waiting.popleft())
-        read = self._read(rows, tuple(shared))
-        self._place(rows, read)
+        return rows
 
     def _read(self, rows: Sequence[Row], shared: tuple[int, ...]) -> Any:
         """Return a cache of the prompts, all but their last tokens, each row from column 0 on."""
-        rest = [row.prompt[len(shared) : -1] for row in rows]
+        rest = [row.prompt[len(shared) : -1] or row.prompt[len(shared) :] for row in rows]
         columns = max(map(len, rest))
         if shared:
             cache = spread(self._known(shared), len(rows), len(shared) + columns)
@@ -108,7 +120,8 @@ class Continuous:
         if columns:
             ids, _ = side_by_side(rest, self._pad, "right")  # no token sees what is behind it
             places = torch.arange(len(shared), len(shared) + columns).expand(len(rows), -1)
-            self._forward(ids, None, places, cache)
+            with self._about(rows, [len(row.prompt) - len(shared) - 1 for row in rows]):
+                self._forward(ids, None, places, cache)
         return cache
 
     def _known(self, shared: tuple[int, ...]) -> Any:
@@ -123,8 +136,7 @@ class Continuous:
     def _place(self, rows: Sequence[Row], read: Any) -> None:
         """Let rows that were read run, ending with the others' last column."""
         if self._cache is None:
-            columns = self._origin + self._new + _SLACK
-            self._cache = alike(read, self._slots, columns, self._last)
+            self._cache = alike(read, self._slots, self._columns(), self._last)
         first = len(self._live)
         for mine, theirs in zip(layers_of(self._cache), layers_of(read), strict=True):
             for number, row in enumerate(rows):
@@ -136,29 +148,39 @@ class Continuous:
 
     # --- going on ---------------------------------------------------------------------------------
 
+    def go_on(self) -> list[Row]:
+        """Let every running row write one token; return those that have ended, which leave."""
+        self._write(next_tokens(self._live, self.logits()))
+        return list(self._leave())
+
     def logits(self) -> Tensor:
         """Read the last token of every running row; return logits, shape ``(rows, vocabulary)``."""
         self._make_room()
         ids = [[row.new[-1] if row.new else row.prompt[-1]] for row in self._live]
         starts = torch.tensor([[row.start] for row in self._live])
         mask = (torch.arange(int(starts.min()), self._last + 1) >= starts).long()
-        logits = self._forward(torch.tensor(ids), mask, self._last - starts, self._cache)
+        with self._about(self._live, [1] * len(self._live)):
+            logits = self._forward(torch.tensor(ids), mask, self._last - starts, self._cache)
         self._last += 1
         return logits
 
     def _write(self, tokens: Tensor) -> None:
         """Let every running row write its token; the shape of tokens is ``(rows,)``."""
         for row, token in zip(self._live, tokens.tolist(), strict=True):
-            row.new.append(token)
-            row.ended = len(row.new) == self._new or self._stops.ended(row.new)
+            row.write(token)
+
+    def _columns(self) -> int:
+        """Return how many columns there are."""
+        return self._origin + self._new + _SLACK
 
     def _make_room(self) -> None:
         """Move all rows towards the first column if there is none left behind the last."""
-        room = self._origin + self._new + _SLACK
-        if self._last < room:
-            return
-        columns = min(row.start for row in self._live)
-        columns = min(columns, self._last - self._origin)
+        if self._last >= self._columns():
+            columns = min(row.start for row in self._live)
+            self._shift(min(columns, self._last - self._origin))
+
+    def _shift(self, columns: int) -> None:
+        """Move all rows towards the first column, or away from it where the number is below 0."""
         for layer in layers_of(self._cache):
             layer.shift(columns)
         for row in self._live:
@@ -229,6 +251,11 @@ class Forward:
         )
         logits: Tensor = output.logits[:, -1]
         return logits
+
+
+def at_once(device: torch.device) -> int:
+    """Return how many tokens of prompts are read in one forward."""
+    return _AT_ONCE.get(device.type, 8192)
 
 
 def ordered(rows: Sequence[Row]) -> list[Row]:

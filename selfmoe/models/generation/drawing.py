@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from selfmoe.contracts.errors import StageError
-from selfmoe.models.generation.records import Row, Sampling
+from selfmoe.models.generation.records import Likely, Row, Sampling
 
 _FEW = 256
 """Tokens among which a nucleus is looked for first."""
@@ -26,13 +26,14 @@ def draws(seed: int, tokens: int) -> list[float]:
     return torch.rand(tokens, generator=generator, dtype=torch.float64).tolist()
 
 
-def next_tokens(rows: Sequence[Row], logits: Tensor, sampling: Sampling | None) -> Tensor:
+def next_tokens(rows: Sequence[Row], logits: Tensor) -> Tensor:
     """Return the next token of every row; rows keep how near another one came.
+
+    Rows that note how likely their tokens are do so.
 
     Args:
         rows: The rows of a batch.
         logits: Of their last tokens, shape ``(batch, vocabulary)``.
-        sampling: How to draw, or ``None`` to take the likeliest.
 
     Returns:
         Shape ``(batch,)``; means nothing for rows that have ended.
@@ -42,13 +43,41 @@ def next_tokens(rows: Sequence[Row], logits: Tensor, sampling: Sampling | None) 
     """
     numbers = [0.0 if row.draws is None or row.ended else row.draws[len(row.new)] for row in rows]
     aim = torch.tensor(numbers, dtype=torch.float64, device=logits.device)
-    tokens, near = choose(logits, sampling, aim)
+    tokens, near = _chosen(rows, logits, aim)
     for row, margin in zip(rows, near.tolist(), strict=True):
         if not row.ended:
-            if sampling is not None and math.isnan(margin):
+            if row.sampling is not None and math.isnan(margin):
                 raise StageError("no token can be drawn: what the model gives to them is no number")
             row.margin = min(row.margin, margin)
+    noting = [n for n, row in enumerate(rows) if row.tops is not None and not row.ended]
+    if noting:
+        _note([rows[n] for n in noting], logits[noting], tokens[noting])
     return tokens
+
+
+def _chosen(rows: Sequence[Row], logits: Tensor, aim: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what ``choose`` does, for rows of which each may draw in its own way."""
+    ways = {row.sampling for row in rows}
+    if len(ways) == 1:
+        return choose(logits, ways.pop(), aim)
+    tokens = torch.zeros(len(rows), dtype=torch.long, device=logits.device)
+    near = torch.zeros(len(rows), dtype=torch.float64, device=logits.device)
+    for way in ways:
+        some = [n for n, row in enumerate(rows) if row.sampling == way]
+        found, margins = choose(logits[some], way, aim[some])
+        tokens[some], near[some] = found, margins.double()
+    return tokens, near
+
+
+def _note(rows: Sequence[Row], logits: Tensor, tokens: Tensor) -> None:
+    """Let rows note how likely their next tokens are."""
+    logprobs = logits.float().log_softmax(-1)
+    own = logprobs.gather(-1, tokens[:, None])[:, 0].tolist()
+    best = logprobs.topk(min(max(row.tops or 0 for row in rows), logprobs.shape[-1]))
+    pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+    for row, logprob, (ids, values) in zip(rows, own, pairs, strict=True):
+        tops = tuple(zip(ids[: row.tops], values[: row.tops], strict=True))
+        row.likely.append(Likely(logprob, tops))
 
 
 def choose(logits: Tensor, sampling: Sampling | None, numbers: Tensor) -> tuple[Tensor, Tensor]:

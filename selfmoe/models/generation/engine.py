@@ -84,7 +84,11 @@ def stream(
     Raises:
         DataError: If a prompt holds a token that the model has no row for.
     """
-    rows = [Row(number, prompt_ids(tokenizer, prompt)) for number, prompt in enumerate(prompts)]
+    stops = Stops(ends_of(model, tokenizer) | set(ends), stop, tokenizer)
+    rows = [
+        Row(n, prompt_ids(tokenizer, prompt), most=max_new_tokens, stops=stops, sampling=sampling)
+        for n, prompt in enumerate(prompts)
+    ]
     for row in rows:
         check_known(tokenizer, model, row.prompt)
     if sampling is not None:
@@ -92,11 +96,15 @@ def stream(
             row.draws = draws(seed, max_new_tokens)
     if not rows:
         return
-    stops = Stops(ends_of(model, tokenizer) | set(ends), stop, tokenizer)
     with torch.inference_mode():
         slots = batch_size or rows_at_once(model, rows, max_new_tokens)
         engine, order, slots = _engine(model, rows, slots)
-    batch = engine(model, padding(tokenizer), slots, max_new_tokens, stops, sampling)
+    pad = padding(tokenizer)
+    batch = (
+        Static(model, pad, slots)
+        if engine is Static
+        else Continuous(model, pad, slots, max_new_tokens)
+    )
     for row in _inferring(batch.run(order, _teller(rows, progress))):
         yield row.number, stops.continuation(row, tokenizer)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import inf
+from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,27 @@ Tell = Callable[[Progress], None]
 """Is told of progress, after every step."""
 
 
-@dataclass(slots=True)
+class Ending(Protocol):
+    """What ends a continuation."""
+
+    def ended(self, new: Sequence[int]) -> bool:
+        """Return whether the last of these new tokens ends it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Likely:
+    """How likely a token was that was written.
+
+    Attributes:
+        logprob: Its log-probability (natural log) by the model's logits as they are.
+        tops: The likeliest tokens at its place and their log-probabilities, the likeliest first.
+    """
+
+    logprob: float
+    tops: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(slots=True, eq=False)
 class Row:
     """One prompt on its way.
 
@@ -83,6 +104,11 @@ class Row:
         ended: Whether it writes no more.
         start: The column of its first token in the running batch.
         margin: See ``Continuation``.
+        most: Longest continuation, in tokens.
+        stops: What ends it before.
+        sampling: How to draw; without it the likeliest tokens are taken.
+        tops: How many of the likeliest tokens are noted at each place; ``None``: nothing is.
+        likely: How likely each new token was, if that is noted.
     """
 
     number: int
@@ -93,3 +119,14 @@ class Row:
     ended: bool = False
     start: int = 0
     margin: float = inf
+    most: int = 1
+    stops: Ending | None = None
+    sampling: Sampling | None = None
+    tops: int | None = None
+    likely: list[Likely] = field(default_factory=list)
+
+    def write(self, token: int) -> None:
+        """Take the next token."""
+        self.new.append(token)
+        stopped = self.stops is not None and self.stops.ended(self.new)
+        self.ended = stopped or len(self.new) >= self.most

@@ -104,13 +104,21 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[misc]
             buffer[to, :, self.first : self.last] = buffer[source, :, self.first : self.last]
 
     def shift(self, columns: int) -> None:
-        """Move everything towards the first column."""
+        """Move everything towards the first column, or away from it where the number is below 0."""
         first, last = self.first - columns, self.last - columns
         for buffer in self.buffers:
             buffer[: self.rows, :, first:last] = buffer[
                 : self.rows, :, self.first : self.last
             ].clone()
         self.first, self.last = first, last
+
+    def grow(self, slots: int, columns: int) -> None:
+        """Make room for more rows and columns."""
+        self._columns, old = columns, self.buffers
+        self.hold(slots, old)
+        used = slice(self.rows), slice(None), slice(self.first, self.last)
+        for to, source in zip(self.buffers, old, strict=True):
+            to[used] = source[used]
 
     def spread(self, rows: int, columns: int) -> SlotLayer:
         """Return a layer that holds the only row of this one several times, with more room."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -19,12 +20,15 @@ class Stops:
         tokens: Tokens that end one.
         strings: Strings that end one.
         tokenizer: What decodes, if there are strings.
+
+    Attributes:
+        strings: The same.
     """
 
     def __init__(
         self, tokens: Iterable[int] = (), strings: Sequence[str] = (), tokenizer: Any = None
     ) -> None:
-        self._ends, self._strings, self._tokenizer = set(tokens), tuple(strings), tokenizer
+        self._ends, self.strings, self._tokenizer = set(tokens), tuple(strings), tokenizer
         # A line may end with two characters where the string has one.
         sizes = (len(string.encode()) + string.count("\n") for string in strings)
         self._window = max(sizes, default=0) + 1
@@ -35,7 +39,11 @@ class Stops:
     def ended(self, new: Sequence[int]) -> bool:
         """Return whether the last of these new tokens ends the continuation."""
         token = new[-1]
-        return token in self._ends or (self._completes(token) and self._stops(new))
+        return self.ends(token) or (self._completes(token) and self._stops(new))
+
+    def ends(self, token: int) -> bool:
+        """Return whether a token ends a continuation and is no part of its text."""
+        return token in self._ends
 
     def _completes(self, token: int) -> bool:
         known = self._may_end
@@ -43,14 +51,14 @@ class Stops:
 
     def _stops(self, new: Sequence[int]) -> bool:
         text = plain_lines(self._tokenizer.decode(list(new[-self._window :])))
-        return any(string in text for string in self._strings)
+        return any(string in text for string in self.strings)
 
     def continuation(self, row: Row, tokenizer: Any) -> Continuation:
         """Return what the new tokens of a row stand for."""
         ids = row.new
         end = next((place for place, token in enumerate(ids) if token in self._ends), None)
         text = plain_lines(tokenizer.decode(ids[:end], skip_special_tokens=True))
-        cuts = [text.index(string) for string in self._strings if string in text]
+        cuts = [text.index(string) for string in self.strings if string in text]
         finished = end is not None or bool(cuts)
         shown = text[: min(cuts)] if cuts else text
         spelling = spelled(tokenizer, ids[:end], shown) if cuts else ids[:end]
@@ -63,14 +71,34 @@ def ends_of(model: Any, tokenizer: Any) -> set[int]:
     return {tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])}
 
 
-_TOKENS_WITH: dict[tuple[int, frozenset[str]], tuple[Any, list[bool]]] = {}
+_TOKENS_WITH: OrderedDict[tuple[int, frozenset[str]], tuple[Any, list[bool]]] = OrderedDict()
+_TEXTS: OrderedDict[int, tuple[Any, list[str]]] = OrderedDict()
+_KEPT = {"sets": 64, "tokenizers": 4}
+"""How many sets of characters, and texts of how many tokenizers, are kept at the most."""
 
 
 def _tokens_with(tokenizer: Any, characters: frozenset[str]) -> list[bool]:
     """Return for every token id whether its text holds one of the characters."""
     key = (id(tokenizer), characters)
-    if key not in _TOKENS_WITH:
-        texts = tokenizer.batch_decode([[i] for i in range(len(tokenizer))])
-        ends = [any(c in text for c in characters) for text in texts]
-        _TOKENS_WITH[key] = (tokenizer, ends)  # holding it keeps its id from being reused
-    return _TOKENS_WITH[key][1]
+    known = _TOKENS_WITH.get(key)
+    if known is None:
+        ends = [not characters.isdisjoint(text) for text in _texts(tokenizer)]
+        known = (tokenizer, ends)  # holding it keeps its id from being reused
+        _keep(_TOKENS_WITH, key, known, _KEPT["sets"])
+    return known[1]
+
+
+def _texts(tokenizer: Any) -> list[str]:
+    """Return the text of every token."""
+    known = _TEXTS.get(id(tokenizer))
+    if known is None:
+        known = (tokenizer, tokenizer.batch_decode([[i] for i in range(len(tokenizer))]))
+        _keep(_TEXTS, id(tokenizer), known, _KEPT["tokenizers"])
+    return known[1]
+
+
+def _keep(store: OrderedDict[Any, Any], key: Any, value: Any, most: int) -> None:
+    """Keep something, and no more than so many things: the oldest go."""
+    store[key] = value
+    while len(store) > most:
+        store.popitem(last=False)
