@@ -2,19 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from math import sqrt
 from statistics import fmean, stdev
 
 from _generate.markdown import code, table
 from _generate.seedling import averages, read
+from selfmoe.contracts.names import BenchmarkName
+from selfmoe.contracts.records import System
 from selfmoe.evaluation.statistics import confident
 from selfmoe.reporting.model import RunResults, SystemScores
 from selfmoe.reporting.numbers import margin, percent, points
 from selfmoe_base_seedling.regimes import ORDERS
 
+JOINT = {
+    "conflicting-topic": "conflicting, told by topic",
+    "conflicting-thing": "conflicting, told by a thing",
+    "conflicting-name": "conflicting, told by a name",
+    "two-domains": "two domains",
+}
+"""Files in ``results/`` of regimes with all data at once -> what the page calls them."""
+
+MIXTURES = ("mixse", "ridge", "sequence")
+"""Mixtures that are told nothing but the prompt."""
+
 Difference = tuple[float, float, float]
 """A difference and the ends of its interval, as shares."""
+
+OTHERS = ("oracle", "instance", "sequential", "mean", "ties", "dare")
+REFERENCE = "instance"
+
+
+def joint() -> str:
+    """Return the averages of every regime's systems."""
+    columns = [read(name) for name in JOINT]
+    rows = [["experts at home", *(percent(fmean(_home(one))) for one in columns)]]
+    for name in (*MIXTURES, *OTHERS):
+        rows.append([code(name), *(_average(_system(one, name)) for one in columns)])
+    return table(["system", *JOINT.values()], rows)
+
+
+def differences() -> str:
+    """Return each mixture less instance merging in every regime, over the root seeds."""
+    rows = []
+    for system in (*MIXTURES, "oracle"):
+        told = (_less(read(name), system, REFERENCE) for name in JOINT)
+        rows.append([code(system), *map(_told, told)])
+    return table([f"less {code(REFERENCE)}", *JOINT.values()], rows)
+
+
+def tally() -> str:
+    """Return in how many comparisons a mixture is above or below instance merging."""
+    tried = [(name, system) for name in JOINT for system in MIXTURES]
+    plain = [_less(read(name), system, REFERENCE) for name, system in tried]
+    corrected = [_less(read(name), system, REFERENCE, tests=len(tried)) for name, system in tried]
+    return (
+        f"{len(tried)} comparisons of a mixture with `{REFERENCE}` ({len(MIXTURES)} mixtures, "
+        f"{len(JOINT)} regimes): {_above(plain)} have an interval above 0 and {_below(plain)} one "
+        f"below; with Bonferroni's correction for their number {_above(corrected)} and "
+        f"{_below(corrected)}.\n"
+    )
 
 
 def arriving() -> str:
@@ -55,12 +102,45 @@ def at_once() -> str:
     return table(["system", "average"], rows)
 
 
+def crossed() -> str:
+    """Return the scores of tasks that need two domains, by system, less the best expert's."""
+    results = read("two-domains")
+    asked = [name for name in results.systems[0].scores if name.endswith("/crossed")]
+    rows = [row for name in asked for row in _crossed(results, name)]
+    return table(["benchmark", "system", "score", "less the best expert"], rows)
+
+
+def _crossed(results: RunResults, asked: str) -> Iterator[list[str]]:
+    experts = [system for system in results.systems if system.kind == "expert"]
+    best = max(experts, key=lambda system: fmean(_values(system, asked)))
+    for system in (one for one in results.systems if one not in experts or one is best):
+        values, less = _values(system, asked), "–"
+        if system.kind in ("router", "merge"):
+            changes = [a - b for a, b in zip(values, _values(best, asked), strict=True)]
+            less = _told(_interval(changes, results.confidence))
+        yield [asked, code(system.name), percent(fmean(values)), less]
+
+
 def _system(results: RunResults, name: str) -> SystemScores:
     return next(system for system in results.systems if system.name == name)
 
 
 def _average(system: SystemScores) -> str:
     return f"{percent(system.average)}{margin(system.average_low, system.average_high)}"
+
+
+def _home(results: RunResults) -> Iterator[float]:
+    """Yield every expert's score on its own domain's benchmark."""
+    for system in results.systems:
+        if system.kind == "expert":
+            home = BenchmarkName(System(system.name, system.kind).expert, "mini")
+            yield fmean(_values(system, str(home)))
+
+
+def _values(system: SystemScores, name: str) -> Sequence[float]:
+    """Return a system's scores on a benchmark, by root seed; the base has the same in each."""
+    score = system.scores[name]
+    return score.by_seed or [score.value or 0.0]
 
 
 def _less(results: RunResults, one: str, other: str, *, tests: int = 1) -> Difference:
@@ -87,3 +167,11 @@ def _interval(changes: Sequence[float], level: float) -> Difference:
 def _told(found: Difference) -> str:
     difference, low, high = (points(value, 0.0) for value in found)
     return f"{difference} [{low}, {high}]"
+
+
+def _above(found: Iterable[Difference]) -> int:
+    return sum(low > 0 for _, low, _ in found)
+
+
+def _below(found: Iterable[Difference]) -> int:
+    return sum(high < 0 for _, _, high in found)

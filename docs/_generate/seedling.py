@@ -33,9 +33,9 @@ def read(name: str) -> RunResults:
     return RunResults.model_validate_json((ROOT / "results" / f"{name}.json").read_bytes())
 
 
-def sizes() -> str:
+def sizes(file: str = FULL) -> str:
     """Return how much was measured, as one sentence."""
-    results = read(FULL)
+    results = read(file)
     items = next(iter(results.systems[0].scores.values())).n
     kept = [c.kept for domains in results.data.values() for c in domains.values()]
     return (
@@ -47,9 +47,9 @@ def sizes() -> str:
     )
 
 
-def scores() -> str:
+def scores(file: str = FULL) -> str:
     """Return every system's scores, strict and lenient, with its gains over the base."""
-    results = read(FULL)
+    results = read(file)
     names, base = list(results.systems[0].scores), results.systems[0]
     rows = [
         [
@@ -66,9 +66,9 @@ def scores() -> str:
     return table(head, rows)
 
 
-def comparison() -> str:
+def comparison(file: str = FULL) -> str:
     """Return every system's difference to the first composition, item by item."""
-    paired = read(FULL).paired
+    paired = read(file).paired
     assert paired is not None
     rows = [
         [code(name), *_difference(found.score), *_difference(found.lenient)]
@@ -77,10 +77,10 @@ def comparison() -> str:
     return table([f"system less {code(paired.reference)}", "strict", "p", "any form", "p"], rows)
 
 
-def experts() -> str:
+def experts(file: str = FULL) -> str:
     """Return what experts gain on their own domain and elsewhere, over the root seeds."""
     rows = []
-    strict, lenient = _gains(FULL, "strict"), _gains(FULL, "lenient")
+    strict, lenient = _gains(file, "strict"), _gains(file, "lenient")
     for name in [*strict[0], "all four"]:
         parts = [part.get(name) or _mean(part.values()) for part in (*strict, *lenient)]
         rows.append([name, *map(_interval, parts)])
@@ -88,9 +88,9 @@ def experts() -> str:
     return table(head, rows)
 
 
-def routing() -> str:
+def routing(file: str = FULL) -> str:
     """Return the routing shares of the first routed system, on answers and on all tokens."""
-    results = read(FULL)
+    results = read(file)
     assert results.paired is not None
     system = results.paired.reference
     parts = (results.routing_response[system], results.routing[system])
