@@ -24,6 +24,7 @@ from selfmoe.config.model import RunConfig
 from selfmoe.config.resolve import resolve
 from selfmoe.contracts.errors import RunError, SelfmoeError
 from selfmoe.contracts.names import BenchmarkName, EvaluationName
+from selfmoe.contracts.records import System
 from selfmoe.evaluation.benchmarks import benchmarks_of
 from selfmoe.evaluation.contrasts import Contrast
 from selfmoe.evaluation.verdicts import corrected
@@ -113,7 +114,8 @@ def _systems(config: RunConfig) -> dict[str, str]:
     cast = Cast(config)
     parts = {name: cast.of(name) for name in ("base", "mixture", "oracle", "random")}
     known = {role: part.system.name for role, part in parts.items() if isinstance(part, Part)}
-    experts = {f"expert-{name}": f"expert-{name}" for name in config.domains or []}
+    names = [System.of_expert(name).name for name in config.domains or []]
+    experts = dict(zip(names, names, strict=True))
     return known | experts | {"shown": f"base-{config.evaluate.base_shots}shot"}
 
 

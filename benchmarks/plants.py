@@ -11,7 +11,9 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from selfmoe.contracts.names import BenchmarkName
 from selfmoe.contracts.randomness import rng_for
+from selfmoe.contracts.records import System
 from selfmoe.evaluation.contrasts import Contrast, contrast
 from selfmoe.evaluation.verdicts import Verdict, verdict
 
@@ -60,9 +62,9 @@ def experts_exchanged(found: Answered, rng: random.Random, level: float) -> Sequ
     """Each domain is answered by the expert of the next one, against its own."""
     sides = []
     for seed in found.seeds:
-        names = [name.partition("/")[0] for name in seed["base"]]
+        names = [_domain(name) for name in seed["base"]]
         after = dict(zip(names, names[1:] + names[:1], strict=True))
-        wrong = {n: seed[f"expert-{after[n.partition('/')[0]]}"][n] for n in seed["base"]}
+        wrong = {n: seed[_expert(after[_domain(n)])][n] for n in seed["base"]}
         sides.append((wrong, _home(seed)))
     return sides
 
@@ -152,7 +154,15 @@ def verdicts(found: Sequence[Contrast], level: float) -> list[Verdict]:
 
 
 def _home(seed: Mapping[str, Values]) -> Values:
-    return {n: seed[f"expert-{n.partition('/')[0]}"][n] for n in seed["base"]}
+    return {n: seed[_expert(_domain(n))][n] for n in seed["base"]}
+
+
+def _domain(benchmark: str) -> str:
+    return BenchmarkName.parse(benchmark).domain
+
+
+def _expert(domain: str) -> str:
+    return System.of_expert(domain).name
 
 
 def _drawn(seed: Mapping[str, Values], rng: random.Random) -> Values:

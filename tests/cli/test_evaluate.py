@@ -259,6 +259,7 @@ def test_a_kill_loses_no_finished_cell(evaluate, environment, tiny_base_folder, 
     (tmp_path / "selfmoe_plugin.py").write_text("")
     names = "math/mini,knowledge/mini,reasoning/mini"
     line = ["evaluate", str(tiny_base_folder), "--benchmarks", names, "--limit", "4", "--out", OUT]
+    line += ["--dtype", "float32"]  # what auto is depends on the processor
     process = subprocess.Popen(
         [sys.executable, "-m", "selfmoe", *line],
         env=environment(), cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,

@@ -16,7 +16,16 @@ from selfmoe.store.directory import RunDirectory
 from selfmoe.store.record import FileRecord, read_record
 
 RESULTS = Path(__file__).parents[2] / "results"
-OTHERS = {"gguf-tokens", "kills", "label-noise", "speed", "steady", "tuning-experts"}
+OTHERS = {
+    "exported",
+    "exported-adapters",
+    "gguf-tokens",
+    "kills",
+    "label-noise",
+    "speed",
+    "steady",
+    "tuning-experts",
+}
 """Files that neither a run nor a comparison nor an addition made."""
 
 

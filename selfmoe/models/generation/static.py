@@ -67,8 +67,8 @@ class Static:
         """Read off what a model wrote that asks nobody when to end, as stand-ins do."""
         for row, tokens in zip(rows, written, strict=True):
             for token in () if row.ended else tokens[len(row.new) :]:
-                row.write(token)
-                if row.ended:
+                row.new.append(token)
+                if row.stops is not None and row.stops.ended(row.new):
                     break
             row.ended = True
 

@@ -176,3 +176,10 @@ class Padded(Gated):
 
     fails = "test_rows_and_padding_do_not_mix"
     kind_of_gate = "Padded"
+
+
+class Boasting(Gated):
+    """Says that it computes something else."""
+
+    fails = "test_formula_says_what_the_gate_computes"
+    kind_of_gate = "Boasting"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from selfmoe.contracts import Constant as Everywhere
 from selfmoe.contracts import NotSupportedError
 from selfmoe.testing.routing import Constant
 
@@ -30,3 +31,8 @@ class Padded(Constant):
     def forward(self, x, where, info):
         real = info.attention_mask.float().mean(-1)[:, None, None]
         return super().forward(x, where, info) * real
+
+
+class Boasting(Constant):
+    def formula(self):
+        return Everywhere(value=0.9)
