@@ -80,11 +80,25 @@ def listen(server: Server, wanted: Wanted, ready: Callable[[str], None]) -> None
     Raises:
         DataError: If the port cannot be had.
     """
+    sockets = [_bound(wanted)]
+    host, port = sockets[0].getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    server.ready = lambda: ready(f"http://{shown}:{port}")
+    with suppress(KeyboardInterrupt):
+        web_server(server, wanted).run(sockets=sockets)
+
+
+def web_server(server: Server, wanted: Wanted) -> Any:
+    """Return what speaks HTTP for a server; clients that do not leave are left after 30 seconds.
+
+    Args:
+        server: The server.
+        wanted: How it is to be served.
+    """
     import uvicorn
 
-    app = application(server, host=wanted.host, key=wanted.key)
     config = uvicorn.Config(
-        app,
+        application(server, host=wanted.host, key=wanted.key),
         host=wanted.host,
         port=wanted.port,
         log_level="warning",
@@ -93,12 +107,7 @@ def listen(server: Server, wanted: Wanted, ready: Callable[[str], None]) -> None
         timeout_graceful_shutdown=30,
         h11_max_incomplete_event_size=65536,
     )
-    sockets = [_bound(wanted)]
-    host, port = sockets[0].getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
-    server.ready = lambda: ready(f"http://{shown}:{port}")
-    with suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=sockets)
+    return uvicorn.Server(config)
 
 
 def _bound(wanted: Wanted) -> Any:

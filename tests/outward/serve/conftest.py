@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,17 +50,15 @@ Serve = Callable[..., Any]
 @contextmanager
 def listening(run: Path, **wanted: Any) -> Iterator[str]:
     """Let a server of a run answer at the address that is yielded."""
-    uvicorn = pytest.importorskip("uvicorn")
+    pytest.importorskip("uvicorn")
     pytest.importorskip("starlette")
-    from selfmoe.outward.serve.app import application
-    from selfmoe.outward.serve.start import Wanted, _bound, serving
+    from selfmoe.outward.serve.start import Wanted, _bound, serving, web_server
 
     how = Wanted(**{"system": "mixse", "port": 0, "batch": 4, **wanted})
     server = serving(open_run(run), how)
     started, sock = threading.Event(), _bound(how)
     server.ready = started.set
-    app = application(server, host=how.host, key=how.key)
-    web = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="on"))
+    web = web_server(server, how)
     thread = threading.Thread(target=lambda: asyncio.run(web.serve(sockets=[sock])))
     thread.start()
     try:
@@ -66,7 +66,9 @@ def listening(run: Path, **wanted: Any) -> Iterator[str]:
         yield f"http://127.0.0.1:{sock.getsockname()[1]}"
     finally:
         web.should_exit = True
-        thread.join(60)
+        thread.join(120)
+        if thread.is_alive():
+            faulthandler.dump_traceback(sys.__stderr__)
         assert not thread.is_alive()
 
 
