@@ -92,6 +92,7 @@ class Worker:
         losses = WORKLOADS[workload](self, folder)
         seconds, extra = time.process_time() - start, _status("VmHWM") - loaded
         shutil.rmtree(folder)
+        give_back()  # others measure while this one waits
         facts = {"seconds": seconds, "loaded": round(loaded, 1), "extra": round(extra, 1)}
         return {**facts, "losses": losses}
 
