@@ -60,6 +60,7 @@ def command(**options: Any) -> None:
 def _facts(options: Mapping[str, Any]) -> Json:
     named = ("commit", "rounds", "runs", "batch", "steps", "longest")
     return {
+        "command": _command(options),
         **{name: options[name] for name in named},
         "base": options["base"].name,
         "data": "mini tracks" if options["data"] is None else options["data"].name,
@@ -67,6 +68,15 @@ def _facts(options: Mapping[str, Any]) -> Json:
         "metric": "CPU time of the process",
         "versions": dict(versions()),
     }
+
+
+def _command(options: Mapping[str, Any]) -> str:
+    """Return the command, with names in the place of folders."""
+    data = "" if options["data"] is None else f" --data {options['data'].name}"
+    counts = [f"--{name} {options[name]}" for name in ("rounds", "runs", "steps", "longest")]
+    counts += [f"--threads {number}" for number in options["threads"]]
+    base, target = options["base"].name, "results/training.json"
+    return " ".join([f"benchmarks/training.py --base {base}{data}", *counts, f"--json {target}"])
 
 
 def _measured(options: Mapping[str, Any], folder: Path, before: Path) -> Json:

@@ -44,6 +44,15 @@ def find(name: str) -> Any:
     raise ImportError(f"this build has no {name}")
 
 
+def hasten(model: Any) -> None:
+    """Prepare a model for products as a run of the build that is measured does."""
+    try:
+        products = importlib.import_module("selfmoe.models.products")
+    except ImportError:
+        return
+    products.hasten(model)
+
+
 class Worker:
     """What a process holds.
 
@@ -65,6 +74,7 @@ class Worker:
         model.eval().requires_grad_(False)
         for parameter in model.parameters():  # out of the mapped file: all of it is there before
             parameter.data = parameter.data.clone()
+        hasten(model)
         tokenizer = AutoTokenizer.from_pretrained(base, padding_side="left")
         context = int(model.config.max_position_embeddings)
         self.base = find("LoadedBase")(base, model, tokenizer, hash="base", context=context)
@@ -82,6 +92,7 @@ class Worker:
         losses = WORKLOADS[workload](self, folder)
         seconds, extra = time.process_time() - start, _status("VmHWM") - loaded
         shutil.rmtree(folder)
+        give_back()  # others measure while this one waits
         facts = {"seconds": seconds, "loaded": round(loaded, 1), "extra": round(extra, 1)}
         return {**facts, "losses": losses}
 

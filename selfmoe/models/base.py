@@ -156,6 +156,8 @@ def load_base(files: BaseFiles, config: RunConfig) -> LoadedBase:
     """
     from transformers.utils import logging
 
+    from selfmoe.models.products import hasten
+
     logging.disable_progress_bar()  # selfmoe shows its own
     try:
         model, tokenizer, missing = _read(files)
@@ -164,6 +166,7 @@ def load_base(files: BaseFiles, config: RunConfig) -> LoadedBase:
     _check_parts(files, model, missing)
     check_vocabulary(files.name, model, tokenizer)
     model.to(files.device).eval().requires_grad_(False)
+    hasten(model)
     settle(model, tokenizer, files.name)
     _check_answers(files, model)
     _check_blocks(model, config)

@@ -1,4 +1,4 @@
-"""Whether the processor multiplies in bfloat16, or only imitates it."""
+"""What the processor multiplies in, and how widely, where torch makes use of it."""
 
 from __future__ import annotations
 
@@ -25,12 +25,29 @@ def bfloat16_instructions() -> str | None:
     return found if found and _used_by_torch() else None
 
 
+@cache
+def wide_beyond_mkl() -> bool:
+    """Return whether the processor has AVX-512, and MKL does not use all of it.
+
+    MKL asks for the processor's maker, and takes AVX2 on those of others than Intel.
+    """
+    if not CPUINFO.exists():
+        return False
+    maker, abilities = _entry("vendor_id"), _told_by_linux()
+    return "avx512f" in abilities and maker != "GenuineIntel" and _used_by_torch()
+
+
 def _told_by_linux() -> set[str]:
+    return set((_entry("flags") or _entry("Features")).split())  # x86, ARM
+
+
+def _entry(name: str) -> str:
+    """Return what Linux says of its first processor under a name."""
     for line in CPUINFO.read_text("utf-8", "replace").splitlines():
-        key, _, words = line.partition(":")
-        if key.strip() in ("flags", "Features"):  # x86, ARM
-            return set(words.split())
-    return set()
+        key, _, value = line.partition(":")
+        if key.strip() == name:
+            return value.strip()
+    return ""
 
 
 def _told_by_torch() -> set[str]:

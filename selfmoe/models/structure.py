@@ -72,6 +72,13 @@ def text_config(model: nn.Module) -> Any:
     return config if get is None else get()
 
 
+def states_of(model: nn.Module) -> int:
+    """Return how many numbers decoder blocks hand on for a token; 1 if the model does not say."""
+    config = text_config(model)
+    width, blocks = (getattr(config, key, 1) for key in ("hidden_size", "num_hidden_layers"))
+    return int(width * blocks)
+
+
 def own_states(block: nn.Module, states: Tensor) -> Tensor:
     """Return what enters a decoder block, one state a token, shape ``(batch, time, width)``.
 

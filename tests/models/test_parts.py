@@ -15,6 +15,7 @@ from selfmoe.contracts.records import Example
 from selfmoe.models.fitting import batches, loop
 from selfmoe.models.fitting.batches import Encoded, parts_of
 from selfmoe.models.fitting.loop import Fit
+from selfmoe.models.structure import states_of
 from selfmoe.testing.models import tiny_base
 
 CONFIG = FitConfig(lr=0.01, epochs=3, batch_size=6)
@@ -71,6 +72,15 @@ def test_parts_hold_rows_of_like_length(
 def test_a_row_that_is_longer_than_a_part_is_one_by_itself() -> None:
     device = torch.device("cpu")
     assert [len(part) for part in parts_of(rows_of_lengths(99999, 1), None, device)] == [1, 1]
+
+
+def test_deep_models_read_less_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "_AT_ONCE_ON_CPUS", 10)
+    monkeypatch.setattr(batches, "_STATES_ON_CPUS", 600)
+    rows, cpu = rows_of_lengths(*[2] * 6), torch.device("cpu")
+    sizes = [[len(part) for part in parts_of(rows, None, cpu, states=n)] for n in (60, 100, 9999)]
+    assert sizes == [[5, 1], [3, 3], [1] * 6]
+    assert states_of(tiny_base().model) == 3 * 32
 
 
 def test_parts_leave_a_step_its_examples_and_losses(

@@ -14,8 +14,11 @@ from selfmoe.contracts.records import Example, LoadedBase, Template
 from selfmoe.models.asking import learned_ids
 from selfmoe.models.tokens import check_known, first_tokens, side_by_side
 
-_AT_ONCE, _AT_ONCE_ON_CPUS = 16384, 2048
+_AT_ONCE, _AT_ONCE_ON_CPUS = 16384, 4096
 """Tokens a forward pass, padding included, where no number of examples is given."""
+
+_STATES_ON_CPUS = 2**25
+"""Numbers that decoder blocks hand on in it, at the most; what they keep is some ten times that."""
 
 _OPENING = 16
 """Tokens that tell whether texts begin with the same words."""
@@ -86,7 +89,12 @@ def encode_all(
 
 
 def parts_of(
-    rows: Sequence[Encoded], size: int | None, device: torch.device, *, alike: bool = False
+    rows: Sequence[Encoded],
+    size: int | None,
+    device: torch.device,
+    *,
+    alike: bool = False,
+    states: int = 1,
 ) -> list[list[Encoded]]:
     """Return the rows of a step in the parts that it is read in, those of like length together.
 
@@ -96,8 +104,9 @@ def parts_of(
             tokens.
         device: Where they are read.
         alike: Let the rows of a part begin with the same words.
+        states: Numbers that the decoder blocks hand on for a token, where all are kept.
     """
-    room = _AT_ONCE_ON_CPUS if device.type == "cpu" else _AT_ONCE
+    room = min(_AT_ONCE_ON_CPUS, _STATES_ON_CPUS // states) if device.type == "cpu" else _AT_ONCE
     groups: dict[tuple[int, ...], list[Encoded]] = {}
     for row in sorted(rows, key=lambda row: len(row.ids), reverse=True):
         groups.setdefault(tuple(row.ids[:_OPENING]) if alike else (), []).append(row)

@@ -24,6 +24,7 @@ from selfmoe.models.fitting.batches import Encoded, collate, encode_all, parts_o
 from selfmoe.models.fitting.checkpointing import checkpointing
 from selfmoe.models.fitting.checkpoints import Checkpoints
 from selfmoe.models.fitting.reading import ResponseLoss, summed_loss
+from selfmoe.models.structure import states_of
 from selfmoe.models.tokens import padding
 
 OnPolicy = Callable[[int, Sequence[int]], Sequence[Example]]
@@ -114,6 +115,7 @@ class _Job:
         self.rows = encode_all(examples, base, label)
         self.pad = padding(base.tokenizer)
         self.device = next(iter(self.parameters.values())).device
+        self.states = states_of(base.model)
         self.per_epoch = math.ceil(len(self.rows) / config.batch_size)
         self.steps = min(self.per_epoch * config.epochs, config.max_steps or 2**62)
         self.optimizer = torch.optim.AdamW(
@@ -148,7 +150,7 @@ class _Job:
         if size is None and self.penalty is not None:
             size = len(rows)  # several parts would have to be read twice
         alike = bool(getattr(self.forward, "apart", False))
-        return parts_of(rows, size, self.device, alike=alike)
+        return parts_of(rows, size, self.device, alike=alike, states=self.states)
 
     def _accumulate(self, step: int, batches: Sequence[Batch], total: int) -> float:
         """Return the loss of the parts of a step, whose gradients add up; ``total`` labels."""

@@ -1,0 +1,97 @@
+"""Products of float32 on CPUs, by the faster one of the two libraries that torch brings.
+
+torch multiplies with MKL, which on processors of other makers than Intel leaves half of AVX-512
+unused; oneDNN, which torch has as well, uses all of it. Results are equal up to rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache, partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import Function, once_differentiable
+from torch.nn.functional import linear
+
+from selfmoe.models.processor import wide_beyond_mkl
+
+WORTH, ROWS = 2**20, 4
+"""Multiplications, and rows, from which on oneDNN is asked: it has more to do before it begins."""
+
+
+def hasten(model: nn.Module) -> None:
+    """Let the plain linear layers of a frozen model multiply by the faster library.
+
+    Weights may be exchanged afterwards; where they learn, and off the CPU, nothing changes.
+
+    Args:
+        model: The model.
+    """
+    for layer in model.modules() if _pays() else ():
+        if type(layer) is nn.Linear and "forward" not in vars(layer):
+            layer.forward = partial(_forward, layer._parameters)  # type: ignore[method-assign]
+
+
+def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Return ``x W^T + bias``, without gradients.
+
+    Args:
+        x: Shape ``(..., in)``.
+        weight: Shape ``(out, in)``.
+        bias: Shape ``(out,)``.
+
+    Returns:
+        Shape ``(..., out)``.
+    """
+    return _fast(x, weight, bias) if _pays() and _fits(x, weight) else linear(x, weight, bias)
+
+
+def _forward(parameters: Mapping[str, Any], x: Tensor) -> Tensor:
+    """Return what a linear layer with these parameters makes of ``x``."""
+    weight, bias = parameters["weight"], parameters["bias"]
+    if not _fits(x, weight):
+        return linear(x, weight, bias)
+    if not torch.is_grad_enabled():
+        return _fast(x, weight, bias)
+    if weight.requires_grad or (bias is not None and bias.requires_grad):
+        return linear(x, weight, bias)
+    out: Tensor = _Frozen.apply(x, weight, bias)  # type: ignore[no-untyped-call]
+    return out
+
+
+class _Frozen(Function):
+    """``W x + bias`` with a gradient for x alone."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Return the product, shape ``(..., out)``, for x of shape ``(..., in)``."""
+        ctx.save_for_backward(weight)
+        return _fast(x, weight, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradient of x, of its shape, from one ``(..., out)``."""
+        (weight,) = ctx.saved_tensors
+        return _fast(grad, weight.t(), None), None, None
+
+
+@cache
+def _pays() -> bool:
+    return wide_beyond_mkl() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
+def _fits(x: Tensor, weight: Tensor) -> bool:
+    """Return whether the other library can take a product, and is worth asking."""
+    if torch.compiler.is_compiling() or not (x.dtype == weight.dtype == torch.float32):
+        return False
+    size = x.numel()
+    enough = size * weight.shape[0] >= WORTH and size >= ROWS * x.shape[-1]
+    return enough and x.device.type == "cpu"
+
+
+def _fast(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    out: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    return out
