@@ -1,4 +1,4 @@
-"""Whether the processor multiplies in bfloat16, or only imitates it."""
+"""What the processor multiplies in, and which library of torch's uses it."""
 
 from __future__ import annotations
 
@@ -25,12 +25,30 @@ def bfloat16_instructions() -> str | None:
     return found if found and _used_by_torch() else None
 
 
+@cache
+def left_to_onednn() -> bool:
+    """Return whether torch's other library, oneDNN, is the faster one for products of float32.
+
+    It is on processors with AVX-512 that are not Intel's: MKL, which torch asks, leaves that unused
+    there. Only Linux tells.
+    """
+    if not CPUINFO.exists():
+        return False
+    others = _line("vendor_id") not in ("", "GenuineIntel")
+    return others and "avx512f" in _told_by_linux() and _used_by_torch()
+
+
 def _told_by_linux() -> set[str]:
+    return set((_line("flags") or _line("Features")).split())  # x86, ARM
+
+
+def _line(name: str) -> str:
+    """Return what Linux says of the first core under a name; nothing where it says nothing."""
     for line in CPUINFO.read_text("utf-8", "replace").splitlines():
         key, _, words = line.partition(":")
-        if key.strip() in ("flags", "Features"):  # x86, ARM
-            return set(words.split())
-    return set()
+        if key.strip() == name:
+            return words.strip()
+    return ""
 
 
 def _told_by_torch() -> set[str]:
