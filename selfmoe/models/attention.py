@@ -1,9 +1,9 @@
 """Attention on CPUs through products of matrices, where torch's own kernel leaves half the speed.
 
 The same as ``sdpa`` of transformers but for rounding: softmax(q kᵀ · scale) v, each token seeing
-itself and what comes before. Prompts without padding, maybe behind what a cache holds, are read in
-blocks of queries, which see the keys up to their own last one; those of heads that share keys go
-together. All else, such as a step of decoding, is left to ``sdpa``.
+itself and what comes before. Long prompts without padding, maybe behind what a cache holds, are
+read in blocks of queries, which see the keys up to their own last one; those of heads that share
+keys go together. All else, such as a step of decoding, is left to ``sdpa``.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ def attend(
     """
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     time, columns = query.shape[2], key.shape[2]
-    if attention_mask is None and time > 1 and _is_plain(module, dropout, rest):
+    long = attention_mask is None and time > 1 and columns > _BLOCK
+    if long and _is_plain(module, dropout, rest):
         grouped = (query * scale).reshape(len(query), key.shape[1], -1, time, query.shape[-1])
         return _causal(grouped, key, value).transpose(1, 2), None
     if attention_mask is None and 1 < time < columns and getattr(module, "is_causal", True):
