@@ -66,7 +66,11 @@ def attend(
 
 
 def mask(*args: Any, **told: Any) -> Tensor | None:
-    """Return the mask that ``attend`` takes, from the arguments of transformers' ``sdpa_mask``."""
+    """Return the mask that ``attend`` takes, from the arguments of transformers' ``sdpa_mask``.
+
+    Returns:
+        Shape ``(batch, 1, time, columns)``, or ``None`` if only later columns are hidden.
+    """
     causal = told["mask_function"] is causal_mask_function and told.get("local_size") is None
     if causal and told["attention_mask"] is None and told["allow_is_causal_skip"]:
         return None
