@@ -3,11 +3,13 @@
 `benchmarks/generation.py --base FOLDER --json FILE`. Builds take turns, each round of each in a
 process of its own, of which the CPU time is counted; loading is not. All are given the same
 prompts: those of the stages brainstorm and respond, on a real base with the preset paper and rows
-of GSM8K and MMLU, on the seedling with the preset demo. Results are kept after each one.
+of GSM8K and MMLU, on the seedling with the preset demo. Results are kept after each one,
+beside those that are in the file already and are not measured again.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -79,7 +81,9 @@ class Asked(NamedTuple):
 @click.option("--prompts", default=64, show_default=True, help="A stage and domain of the base.")
 @click.option("--max-new-tokens", default=256, show_default=True, help="Longest text of the base.")
 @click.option("--seedling-prompts", default=96, show_default=True, help="A stage and domain.")
-@click.option("--items", default=100, show_default=True, help="Items of each benchmark.")
+@click.option(
+    "--items", default=100, show_default=True, help="Items of each benchmark; 0: none is asked."
+)
 @click.option("--rounds", "count", default=3, show_default=True, help="Rounds of a measurement.")
 @click.option("--threads", multiple=True, type=int, default=(1, 2), show_default=True)
 @click.option("--system", "systems", multiple=True, default=SYSTEMS, show_default=True)
@@ -96,7 +100,7 @@ def command(**given: Any) -> None:
         asked = Asked(former.resolve(), given["data_dir"], *counts, systems, given["only"])
         for found in _results(asked, bases, given["threads"]):
             if given["target"] is not None:
-                write_json(given["target"], {**facts, **found})
+                write_json(given["target"], {**facts, **_beside(found, given["target"])})
 
 
 def _bases(given: Mapping[str, Any]) -> Iterator[Base]:
@@ -115,16 +119,13 @@ def _bases(given: Mapping[str, Any]) -> Iterator[Base]:
 
 
 def _facts(given: Mapping[str, Any]) -> Json:
-    more = f"--rounds {given['count']} --json results/generation.json"
-    counted = ("prompts", "max_new_tokens", "seedling_prompts", "items")
+    more = "--json results/generation.json"
     return {
         "command": f"benchmarks/generation.py --base FOLDER {more}",
         "processor": processor(),
         "metric": "CPU time of a process; ratio: how many times as fast as the former build",
         "former": builds.FORMER,
         "bfloat16": bfloat16_instructions(),
-        "rounds": given["count"],
-        **{key: given[key] for key in counted},
         "versions": dict(versions()),
     }
 
@@ -140,19 +141,32 @@ def _results(asked: Asked, bases: Sequence[Base], threads: Sequence[int]) -> Ite
                 yield found
 
 
+def _beside(found: Mapping[str, list[Json]], file: Path) -> Json:
+    """Return results beside those in a file that were not measured again."""
+    old: Json = json.loads(file.read_text("utf-8")) if file.exists() else {}
+    again = {_place(row) for rows in found.values() for row in rows}
+    kept = {kind: [row for row in old.get(kind, ()) if _place(row) not in again] for kind in found}
+    return {kind: sorted([*kept[kind], *found[kind]], key=_place) for kind in found}
+
+
+def _place(row: Json) -> tuple[int, str, str]:
+    return row["threads"], row["base"], row["title"]
+
+
 def _of_base(asked: Asked, base: Base, setting: jobs.Setting) -> Iterator[tuple[str, Json]]:
     """Yield each measurement on a base, with the kind of it."""
     several: list[rounds.Results] = []
     for work in (work for work in _workloads(base) if asked.only in work.title):
         several.append(_rounds(jobs.writing(work, setting), asked))
         systems = rounds.written(several[-1])
-        yield "written", _told(work.title, base, setting, _about(work), systems)
+        yield "written", _told(work.title, base, setting, _about(work, asked), systems)
     if several:
-        yield "sums", _told("all of them", base, setting, {}, rounds.summed(several))
-    if base.config.track == "benchmark":
+        about = {"rounds": asked.rounds}
+        yield "sums", _told("all of them", base, setting, about, rounds.summed(several))
+    if base.config.track == "benchmark" and asked.items:
         for title in (title for title in jobs.BENCHMARKS if asked.only in title):
             made = _rounds(jobs.asking(title, setting, asked.data, asked.items), asked)
-            about = {"items": asked.items}
+            about = {"items": asked.items, "rounds": asked.rounds}
             yield "asked", _told(title, base, setting, about, rounds.answered(made))
 
 
@@ -163,9 +177,15 @@ def _workloads(base: Base) -> Iterator[Workload]:
     return workloads(base.config, Reader(tokenizer, context, base.longest), base.per_domain)
 
 
-def _about(work: Workload) -> Json:
+def _about(work: Workload, asked: Asked) -> Json:
     drawn = {"sampled": work.sampling is not None, "max_new_tokens": work.max_new_tokens}
-    return {"stage": work.stage, "domain": work.domain, "prompts": len(work.prompts), **drawn}
+    return {
+        "stage": work.stage,
+        "domain": work.domain,
+        "prompts": len(work.prompts),
+        "rounds": asked.rounds,
+        **drawn,
+    }
 
 
 def _rounds(made: Mapping[str, Json], asked: Asked) -> rounds.Results:

@@ -33,18 +33,23 @@ def written(results: Results) -> dict[str, Json]:
     """Return what rounds of continued prompts say about each system.
 
     Returns:
-        System -> ``prefill``, ``decode`` and ``whole``, each with ``ratio``, ``low``, ``high`` and
-        ``seconds``; ``tokens``, the median of all that it wrote in a round, and ``same``: how many
-        prompts it went on with as the former build did in the first round.
+        System -> ``prefill``, ``decode`` and ``whole``, or the last one alone where they cannot be
+        told apart, each with ``ratio``, ``low``, ``high`` and ``seconds``; ``tokens``, the median
+        of all that it wrote in a round, and ``same``: how many prompts it went on with as the
+        former build did in the first round.
     """
     return {
         name: {
-            **{part: _spread(results, name, part) for part in ("prefill", "decode", "whole")},
+            **{part: _spread(results, name, part) for part in _parts(rounds)},
             "tokens": statistics.median(map(_count, rounds)),
             "same": _same(rounds[0]["tokens"], results[FORMER][0]["tokens"]),
         }
         for name, rounds in results.items()
     }
+
+
+def _parts(rounds: Sequence[Json]) -> tuple[str, ...]:
+    return ("prefill", "decode", "whole") if rounds[0]["prefill"] else ("whole",)
 
 
 def answered(results: Results) -> dict[str, Json]:

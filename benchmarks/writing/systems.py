@@ -145,3 +145,6 @@ WRITERS: Mapping[str, Writer] = {
     "generate_batch": paged,
 }
 """Who continues prompts, by the name it has in jobs."""
+
+MIXED = frozenset({"generate_batch"})
+"""Those whose forwards read prompts of some rows and the next token of others."""

@@ -22,17 +22,38 @@ def main(job_file: str, result_file: str) -> None:
     """Do a job and write what it took.
 
     Raises:
-        RuntimeError: If it would be done with the code of another build.
+        RuntimeError: If it is done with the code of another build.
     """
-    import selfmoe
-
     job: Json = json.loads(Path(job_file).read_text("utf-8"))
-    code = Path(selfmoe.__file__).resolve()
-    if not code.is_relative_to(Path(job["build"]).resolve()):
-        raise RuntimeError(f"the code is that of {code.parent}, not of {job['build']}")
+    check_code(job["build"])
     torch.set_num_threads(job["threads"])
     result = {"write": write, "ask": ask}[job["kind"]](job)
+    check_code(job["build"])
     Path(result_file).write_text(json.dumps(result), "utf-8")
+
+
+def leave_out_installed() -> None:
+    """Find no package through an editable installation: it has modules that other builds lack."""
+    sys.meta_path[:] = [
+        finder
+        for finder in sys.meta_path
+        if "__editable__" not in getattr(finder, "__module__", "")
+    ]
+
+
+def check_code(build: str) -> None:
+    """Check that all modules of selfmoe are those of a build.
+
+    Raises:
+        RuntimeError: If one is not; names it.
+    """
+    import selfmoe  # noqa: F401 (there is one at least)
+
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        ours = name.partition(".")[0] == "selfmoe" and file is not None
+        if ours and not Path(file).resolve().is_relative_to(Path(build).resolve()):
+            raise RuntimeError(f"the code of {name} is that of {file}, not of {build}")
 
 
 def seconds_used() -> float:
@@ -68,19 +89,40 @@ def write(job: Json) -> Json:
     """Continue prompts.
 
     Returns:
-        Seconds of CPU time for the first token of all prompts (``prefill``) and for all tokens
-        (``whole``), and the new tokens of each prompt (``tokens``).
+        Seconds of CPU time in all (``whole``) and of the forwards that read several tokens a row
+        (``prefill``; 0 where steps and prompts share forwards), and the new tokens of each prompt
+        (``tokens``).
     """
-    from writing.systems import WRITERS
+    from writing.systems import MIXED, WRITERS
 
     writer = WRITERS[job["writer"]]
     model, tokenizer = load(job)
     short = {**job, "prompts": job["prompts"][:2], "max_new_tokens": 4}
     writer(model, tokenizer, short)  # what is made once is no part of it
-    first = {**job, "max_new_tokens": 1}
-    prefill, _ = _timed(lambda: writer(model, tokenizer, first))
+    prefill = Prefill(model)
     whole, tokens = _timed(lambda: writer(model, tokenizer, job))
-    return {"prefill": prefill, "whole": whole, "tokens": tokens}
+    apart = prefill.seconds if job["writer"] not in MIXED else 0.0
+    return {"prefill": apart, "whole": whole, "tokens": tokens}
+
+
+class Prefill:
+    """Takes the time of the forwards of a model that read several tokens a row.
+
+    Attributes:
+        seconds: CPU time of all of them so far.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.seconds = self._start = 0.0
+        model.register_forward_pre_hook(self._begin, with_kwargs=True)
+        model.register_forward_hook(self._end, with_kwargs=True)
+
+    def _begin(self, model: Any, args: Any, told: Json) -> None:
+        self._start = seconds_used()
+
+    def _end(self, model: Any, args: Any, told: Json, output: Any) -> None:
+        if told["input_ids"].shape[1] > 1:
+            self.seconds += seconds_used() - self._start
 
 
 def ask(job: Json) -> Json:
@@ -125,4 +167,5 @@ def _evaluated(model: Any, tokenizer: Any, benchmark: Any, job: Json, work: Path
 
 
 if __name__ == "__main__":
+    leave_out_installed()
     main(*sys.argv[1:])

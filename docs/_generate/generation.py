@@ -21,7 +21,8 @@ _INTRODUCTION = """\
 How many times as fast texts are written and benchmarks asked as by the build of commit
 `{former}`: CPU time of the two in the same round, each in a process of its own, loading left out;
 the median of the rounds and, in brackets, the quartiles. *Brainstorm* samples, so its ratios are of
-time per token. *Prefill* is the time to the first token of all prompts, *decode* the rest.
+time per token. *Prefill* is the time of the forwards that read several tokens a row, *decode* the
+rest. *This, auto* computes in bfloat16, all others in float32.
 `generate` is that of transformers on batches in the order of the prompts, with the same stop
 strings; `generate_batch`, its continuous batching, knows none and goes on to the limit, so its
 ratios, too, are of time per token. *The same* are prompts that this build goes on with token for
@@ -105,7 +106,9 @@ def _conditions(found: Json) -> str:
     versions = ", ".join(f"{name} {found['versions'][name]}" for name in wanted)
     able = found["bfloat16"]
     said = f"multiplies in bfloat16 ({able})" if able else "does not multiply in bfloat16"
+    counts = sorted({row["rounds"] for row in [*found["written"], *found["asked"]]})
+    rounds = " to ".join(map(str, dict.fromkeys([counts[0], counts[-1]])))
     return (
-        f"Measured on an {found['processor']} processor, which {said}, {found['rounds']} rounds, "
+        f"Measured on an {found['processor']} processor, which {said}, rounds: {rounds}, "
         f"with {versions}. `{found['command']}` makes `results/generation.json`.\n"
     )

@@ -17,6 +17,7 @@ from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 from selfmoe.mixture.forward.memory import Decisions
 from selfmoe.mixture.names import HANDLE
 from selfmoe.models.caches import cache_name
+from selfmoe.models.fast import Fast
 from selfmoe.models.tokens import first_tokens, side_by_side
 
 _PLAIN = (DynamicLayer, DynamicSlidingWindowLayer)
@@ -75,6 +76,7 @@ class Reader:
 
     def __init__(self, model: Any) -> None:
         self._model, self.tokens = model, 0
+        self._fast = Fast(model)
         self._takes = inspect.signature(model.forward).parameters
         self._cache = cache_name(model)
 
@@ -149,30 +151,30 @@ class Reader:
         """Return the logits of some columns, shape ``(batch, len(kept), vocabulary)``."""
         device = self._model.device
         ids, mask = side_by_side(rows, 0, "right")
-        told = dict(self._alone(mask) if past.cache is None else self._behind(past, mask))
+        told = dict(self._counted(past, mask) if past.cache is None else self._behind(past, mask))
         if "logits_to_keep" in self._takes:
             told["logits_to_keep"] = torch.tensor(kept, device=device)
-        with self._said(prompts, past.tokens + ids.shape[1]):
+        with self._fast, self._said(prompts, past.tokens + ids.shape[1]):
             logits: Tensor = self._model(ids.to(device), **told).logits
         self.tokens += int(mask.sum())
         return logits if logits.shape[1] == len(kept) else logits[:, kept]
 
-    def _alone(self, mask: Tensor) -> Mapping[str, Any]:
-        """Return the arguments of a forward on whole texts; only a mixture counts padding."""
-        counts = self._mixture is not None and "attention_mask" in self._takes
-        return {"attention_mask": mask.to(self._model.device)} if counts else {}
+    def _counted(self, past: Prefix, mask: Tensor) -> Mapping[str, Any]:
+        """Return what a mixture counts tokens by; no token sees padding, which is behind all."""
+        if self._mixture is None or "attention_mask" not in self._takes:
+            return {}
+        before = torch.ones(len(mask), past.tokens, dtype=mask.dtype)
+        return {"attention_mask": torch.cat([before, mask], dim=1).to(self._model.device)}
 
     def _behind(self, past: Prefix, mask: Tensor) -> Mapping[str, Any]:
         """Return the arguments of a forward on texts behind a prefix; ``mask`` is the texts'."""
-        device = self._model.device
         batch, time = mask.shape
-        whole = torch.cat([torch.ones(batch, past.tokens, dtype=mask.dtype), mask], dim=1)
         places = torch.arange(past.tokens, past.tokens + time).expand(batch, -1)
         return {
             str(self._cache): past.cache,
             "use_cache": True,
-            "attention_mask": whole.to(device),
-            "position_ids": places.to(device),
+            "position_ids": places.to(self._model.device),
+            **self._counted(past, mask),
         }
 
     def _said(self, prompts: Sequence[int], time: int) -> AbstractContextManager[None]:

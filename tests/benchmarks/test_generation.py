@@ -46,6 +46,14 @@ def test_prompts_fit_the_context_and_texts_the_limit() -> None:
     assert max(len(count(text).input_ids) for work in short for text in work.prompts) <= 498
 
 
+def test_results_go_beside_those_in_the_file(tmp_path: Path) -> None:
+    file, row = tmp_path / "found.json", {"base": "a", "threads": 1, "title": "respond"}
+    file.write_text(json.dumps({"written": [row | {"n": 1}, row | {"base": "b"}], "sums": []}))
+    again = row | {"n": 2}
+    found = generation._beside({"written": [again], "sums": [], "asked": []}, file)
+    assert found == {"written": [again, row | {"base": "b"}], "sums": [], "asked": []}
+
+
 def test_builds_take_turns_and_turn_around() -> None:
     order: list[str] = []
 
@@ -150,7 +158,7 @@ def test_a_build_that_takes_seeds_is_given_all_prompts_at_once() -> None:
 def test_the_code_of_another_build_is_refused(tmp_path: Path) -> None:
     job = tmp_path / "job.json"
     job.write_text(json.dumps({"build": str(tmp_path), "kind": "write"}))
-    with pytest.raises(RuntimeError, match="the code is that of"):
+    with pytest.raises(RuntimeError, match=r"the code of selfmoe\S* is that of"):
         worker.main(str(job), str(tmp_path / "result.json"))
 
 

@@ -121,7 +121,7 @@ class Continuous:
             ids, _ = side_by_side(rest, self._pad, "right")  # no token sees what is behind it
             places = torch.arange(len(shared), len(shared) + columns).expand(len(rows), -1)
             with self._about(rows, [len(row.prompt) - len(shared) - 1 for row in rows]):
-                self._forward(ids, None, places, cache)
+                self._forward.read(ids, places, cache)
         return cache
 
     def _known(self, shared: tuple[int, ...]) -> Any:
@@ -129,7 +129,7 @@ class Continuous:
         if self._prefix[0] != shared:
             cache = self._forward.cache(len(shared))
             ids = torch.tensor([shared])
-            self._forward(ids, None, torch.arange(len(shared))[None], cache)
+            self._forward.read(ids, torch.arange(len(shared))[None], cache)
             self._prefix = (shared, cache)
         return self._prefix[1]
 
@@ -160,7 +160,7 @@ class Continuous:
         starts = torch.tensor([[row.start] for row in self._live])
         mask = (torch.arange(int(starts.min()), self._last + 1) >= starts).long()
         with self._about(self._live, [1] * len(self._live)):
-            logits = self._forward(torch.tensor(ids), mask, self._last - starts, self._cache)
+            logits = self._forward.step(torch.tensor(ids), mask, self._last - starts, self._cache)
         self._last += 1
         return logits
 
@@ -212,7 +212,7 @@ class Continuous:
 
 
 class Forward:
-    """Forwards of a model that give the logits of the last position, with a cache of slots.
+    """Forwards of a model with a cache of slots: through prompts, and through one token a row.
 
     Args:
         model: A causal language model of transformers.
@@ -230,26 +230,40 @@ class Forward:
         """Return an empty cache with room for so many columns."""
         return slots_for(self._model, columns)
 
-    def __call__(self, ids: Tensor, mask: Tensor | None, places: Tensor, cache: Any) -> Tensor:
-        """Return the logits of the last position, shape ``(batch, vocabulary)``.
+    def read(self, ids: Tensor, places: Tensor, cache: Any) -> None:
+        """Read tokens without padding in front of them; no logits are computed.
 
         Args:
             ids: Tokens, shape ``(batch, time)``.
-            mask: 1 on all columns that count, those of the cache first, ``(batch, columns)``;
-                without it all do.
             places: The tokens' positions, shape ``(batch, time)``.
             cache: What came before; it is written to.
         """
-        device = self.device
-        output = self._model(
-            input_ids=ids.to(device),
-            attention_mask=None if mask is None else mask.to(device),
-            position_ids=places.to(device),
+        nothing = torch.empty(0, dtype=torch.long, device=self.device)
+        self._run(ids, None, places, cache, nothing)
+
+    def step(self, ids: Tensor, mask: Tensor, places: Tensor, cache: Any) -> Tensor:
+        """Return the logits behind one token a row, shape ``(batch, vocabulary)``.
+
+        Args:
+            ids: Tokens, shape ``(batch, 1)``.
+            mask: 1 on all columns that count, those of the cache first, ``(batch, columns)``.
+            places: The tokens' positions, shape ``(batch, 1)``.
+            cache: What came before; it is written to.
+        """
+        logits: Tensor = self._run(ids, mask.to(self.device), places, cache, 1)[:, -1]
+        return logits
+
+    def _run(
+        self, ids: Tensor, mask: Tensor | None, places: Tensor, cache: Any, kept: int | Tensor
+    ) -> Tensor:
+        logits: Tensor = self._model(
+            input_ids=ids.to(self.device),
+            attention_mask=mask,
+            position_ids=places.to(self.device),
             use_cache=True,
-            logits_to_keep=1,
+            logits_to_keep=kept,
             **{self._cache: cache},
-        )
-        logits: Tensor = output.logits[:, -1]
+        ).logits
         return logits
 
 
