@@ -54,7 +54,9 @@ TOUR = (
         "mixture/__init__.py mixture/compose.py mixture/runtime.py mixture/handle.py "
         "mixture/surgery.py mixture/forward/__init__.py mixture/forward/parts.py "
         "mixture/forward/layers.py mixture/forward/blocks.py mixture/forward/scope.py "
-        "mixture/forward/*.py mixture/forward/kernels/*.py mixture/sites/*.py "
+        "mixture/forward/*.py mixture/forward/kernels/*.py "
+        "mixture/forward/kernels/native/__init__.py mixture/forward/kernels/native/*.py "
+        "mixture/sites/*.py "
         "mixture/adapters/*.py mixture/*.py mixture/doors/*.py",
     ),
     Chapter(

@@ -19,7 +19,7 @@ from selfmoe.contracts.errors import NotSupportedError, unknown_name
 from selfmoe.mixture.adapters import Factors
 from selfmoe.mixture.forward.layers import RoutedDelta
 from selfmoe.mixture.forward.packing import Packed
-from selfmoe.mixture.forward.parts import Views
+from selfmoe.mixture.forward.parts import Made, Views
 from selfmoe.mixture.handle import Mixture
 
 Part = Literal["router", "experts"]
@@ -163,7 +163,7 @@ class Fresh(Packed):
             {i: (a[span], b[:, span]) for i, span in part.spans.items()}
             for part, (a, b) in zip(self.parts, pairs, strict=True)
         )
-        return Views(whole, tuple(b.t() for _, b in pairs), cut, pairs)
+        return Views(whole, tuple(b.t() for _, b in pairs), cut, pairs, Made())
 
 
 def deltas_of(model: nn.Module) -> dict[str, RoutedDelta]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import re
 import socket
@@ -16,6 +17,7 @@ import pytest
 from selfmoe.cli.doctor import examine as doctor
 from selfmoe.cli.doctor import libraries, machine, surroundings, tested
 from selfmoe.cli.findings import Finding
+from selfmoe.mixture.forward.kernels.native import library
 from selfmoe.registry.registry import registry
 
 
@@ -227,3 +229,11 @@ def test_converted_bases_and_what_reads_gguf_are_said(
     assert finding.found.startswith("gguf 0.19.0;" if installed else "the package gguf is not")
     assert finding.advice.endswith("" if installed else "pip install 'selfmoe[gguf]'")
     assert finding.state == "ok"
+
+
+@pytest.mark.parametrize(("there", "state"), [(True, "ok"), (False, "note")])
+def test_the_native_operator_is_said(monkeypatch, there, state):
+    found = library.Native(ctypes.CDLL(None) if there else None, "as told")
+    monkeypatch.setattr(library, "native", lambda: found)
+    (finding,) = machine.operator()
+    assert (finding.found, finding.state, bool(finding.advice)) == ("as told", state, not there)

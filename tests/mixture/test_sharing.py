@@ -6,7 +6,15 @@ import pytest
 import torch
 
 from selfmoe.contracts.errors import CompositionError, UnknownNameError
-from selfmoe.mixture.forward.kernels import AUTO, KERNELS, choose_kernel, grouped, single, stacked
+from selfmoe.mixture.forward.kernels import (
+    AUTO,
+    KERNELS,
+    choose_kernel,
+    grouped,
+    native,
+    single,
+    stacked,
+)
 from selfmoe.mixture.forward.kernels.weights import Weights
 from selfmoe.mixture.forward.layers import RoutedDelta
 from selfmoe.mixture.forward.packing import pack
@@ -169,7 +177,8 @@ def test_experts_that_change_are_seen_by_every_kernel(llama, llama_experts, rout
 
 
 @torch.no_grad()
-def test_kernels_are_chosen_by_shape(llama, llama_experts, routed):
+def test_kernels_are_chosen_by_shape(llama, llama_experts, routed, monkeypatch):
+    monkeypatch.setattr(native, "fits", lambda group, weights: False)
     with routed(llama, llama_experts):
         group = llama.model.layers[0].self_attn.q_proj.selfmoe_delta.group
         one = torch.tensor([[0.0, 0.6, 0.0]])

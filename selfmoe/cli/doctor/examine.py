@@ -15,6 +15,7 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     machine.python,
     libraries.libraries,
     machine.devices,
+    machine.operator,
     machine.memory,
     machine.disk,
     surroundings.sandbox,

@@ -52,6 +52,18 @@ def devices() -> Iterator[Finding]:
     yield _threads(torch.get_num_threads())
 
 
+def operator() -> Iterator[Finding]:
+    """Look whether the native operator can be built, and build it."""
+    from selfmoe.mixture.forward.kernels.native.library import native
+
+    found = native()
+    if found.library is not None:
+        yield Finding("native operator", found.found)
+    else:
+        advice = "Install a C compiler; without it torch does the same, more slowly."
+        yield Finding("native operator", found.found, "note", advice)
+
+
 def _no_accelerator() -> Finding:
     if any(Path(file).exists() for file in GPU_FILES):
         advice = "Install the build of torch for this card and driver: https://pytorch.org"

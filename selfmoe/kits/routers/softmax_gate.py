@@ -15,6 +15,7 @@ from selfmoe.contracts.randomness import derive
 from selfmoe.kits.routers.gates import keep_largest, unit_logits, weigh_kept
 from selfmoe.kits.routers.weighing import Weight
 from selfmoe.mixture.adapters import factors_of
+from selfmoe.mixture.forward.kernels.native.choosing import largest
 from selfmoe.models.structure import text_config
 
 SITES: Mapping[str, Literal["token", "block", "linear"]] = {
@@ -66,14 +67,22 @@ class SoftmaxGate(nn.Module):
 
     def forward(self, x: Tensor, where: Site, info: TokenInfo) -> Tensor:
         """Return the weights α, float32, shape ``(batch, time, n_experts)``."""
-        theta: Tensor = getattr(self, theta_name(self.inputs, x.shape[-1], where.linear))
-        theta = theta if theta.dim() == 2 else theta[where.block]
-        logits = unit_logits(theta, x)
+        logits = unit_logits(self._theta_of(x, where), x)
         logits = logits if self.temperature == 1 else logits / self.temperature
         if self.listener is not None:
             self.listener(logits)
         probabilities = torch.softmax(logits, dim=-1)
         return probabilities if self.keep_all else weigh_kept(self.keep(probabilities), self.weight)
+
+    def _theta_of(self, x: Tensor, where: Site) -> Tensor:
+        """Return the θ that applies to an input, shape ``(n_experts, width)``.
+
+        Args:
+            x: Shape ``(batch, time, width)``.
+            where: The place that asks.
+        """
+        theta: Tensor = getattr(self, theta_name(self.inputs, x.shape[-1], where.linear))
+        return theta if theta.dim() == 2 else theta[where.block]
 
     def scored(self, *, k: int | None, p: float = 1.0) -> Scored:
         """Return the formula of a gate whose ``keep`` is that of ``Scored``.
@@ -106,6 +115,15 @@ class TopKGate(SoftmaxGate):
     def __init__(self, options: Any, tensors: Mapping[str, Tensor]) -> None:
         super().__init__(options, tensors)
         self.k: int = options.k
+
+    def forward(self, x: Tensor, where: Site, info: TokenInfo) -> Tensor:
+        """Return the weights α, float32, shape ``(batch, time, n_experts)``."""
+        if self.listener is None and not self.keep_all:
+            theta, one = self._theta_of(x, where), self.weight == "one"
+            chosen = largest(theta, x, self.k, self.temperature, one=one)
+            if chosen is not None:
+                return chosen
+        return super().forward(x, where, info)
 
     def keep(self, probabilities: Tensor) -> Tensor:
         """Return the k largest probabilities of every token, the others set to 0.

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from selfmoe.mixture.forward.parts import RoutedLayer, Views
+from selfmoe.mixture.forward.parts import Made, RoutedLayer, Views
 
 
 class Packed:
@@ -65,7 +65,7 @@ class Packed:
             {i: (a[span], b[:, span]) for i, span in part.spans.items()}
             for part, (a, b) in zip(self.parts, of, strict=True)
         )
-        self._views = Views(whole, tuple(b.t() for _, b in of), cut, of)
+        self._views = Views(whole, tuple(b.t() for _, b in of), cut, of, Made())
         return self._views
 
 

@@ -18,6 +18,16 @@ Cut = Mapping[int, tuple[Tensor, Tensor]]
 """Every expert's A, shape ``(r, in)``, and its ``s B``, shape ``(out, r)``."""
 
 
+class Made(dict[str, object]):
+    """What kernels have made of factors; a copy of these has nothing made yet."""
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Made:
+        return Made()
+
+    def __reduce__(self) -> tuple[type[Made], tuple[()]]:
+        return Made, ()
+
+
 class Views(NamedTuple):
     """The factors of a group of layers as kernels read them.
 
@@ -26,12 +36,14 @@ class Views(NamedTuple):
         b_t: For each layer B transposed, shape ``(R, out)``.
         cut: For each layer the factors of every expert.
         of: The tensors of the layers that these are views of.
+        made: What kernels have made of these, by their names.
     """
 
     a: Tensor
     b_t: tuple[Tensor, ...]
     cut: tuple[Cut, ...]
     of: tuple[tuple[Tensor, Tensor], ...]
+    made: Made
 
 
 class RoutedLayer(Protocol):

@@ -8,6 +8,9 @@ for some token, and a layer from k to d features:
 | `stacked` | one product for the A side of all experts, shared by the layers that read the same \
 input; α spread over the ranks; one product for the B side, added in place | no other is; always \
 while autograd is on, off the CPU, and under `torch.compile` or `torch.autocast` |
+| `native` | each expert for the tokens that use it, in C: one call for the layers that read the \
+same input, nothing gathered | in float32 on the CPU, where a C compiler has built it, and T ≤ 64 \
+or T n ≥ 2 × threads × the number of weights above zero |
 | `single` | two matrix-vector products for each expert with a weight, nothing for the others | \
 T = 1 and a ≤ max(1, n / 4) |
 | `grouped` | tokens sorted by expert once a block and gathered once an input; two products for \
@@ -16,8 +19,8 @@ n r (k + d) / (k d) > 0.04 for the layers of a block together, T ≥ 16 n, and a
 all weights is above zero |
 
 `attach(…, kernel="grouped")` and `compose(…, kernel="grouped")` force one; where that one cannot
-work (autograd or autocast is on; `single` with T > 1), `stacked` does. It is chosen once for all
-layers that the same weights belong to. All are equal up to rounding.
+work (autograd or autocast is on; `single` with T > 1; `native` without a compiler), `stacked` does.
+It is chosen once for all layers that the same weights belong to. All are equal up to rounding.
 
 A kernel is a module with three functions: ``fits`` says whether it can do the work, ``pays``
 whether it is the one for this shape, ``run`` does it for a group of layers that read the same
@@ -31,13 +34,18 @@ from collections.abc import Mapping
 import torch
 
 from selfmoe.contracts.errors import unknown_name
-from selfmoe.mixture.forward.kernels import grouped, single, stacked
+from selfmoe.mixture.forward.kernels import grouped, native, single, stacked
 from selfmoe.mixture.forward.kernels.weights import AUTO, Kernel, Weights
 from selfmoe.mixture.forward.parts import LayerGroup
 
 __all__ = ["AUTO", "KERNELS", "Kernel", "check_kernel", "choose_kernel"]
 
-KERNELS: Mapping[str, Kernel] = {"single": single, "grouped": grouped, "stacked": stacked}
+KERNELS: Mapping[str, Kernel] = {
+    "native": native,
+    "single": single,
+    "grouped": grouped,
+    "stacked": stacked,
+}
 """The kernels by name, in the order in which they are considered."""
 
 
@@ -60,10 +68,11 @@ def choose_kernel(name: str, group: LayerGroup, weights: Weights) -> Kernel:
         group: Layers that read the same input.
         weights: The weights of the experts.
     """
-    if torch.is_grad_enabled() or torch.compiler.is_compiling() or _autocasts(weights):
+    if torch.is_grad_enabled():
         return stacked
     if weights.kernel is None:
-        weights.kernel = _chosen(name, group, weights)
+        torch_decides = torch.compiler.is_compiling() or _autocasts(weights)
+        weights.kernel = stacked if torch_decides else _chosen(name, group, weights)
     return weights.kernel
 
 

@@ -1,0 +1,67 @@
+"""Each expert only for the tokens that use it, in C: see `add.c`.
+
+Tokens are sorted and weighed within the one call for a group, so that nothing is gathered or
+copied and factors of experts without a token are not read.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from selfmoe.mixture.forward.kernels import stacked
+from selfmoe.mixture.forward.kernels.native.described import contiguous, described
+from selfmoe.mixture.forward.kernels.native.library import native
+from selfmoe.mixture.forward.kernels.weights import Weights
+from selfmoe.mixture.forward.parts import LayerGroup
+
+FEW = 64
+"""Tokens up to which it pays whatever they use."""
+
+
+def fits(group: LayerGroup, weights: Weights) -> bool:
+    """Return whether all is float32 on the CPU, and the operator is there."""
+    alike = weights.alpha.dtype == group.parts[0].a.dtype == torch.float32
+    return alike and weights.on_cpu and native().library is not None
+
+
+def pays(group: LayerGroup, weights: Weights) -> bool:
+    """Return whether there are few tokens, or these leave most experts unused.
+
+    It computes on one thread, at about half the speed of a large product.
+    """
+    if weights.tokens <= FEW:
+        return weights.on_cpu
+    dear = 2 * torch.get_num_threads()
+    return weights.on_cpu and dear * weights.uses() <= weights.tokens * weights.experts
+
+
+def run(group: LayerGroup, x: Tensor, weights: Weights) -> list[Tensor]:
+    """Return the layers' outputs with the experts' part added.
+
+    Args:
+        group: Layers that read ``x``.
+        x: Their input, shape ``(..., in)``.
+        weights: The weights of the experts, of as many tokens as ``x`` has rows.
+
+    Returns:
+        One tensor a layer, shape ``(..., out)``.
+
+    Raises:
+        MemoryError: If there is no room to sort the tokens.
+    """
+    library = native().library
+    if x.dtype != torch.float32 or library is None:
+        return stacked.run(group, x, weights)
+    outputs = [part.plain(x) for part in group.parts]
+    rows = contiguous(outputs)
+    if len(rows) < len(outputs):
+        outputs = [output.contiguous() for output in outputs]
+        rows = contiguous(outputs)
+    x, alpha, told = x.contiguous(), weights.alpha.contiguous(), described(group, weights.experts)
+    done = library.selfmoe_add(
+        told.address, weights.tokens, x.data_ptr(), alpha.data_ptr(), told.row(*rows)
+    )
+    if not done:
+        raise MemoryError("no room to sort tokens by their experts")
+    return outputs
