@@ -2,9 +2,9 @@
 
 IMPL is ``transformers`` for vLLM's Transformers backend, ``vllm`` for a class of vLLM's own. Every
 line on standard input is a JSON object with ``prompts``, lists of tokens, ``new``, how many are to
-follow each, and ``ends``, tokens that end an answer; every line on standard output tells ``tokens``,
-``seconds``, and ``cpu``, the seconds that this process computed for it. All of vLLM runs in this
-process, by one thread, and prompts are read anew each time.
+follow each, and ``ends``, tokens that end an answer; every line on standard output tells
+``tokens``, ``seconds``, and ``cpu``, the seconds that this process computed for it. All of vLLM
+runs in this process, by one thread, and prompts are read anew each time.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import os
 import sys
 import time
 from typing import Any
-
 
 ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",

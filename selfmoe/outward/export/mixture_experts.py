@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
 from transformers.cache_utils import Cache
 
 from .mixture_gate import empty
@@ -17,7 +16,7 @@ JOINED = {"qkv_proj": ("q_proj", "k_proj", "v_proj"), "gate_up_proj": ("gate_pro
 
 
 class Experts(nn.Module):
-    """A of all experts of one linear layer below each other, and B side by side.
+    """A of all experts of one linear layer side by side, and B below each other, both transposed.
 
     Args:
         ranks: Rank of each expert, 0 for those that leave the layer as it is.
@@ -28,7 +27,7 @@ class Experts(nn.Module):
         super().__init__()
         ways = ("nx", "nf") if hasattr(layer, "nf") else ("in_features", "out_features")
         width, out = (getattr(layer, way) for way in ways)
-        self.a, self.b = empty(sum(ranks), width), empty(out, sum(ranks))
+        self.a, self.b = empty(width, sum(ranks)), empty(sum(ranks), out)
         self.owners = tuple(i for i, rank in enumerate(ranks) for _ in range(rank))
 
 
@@ -43,7 +42,7 @@ class Joined:
 
     def __init__(self, parts: list[Experts], block: int, names: list[str]) -> None:
         self.parts, self.block, self.names = parts, block, names
-        self.a = parts[0].a if len(parts) == 1 else torch.cat([part.a for part in parts])
+        self.a = parts[0].a if len(parts) == 1 else torch.cat([part.a for part in parts], 1)
         self.owners = tuple(owner for part in parts for owner in part.owners)
 
     def add(self, x: Tensor, alpha: Tensor, output: Tensor) -> Tensor:
@@ -54,12 +53,15 @@ class Joined:
             alpha: The weight of every rank, shape ``(tokens, sum of ranks)``.
             output: What the layer computes by itself.
         """
-        z = linear(x.reshape(-1, x.shape[-1]), self.a.to(x.dtype)) * alpha
-        z, rows, start, end = z.to(output.dtype), output.view(-1, output.shape[-1]), 0, 0
+        rows, start, end = output.view(-1, output.shape[-1]), 0, 0
+        z = torch.mm(x.reshape(-1, x.shape[-1]), self.a.to(x.dtype)).mul(alpha).to(output.dtype)
+        if len(self.parts) == 1:
+            rows.addmm_(z, self.parts[0].b.to(output.dtype))
+            return output
         for part in self.parts:
-            out, rank = part.b.shape
-            columns = z[:, end : end + rank]
-            rows[:, start : start + out].addmm_(columns, part.b.to(output.dtype).t())
+            rank, out = part.b.shape
+            columns, b = z.narrow(1, end, rank), part.b.to(output.dtype)
+            rows.narrow(1, start, out).addmm_(columns, b)
             start, end = start + out, end + rank
         return output
 

@@ -55,7 +55,9 @@ class Gate(nn.Module):
         logits = linear(normalised(x, self.told["normalise"]), theta.float())
         logits = logits.abs() if self.told["absolute"] else logits
         logits = logits + self.bias[name] if name in self.bias else logits
-        probabilities = torch.softmax(logits / (self.told["temperature"] or x.shape[-1] ** 0.5), -1)
+        temperature = self.told["temperature"] or x.shape[-1] ** 0.5
+        logits = logits if temperature == 1 else logits / temperature
+        probabilities = torch.softmax(logits, -1)
         if name in self.bias:  # softmax of nothing but -inf
             probabilities = torch.where(logits == -torch.inf, 0.0, probabilities)
         kept = keep(probabilities, self.told["k"] or self.n_experts, self.told["p"])
@@ -84,6 +86,9 @@ def normalised(x: Tensor, how: str) -> Tensor:
 
 def keep(probabilities: Tensor, k: int, p: float) -> Tensor:
     """Return the k largest at the most, and none once they sum to p, the rest 0; of one shape."""
+    if k == 1:  # of equal ones the first, as when sorted
+        values, experts = probabilities.max(-1, keepdim=True)
+        return torch.zeros_like(probabilities).scatter(-1, experts, values)
     values, experts = probabilities.sort(dim=-1, descending=True, stable=True)
     if p < 1:
         values = values * (values.cumsum(-1) - values < p)

@@ -150,8 +150,8 @@ def _factors(source: Source) -> dict[str, Tensor]:
         dtype = like.dtype if like.is_floating_point() else torch.float32
         b = torch.cat([part.b.double() * part.scale for part in parts.values()], 1)
         name = f"mixture_experts.{site.replace('.', '/')}"
-        found[f"{name}.a"] = torch.cat([p.a for p in parts.values()]).to(dtype)
-        found[f"{name}.b"] = b.to(dtype).contiguous()
+        found[f"{name}.a"] = torch.cat([p.a for p in parts.values()]).to(dtype).t().contiguous()
+        found[f"{name}.b"] = b.to(dtype).t().contiguous()
     return found
 
 
