@@ -53,10 +53,26 @@ from selfmoe.cli.completing import runs, systems
     show_default=True,
     help="Longest request, in bytes.",
 )
+@click.option(
+    "--engine",
+    type=click.Choice(["selfmoe", "llama.cpp"]),
+    default="selfmoe",
+    show_default=True,
+    help="What writes the answers; llama.cpp: a llama-server, for systems that decide once a "
+    "prompt.",
+)
+@click.option(
+    "--llama-server",
+    default="http://127.0.0.1:8080",
+    show_default=True,
+    help="Where that listens, with --engine llama.cpp.",
+)
 @click.option("--seed", type=int, help="Root seed of the pipeline; default: the run's first.")
 def command(
     run: Path,
     seed: int | None,
+    engine: str,
+    llama_server: str,
     device: str | None,
     dtype: str | None,
     api_key: str,
@@ -71,14 +87,16 @@ def command(
     Examples:
       selfmoe serve runs/demo
       selfmoe serve runs/demo --system mixse --port 9000 --api-key secret
+      selfmoe serve runs/demo --system sequence --engine llama.cpp
     """
     from selfmoe.cli.needs import needed
     from selfmoe.outward.opening import open_run
 
-    needed("serve", "starlette", "uvicorn")
+    needed("serve", "starlette", "uvicorn", *(["httpx"] if engine == "llama.cpp" else []))
     from selfmoe.outward.serve.start import Wanted, is_open, listen, serving
 
-    wanted = Wanted(key=api_key, body=max_body, **given)
+    llama = llama_server if engine == "llama.cpp" else None
+    wanted = Wanted(key=api_key, body=max_body, llama=llama, **given)
     server = serving(open_run(run, seed, device=device, dtype=dtype), wanted)
     if is_open(wanted.host) and not wanted.key:
         click.echo(f"Anyone who reaches {wanted.host} can ask; --api-key closes it.", err=True)

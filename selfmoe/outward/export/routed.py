@@ -17,7 +17,7 @@ from selfmoe.contracts.records import Expert
 from selfmoe.mixture.adapters import Factors, by_site, factors_of
 from selfmoe.mixture.saving import source_of
 from selfmoe.models.structure import find_decoder, text_config
-from selfmoe.outward.export import modeling_mixture
+from selfmoe.outward.export import mixture_experts, mixture_gate, modeling_mixture
 from selfmoe.outward.export.source import Source
 
 BaseWeights = Literal["copy", "reference"]
@@ -63,11 +63,11 @@ def write_routed(source: Source, folder: Path, weights: BaseWeights) -> None:
         model.save_pretrained(folder)
         return
     config.architectures = ["MixtureForCausalLM"]
-    config.auto_map = {"AutoModelForCausalLM": "modeling_mixture.MixtureForCausalLM"}
     config.save_pretrained(folder)
     source.model.generation_config.save_pretrained(folder)
     save_file(tensors, folder / modeling_mixture.WEIGHTS, {"format": "pt"})
-    shutil.copyfile(str(modeling_mixture.__file__), folder / "modeling_mixture.py")
+    for module in (modeling_mixture, mixture_experts, mixture_gate):
+        shutil.copy(str(module.__file__), folder)
 
 
 def load_routed(folder: Path, dtype: torch.dtype) -> Any:
@@ -75,14 +75,14 @@ def load_routed(folder: Path, dtype: torch.dtype) -> Any:
     return modeling_mixture.MixtureForCausalLM.from_pretrained(folder, dtype=dtype).eval()
 
 
-def portable_gate(formula: Formula, experts: int) -> modeling_mixture.Gate:
+def portable_gate(formula: Formula, experts: int) -> mixture_gate.Gate:
     """Return a gate as exported models compute it.
 
     Args:
         formula: What it computes.
         experts: How many experts there are.
     """
-    gate = modeling_mixture.Gate(_gate(formula), experts)
+    gate = mixture_gate.Gate(_gate(formula), experts)
     prefix = "mixture_gate."
     gate.load_state_dict({n.removeprefix(prefix): t for n, t in _gate_tensors(formula).items()})
     return gate
@@ -149,8 +149,9 @@ def _factors(source: Source) -> dict[str, Tensor]:
         like = next(layer.parameters())
         dtype = like.dtype if like.is_floating_point() else torch.float32
         b = torch.cat([part.b.double() * part.scale for part in parts.values()], 1)
-        found[f"{site}.experts_of.a"] = torch.cat([p.a for p in parts.values()]).to(dtype)
-        found[f"{site}.experts_of.b"] = b.to(dtype).contiguous()
+        name = f"mixture_experts.{site.replace('.', '/')}"
+        found[f"{name}.a"] = torch.cat([p.a for p in parts.values()]).to(dtype).t().contiguous()
+        found[f"{name}.b"] = b.to(dtype).t().contiguous()
     return found
 
 
@@ -166,9 +167,8 @@ def _config(model: Any, told: dict[str, Any]) -> Any:
 
 def _joined(model: Any, config: Any, tensors: Mapping[str, Tensor]) -> Any:
     """Return a mixture that shares the weights of its base."""
-    plain: Any = type(model.config)
     with torch.device("meta"):
-        joined = modeling_mixture.model_class(plain)(config)
+        joined = modeling_mixture.MixtureForCausalLM.kind(config)(config)
     joined.load_state_dict({**model.state_dict(), **tensors}, assign=True)
     joined.generation_config = model.generation_config
     return joined

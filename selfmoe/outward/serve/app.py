@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Route
 
 from selfmoe.outward.serve.asked import Asked
+from selfmoe.outward.serve.elsewhere import LlamaWorker
 from selfmoe.outward.serve.failures import RefusalError, refusal
 from selfmoe.outward.serve.jobs import Chatting, Job, LeftError
 from selfmoe.outward.serve.limits import Guard, Limits
@@ -23,6 +24,8 @@ from selfmoe.outward.serve.systems import Systems
 from selfmoe.outward.serve.worker import FullError, Worker
 from selfmoe.reporting.html.chat import chat_page
 
+Writer = Callable[[Systems, int, int], Worker | LlamaWorker]
+
 
 class Server:
     """The systems of a run behind OpenAI's protocol.
@@ -31,21 +34,25 @@ class Server:
         systems: The systems.
         default: The one that is meant where a request names none.
         limits: What is allowed.
+        writer: Makes what writes answers, of the systems, how many at once and how many may wait.
 
     Attributes:
         ready: Is called once requests are answered.
     """
 
-    def __init__(self, systems: Systems, default: str, limits: Limits) -> None:
+    def __init__(
+        self, systems: Systems, default: str, limits: Limits, writer: Writer = Worker
+    ) -> None:
         self.systems, self.default, self.limits = systems, default, limits
         self._reader = Reader(systems, default, limits)
         self.ready: Callable[[], None] = lambda: None
-        self._worker: Worker | None = None
+        self._writer = writer
+        self._worker: Worker | LlamaWorker | None = None
 
     @asynccontextmanager
     async def living(self, app: Any) -> AsyncIterator[None]:
         """Let the engine run while the server does."""
-        self._worker = Worker(self.systems, self.limits.batch, self.limits.queue)
+        self._worker = self._writer(self.systems, self.limits.batch, self.limits.queue)
         self.ready()
         try:
             yield
@@ -53,8 +60,8 @@ class Server:
             await asyncio.to_thread(self._worker.stop)
 
     @property
-    def worker(self) -> Worker:
-        """The engine's thread."""
+    def worker(self) -> Worker | LlamaWorker:
+        """What writes the answers."""
         assert self._worker is not None
         return self._worker
 

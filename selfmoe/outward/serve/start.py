@@ -10,8 +10,11 @@ from typing import Any
 from selfmoe.contracts.errors import DataError
 from selfmoe.models.generation.records import Row
 from selfmoe.models.generation.room import rows_at_once
+from selfmoe.outward.llama.client import LlamaServer
+from selfmoe.outward.llama.deciding import Decider
 from selfmoe.outward.opening import OpenRun
 from selfmoe.outward.serve.app import Server, application
+from selfmoe.outward.serve.elsewhere import LlamaWorker
 from selfmoe.outward.serve.limits import LOOPBACK, Limits
 from selfmoe.outward.serve.systems import Systems
 
@@ -30,6 +33,7 @@ class Wanted:
         batch: Most answers of a system at once; ``None``: as many as there is memory for, up to 16.
         queue: Most answers that wait besides.
         body: Longest request, in bytes.
+        llama: Address of a llama-server that writes the answers; ``None``: the own engine does.
     """
 
     system: str | None = None
@@ -40,6 +44,7 @@ class Wanted:
     batch: int | None = None
     queue: int = 256
     body: int = 2**20
+    llama: str | None = None
 
 
 _BATCH = 16
@@ -56,6 +61,8 @@ def serving(run: OpenRun, wanted: Wanted) -> Server:
         RunError: If the system is not named and several are meant, or it was not made.
         UnknownNameError: If there is no such system.
         DataError: If the base does not read as much as is wanted.
+        NotSupportedError: If a llama-server is to write, and the system weighs experts anew for
+            tokens.
     """
     systems = Systems(run, run.load_base())
     default = systems.default() if wanted.system is None else systems.named(wanted.system)
@@ -64,9 +71,22 @@ def serving(run: OpenRun, wanted: Wanted) -> Server:
     context = base.context if wanted.context is None else wanted.context
     if context > base.context:
         raise DataError(f"--context {context}: the base reads {base.context} tokens at the most")
+    if wanted.llama is not None:
+        return _by_llama(systems, default, wanted, context)
     longest = [Row(n, [0] * context) for n in range(_BATCH)]
     batch = wanted.batch or rows_at_once(base.model, longest, 0)
     return Server(systems, default, Limits(context, batch, wanted.queue, wanted.body))
+
+
+def _by_llama(systems: Systems, default: str, wanted: Wanted, context: int) -> Server:
+    assert wanted.llama is not None
+    address, decider = wanted.llama, Decider(systems.load(default), default)
+
+    def writer(systems: Systems, slots: int, queue: int) -> LlamaWorker:
+        return LlamaWorker(systems, LlamaServer(address), slots, queue, {default: decider})
+
+    limits = Limits(context, wanted.batch or _BATCH, wanted.queue, wanted.body)
+    return Server(systems, default, limits, writer)
 
 
 def listen(server: Server, wanted: Wanted, ready: Callable[[str], None]) -> None:

@@ -1,0 +1,1 @@
+"""A mixture that decides once a prompt, on a stock llama-server."""
