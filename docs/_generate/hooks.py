@@ -21,6 +21,7 @@ USED = {
     "register_trainers": "as `specialise.trainer`",
     "register_routers": "as `compose.<label>.router`",
     "register_merges": "as `compose.<label>.merge`",
+    "register_backends": "as `generate.backend`, or `--generate`",
 }
 """Hook -> where settings name what it registers."""
 

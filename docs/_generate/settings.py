@@ -97,7 +97,8 @@ def _fields(
     for name, field in fields.items():
         given = [_value(values[name]) if name in values else "" for values in presets.values()]
         about = said(field.description, f"the setting {name}")
-        rows.append((code(name), _allowed(field), _value(_default(field)), *given, about))
+        default = "to be given" if field.is_required() else _value(_default(field))
+        rows.append((code(name), _allowed(field), default, *given, about))
     return table(("key", "values", "default", *presets, "meaning"), rows)
 
 

@@ -45,7 +45,8 @@ TOUR = (
         "models/__init__.py models/base.py models/structure.py models/tokens.py "
         "models/*.py models/gguf/__init__.py models/gguf/find.py models/gguf/convert.py "
         "models/gguf/*.py models/generation/__init__.py models/generation/engine.py "
-        "models/generation/continuous.py models/generation/*.py models/fitting/__init__.py "
+        "models/generation/continuous.py models/generation/*.py models/remote/__init__.py "
+        "models/remote/writing.py models/remote/*.py models/fitting/__init__.py "
         "models/fitting/batches.py models/fitting/loop.py models/fitting/*.py",
     ),
     Chapter(

@@ -50,6 +50,13 @@ MOST_SEEDS = 1000
     shell_complete=presets,
     help="Budgets: demo (minutes), paper (the paper's recipe), or one of the base's own.",
 )
+@click.option(
+    "--generate",
+    shell_complete=names("backend"),
+    help="Backend that writes with the plain base, such as openai; default: this process.",
+)
+@click.option("--base-url", help="Where the backend is, such as http://127.0.0.1:8000/v1.")
+@click.option("--model", help="What the backend calls the base.")
 @click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
 def command(
     config: Path | None,
@@ -69,6 +76,7 @@ def command(
       selfmoe run --domains math,coding --set brainstorm.n=500 --dry-run
       selfmoe run --base ./my-model --preset paper --track benchmark --data-dir data
       selfmoe run --base Qwen/Qwen3-0.6B-Base --device cuda --dtype bfloat16
+      selfmoe run --generate openai --base-url http://127.0.0.1:8000/v1 --model seedling
     """
     from selfmoe.config.resolve import resolve
     from selfmoe.pipeline.make import make_plans
@@ -123,10 +131,11 @@ def raw_settings(
         ConfigError: If an option or the file is malformed, or ``--seed`` and ``--seeds`` are given.
     """
     from selfmoe.api.run import from_yaml
-    from selfmoe.config.layers import assign
+    from selfmoe.config.layers import assign, merge
 
     raw = from_yaml(config) if config else {}
     flags = dict(flags)
+    raw = merge(raw, _generation(flags))
     if flags["seed"] is not None and seeds is not None:
         raise ConfigError("give --seed or --seeds, not both")
     if seeds is not None:
@@ -137,6 +146,18 @@ def raw_settings(
     for assignment in assignments:
         assign(raw, assignment)
     return raw
+
+
+def _generation(flags: dict[str, Any]) -> dict[str, Any]:
+    """Take the options on who generates out of all; return the settings that they ask for."""
+    named = {key: flags.pop(key, None) for key in ("base_url", "model")}
+    options = {key: value for key, value in named.items() if value is not None}
+    backend = flags.pop("generate", None)
+    section = {
+        **({"options": options} if options else {}),
+        **({"backend": backend} if backend else {}),
+    }
+    return {"generate": section} if section else {}
 
 
 def parse_seeds(text: str) -> list[int]:

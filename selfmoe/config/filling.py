@@ -36,6 +36,16 @@ class Filler:
         if options is not None:
             section["options"] = options
 
+    def fill_backend(self, full: dict[str, Any]) -> None:
+        """Complete the options of the backend that generates, if settings name one."""
+        section = merge(full.get("generate", {}))
+        full["generate"] = section
+        if section.get("backend") is not None:
+            self.fill("backend", section["backend"], section, "generate")
+        elif section.get("options"):
+            named = ", ".join(section["options"])
+            self.found.append(f"generate.options: {named} without a backend; name generate.backend")
+
     def whole(
         self, kind: Kind, name: str, given: Mapping[str, Any], where: str
     ) -> dict[str, Any] | None:

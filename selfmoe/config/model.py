@@ -89,6 +89,18 @@ class RespondConfig(Section):
         return self.documents
 
 
+class GenerateConfig(Section):
+    """Who writes with the plain base, in brainstorm, respond and its evaluations."""
+
+    backend: str | None = Field(
+        None, description="Backend plugin, such as openai; default: this process writes itself."
+    )
+    options: dict[str, Any] = Field(default_factory=dict, description="The backend's options.")
+    stages: list[Literal["brainstorm", "respond", "evaluate"]] = Field(
+        ["brainstorm", "respond", "evaluate"], description="Stages in which the backend writes."
+    )
+
+
 class CurateConfig(Section):
     """Stage 4, curate: drop duplicates, benchmark overlap and what the domain refuses."""
 
@@ -239,6 +251,7 @@ class RunConfig(Section):
         description="Folder whose selfmoe_plugin.py is a plugin too; set by the YAML's place.",
     )
     prompts: PromptsConfig = Field(default_factory=PromptsConfig)
+    generate: GenerateConfig = Field(default_factory=GenerateConfig)
     seeds: SeedsConfig = Field(default_factory=SeedsConfig)
     brainstorm: BrainstormConfig = Field(default_factory=BrainstormConfig)
     respond: RespondConfig = Field(default_factory=RespondConfig)

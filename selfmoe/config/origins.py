@@ -42,7 +42,9 @@ def leaves(tree: Mapping[str, Any], above: Path = ()) -> Iterator[tuple[Path, An
 
 
 def components(config: RunConfig) -> Iterator[tuple[Path, Kind, str]]:
-    """Yield the trainer and the composers of a run, each with the path of its section."""
+    """Yield backend, trainer and composers of a run, each with the path of its section."""
+    if config.generate.backend is not None:
+        yield ("generate",), "backend", config.generate.backend
     yield ("specialise",), "trainer", str(config.specialise.trainer)
     for label, entry in (config.compose or {}).items():
         yield ("compose", label), *entry.component

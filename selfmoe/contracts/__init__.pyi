@@ -1,3 +1,10 @@
+from .backend import (
+    Asked as Asked,
+    Backend as Backend,
+    Manner as Manner,
+    Writer as Writer,
+    Written as Written,
+)
 from .base import (
     Base as Base,
 )

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 
 import pluggy
 
+from selfmoe.contracts.backend import Backend
 from selfmoe.contracts.base import Base
 from selfmoe.contracts.composer import Merge, Router
 from selfmoe.contracts.domain import Domain
@@ -54,3 +55,8 @@ def register_routers() -> Iterable[type[Router]]:  # type: ignore[empty-body]
 @hookspec
 def register_merges() -> Iterable[type[Merge]]:  # type: ignore[empty-body]
     """Return the composers that fuse experts once, before the model runs. Since 0.1."""
+
+
+@hookspec
+def register_backends() -> Iterable[type[Backend]]:  # type: ignore[empty-body]
+    """Return the programs that write texts with a base, such as servers of it. Since 0.1."""

@@ -30,6 +30,7 @@ from selfmoe.store.shards import Row, in_shards, in_turns
 
 if TYPE_CHECKING:
     from selfmoe.evaluation.harness import HarnessModel
+    from selfmoe.models.remote.writing import Remote
 
 _SHARD = 64
 """Items a shard at the least: what a killed evaluation may have to ask again."""
@@ -72,6 +73,7 @@ def evaluate(
     progress: Callable[[int, int], None] | None = None,
     tell: Tell | None = None,
     prepared: Prepared | None = None,
+    remote: Remote | None = None,
 ) -> tuple[Score, list[Row]]:
     """Ask a model the items of a benchmark and score its answers.
 
@@ -89,6 +91,7 @@ def evaluate(
         progress: Told (items done, items in all) with every shard that is finished.
         tell: Told (items answered, items in all, words on the speed) with every batch.
         prepared: Keeps prompts and tokens for further systems that are asked the same.
+        remote: What answers in place of the model, if something else does that has the same one.
 
     Returns:
         The score, and one row an item: id, prompt, completion, gold, scores, shots, tokens.
@@ -117,7 +120,7 @@ def evaluate(
     stop = (*benchmark.stops(template), *TEMPLATE_STOPS[template])
     asker = Asker(benchmark, benchmark_id, stop)
     encodings = prepared.encodings(model, tokenizer)
-    harness = _harness(model, tokenizer, setup, context, encodings, chat)
+    harness = _harness(model, tokenizer, setup, context, encodings, chat, remote)
     rows = _answered(harness, asker, stubs, work, setup, progress, Pace(len(stubs), tell))
     if chat is not None:  # those that were read from files are texts like any other
         rows = [{**row, "prompt": ChatPrompt(row["prompt"])} for row in rows]
@@ -145,6 +148,7 @@ def _harness(
     context: int,
     encodings: Encodings,
     chat: Chat | None,
+    remote: Remote | None,
 ) -> HarnessModel:
     from selfmoe.evaluation.harness import HarnessModel
 
@@ -155,6 +159,7 @@ def _harness(
         context=context,
         encodings=encodings,
         chat=chat,
+        remote=remote,
     )
 
 

@@ -28,6 +28,7 @@ from selfmoe.evaluation.prepared import Encodings
 from selfmoe.evaluation.reading import Reader
 from selfmoe.models.chat import Chat
 from selfmoe.models.generation import Progress, generate
+from selfmoe.models.remote.writing import Remote
 from selfmoe.models.tokens import check_known, padding, prompt_ids, side_by_side, text_ids
 
 
@@ -53,6 +54,7 @@ class HarnessModel(HFLM):  # type: ignore[misc]
         context: int,
         encodings: Encodings | None = None,
         chat: Chat | None = None,
+        remote: Remote | None = None,
     ) -> None:
         with quiet():
             super().__init__(
@@ -63,7 +65,7 @@ class HarnessModel(HFLM):  # type: ignore[misc]
                 max_length=context,
             )
         self.watch: Watch = unwatched
-        self.chat = chat
+        self.chat, self._remote = chat, remote
         self._reader, self._before = Reader(self.model), 0
         self._encodings = encodings or Encodings()
 
@@ -83,7 +85,12 @@ class HarnessModel(HFLM):  # type: ignore[misc]
     def _loglikelihood_tokens(
         self, requests: list[Any], disable_tqdm: bool = False, override_bs: int | None = None
     ) -> list[tuple[float, bool]]:
-        """Return the answers to requests of (texts, prompt tokens, option tokens)."""
+        """Return the answers to requests of (texts, prompt tokens, option tokens).
+
+        A backend does not tell which answers are greedy; nothing here asks for that.
+        """
+        if self._remote is not None:
+            return [(chance, False) for chance in self._score(self._remote, requests)]
         return list(
             likelihood.likelihoods(
                 self._reader,
@@ -94,12 +101,19 @@ class HarnessModel(HFLM):  # type: ignore[misc]
             )
         )
 
+    def _score(self, remote: Remote, requests: list[Any]) -> list[float]:
+        return remote.likelihoods(
+            [(prompt, option) for _, prompt, option in requests],
+            context=self.max_length,
+            progress=lambda done: self.watch(done, len(requests), 0),
+        )
+
     def _write(self, prompts: list[str], settings: Mapping[str, Any]) -> list[str]:
         """Return the greedy continuations of prompts; the text that ends texts is a stop string."""
         end = self.tok_decode(self.eot_token_id, skip_special_tokens=False)
-        found = generate(
-            self.model,
-            self.tokenizer,
+        here = partial(generate, self.model, self.tokenizer)
+        write = here if self._remote is None else self._remote.generate
+        found = write(
             [self._prompt(prompt) for prompt in prompts],
             max_new_tokens=settings["max_gen_toks"],
             stop=(*settings["until"], end),

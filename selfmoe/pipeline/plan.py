@@ -10,21 +10,19 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from selfmoe.config.model import RunConfig
 from selfmoe.contracts.domain import Domain
 from selfmoe.contracts.randomness import derive
 from selfmoe.evaluation.benchmarks import Choice, choose, refuse_unknown
 from selfmoe.models.base import BaseFiles
+from selfmoe.pipeline.session import Session, writes_elsewhere
 from selfmoe.pipeline.task import Basis, Job, Task
 from selfmoe.registry.code import engine_hash
 from selfmoe.store.cell import key_of
 from selfmoe.store.directory import CELL_FOLDERS, RunDirectory
 from selfmoe.store.files import hash_of
-
-if TYPE_CHECKING:
-    from selfmoe.pipeline.session import Session
 
 TASK, SESSION = "selfmoe.pipeline.task", "selfmoe.pipeline.session"
 """What tasks compute with besides their stages: all of them, and those that read the base."""
@@ -117,7 +115,7 @@ class Plan:
             outdated: Says why a finished cell should be made again after all.
             foresee: Called before any task is done, if this one is to be.
         """
-        key = key_of(self._facts(stage, label, run, basis))
+        key = key_of({**self._facts(stage, label, run, basis), **self._writer(stage, basis)})
         cell = self.directory.cell(CELL_FOLDERS[stage], folder_label or label, key)
         seed = derive(self.root, stage, label, *([basis.draw] if basis.draw else []))
         known = (stage, name or label, cell, basis.inputs, run, size, seed, self.root)
@@ -136,10 +134,25 @@ class Plan:
         return {
             "stage": stage,
             "label": label,
-            "code": engine_hash(code, basis.without),
+            "code": engine_hash(code, (*basis.without, *self._unused(stage, basis))),
             "settings": basis.settings,
             "components": [names.identity(*component) for component in basis.components],
             "inputs": [[role, task.cell.key] for role, task in basis.inputs.items()],
             "seed": [self.root, basis.draw] if basis.seeded else None,
             "base": base if basis.reads_base else None,
         }
+
+    def _writer(self, stage: str, basis: Basis) -> dict[str, Any]:
+        """Return what keys know of the backend that writes; nothing where this process does."""
+        if self._unused(stage, basis):
+            return {}
+        chosen, names = self.config.generate, self.config.registry
+        name = str(chosen.backend)
+        made_with = names.get("backend", name).made_with
+        options = {key: value for key, value in chosen.options.items() if key in made_with}
+        return {"backend": [names.identity("backend", name), options]}
+
+    def _unused(self, stage: str, basis: Basis) -> tuple[str, ...]:
+        """Return the code of backends, where a task has none."""
+        elsewhere = basis.writes and writes_elsewhere(self.config, stage)
+        return () if elsewhere else ("selfmoe.models.remote",)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from selfmoe.config.model import RunConfig
 from selfmoe.contracts.records import LoadedBase
 from selfmoe.contracts.trainer import Trainer
 from selfmoe.models.base import BaseFiles, load_base
 from selfmoe.reporting.terminal.progress import Display
+
+if TYPE_CHECKING:
+    from selfmoe.models.remote.writing import Remote
 
 Kept = TypeVar("Kept")
 
@@ -40,6 +43,27 @@ class Session:
         with self.display.work(f"loading {self.files.name}"):
             return load_base(self.files, self.config)
 
+    def remote(self, stage: str) -> Remote | None:
+        """Return the backend that writes with the plain base in a stage, if not this process.
+
+        Raises:
+            StageError: If it cannot be reached, or does not have the base.
+        """
+        return self._remote if writes_elsewhere(self.config, stage) else None
+
+    @cached_property
+    def _remote(self) -> Remote:
+        from selfmoe.models.remote.sameness import check_same
+        from selfmoe.models.remote.writing import Remote
+
+        chosen = self.config.generate
+        backend = self.config.registry.configure("backend", str(chosen.backend), chosen.options)
+        base = self.base
+        writer = backend.open(base)
+        with self.display.work(f"comparing the base with that of {writer.name}"):
+            check_same(writer, base)
+        return Remote(writer, base)
+
     def kept(self, make: Callable[[], Kept]) -> Kept:
         """Return what tasks keep for those that come after them, made by the first that asks."""
         if make not in self._kept:
@@ -58,6 +82,11 @@ class Session:
             "trainer", str(chosen.trainer), chosen.options_of(expert)
         )
         return trainer
+
+
+def writes_elsewhere(config: RunConfig, stage: str) -> bool:
+    """Return whether a backend writes with the plain base in a stage."""
+    return config.generate.backend is not None and stage in config.generate.stages
 
 
 class _Under(Session):

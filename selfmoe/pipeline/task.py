@@ -102,6 +102,7 @@ class Basis:
         seeded: Whether the root seed matters by itself, not only through the inputs.
         draw: Number of the task's seed, where the same task is done with several.
         without: Packages of the engine that this task does not use, though its stage imports them.
+        writes: Whether texts are written with the plain base, here or by a backend.
     """
 
     settings: Mapping[str, Any]
@@ -111,3 +112,4 @@ class Basis:
     seeded: bool = True
     draw: int = 0
     without: tuple[str, ...] = ()
+    writes: bool = False

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from selfmoe.contracts import hookspecs
+from selfmoe.contracts.backend import Backend
 from selfmoe.contracts.base import Base
 from selfmoe.contracts.component import Component
 from selfmoe.contracts.composer import Merge, Router
@@ -20,7 +21,7 @@ from selfmoe.contracts.trainer import Trainer
 from selfmoe.registry.hooks import names, registered, returned
 from selfmoe.registry.problem import Problem
 
-Kind = Literal["base", "domain", "trainer", "router", "merge"]
+Kind = Literal["base", "domain", "trainer", "router", "merge", "backend"]
 
 KINDS: Mapping[Kind, tuple[str, type[Component]]] = {
     "base": ("register_bases", Base),
@@ -28,6 +29,7 @@ KINDS: Mapping[Kind, tuple[str, type[Component]]] = {
     "trainer": ("register_trainers", Trainer),
     "router": ("register_routers", Router),
     "merge": ("register_merges", Merge),
+    "backend": ("register_backends", Backend),
 }
 """Kind of component -> the hook that registers it and the class it must extend."""
 

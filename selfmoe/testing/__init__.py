@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 _HOMES = {
+    "BackendContract": "backends",
     "BaseContract": "bases",
     "BenchmarkContract": "benchmarks",
     "ComponentContract": "components",
@@ -32,6 +33,7 @@ for _module in ("compare", "gates", *_HOMES.values()):
     pytest.register_assert_rewrite(f"selfmoe.testing.{_module}")
 
 if TYPE_CHECKING:
+    from selfmoe.testing.backends import BackendContract
     from selfmoe.testing.bases import BaseContract
     from selfmoe.testing.benchmarks import BenchmarkContract
     from selfmoe.testing.components import ComponentContract
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from selfmoe.testing.trainers import TrainerContract
 
 __all__ = [
+    "BackendContract",
     "BaseContract",
     "BenchmarkContract",
     "ComponentContract",

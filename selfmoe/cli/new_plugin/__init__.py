@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from selfmoe.cli import options
-from selfmoe.registry.inspection import KINDS, Kind
+from selfmoe.cli.new_plugin.kinds import KINDS
+from selfmoe.registry.inspection import Kind
 
 
 @click.command()

@@ -24,6 +24,7 @@ class Asked(Row):
         routes: That of the tokens read so far, shapes ``(tokens, blocks, n_experts)``.
         scores: Whether the prompt's own tokens are noted, too.
         prior: How likely each token of the prompt but the first was, once that is known.
+        told: Whether its new tokens are told by their numbers.
         streams: Whether its owner wants to hear of every token.
         seen: How many of its new tokens were told of.
         failed: Why it cannot be answered, if it cannot.
@@ -37,6 +38,7 @@ class Asked(Row):
     routes: list[Tensor] = field(default_factory=list)
     scores: bool = False
     prior: list[Likely] | None = None
+    told: bool = False
     streams: bool = False
     seen: int = 0
     failed: Exception | None = None

@@ -82,7 +82,15 @@ class Job:
         routes = routing(row.routes) if row.traced else {}
         reason = "stop" if written.finished else "length"
         said = self._said(number, written.text)
-        return {"index": number, **said, "logprobs": shown, "finish_reason": reason, **routes}
+        ids = {"token_ids": list(row.new)} if row.told else {}
+        return {
+            "index": number,
+            **said,
+            "logprobs": shown,
+            "finish_reason": reason,
+            **ids,
+            **routes,
+        }
 
     def _said(self, number: int, text: str) -> Json:
         return {"text": self._echoed[number] + text}

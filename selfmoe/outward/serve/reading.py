@@ -83,6 +83,8 @@ class Reader:
         self, request: Request, ids: list[int], *, chat: bool = False, scores: bool = False
     ) -> list[Asked]:
         """Return one row for each choice; the first draws by the seed itself."""
+        if request.return_token_ids and request.stream:
+            raise DataError("return_token_ids: not in a stream")
         most = self._limits.context - len(ids) if request.longest is None else request.longest
         stops, way = self._stops(request, chat=chat), _way(request)
         root = secrets.randbits(62) if request.seed is None else request.seed % 2**63
@@ -92,14 +94,14 @@ class Reader:
             row.draws = draws(derive(root, number) if number else root, most) if way else None
             row.system, row.experts = self.system(request.model), request.experts
             row.domain, row.traced, row.scores = request.domain, request.trace, scores
-            row.streams = bool(request.stream)
+            row.streams, row.told = bool(request.stream), bool(request.return_token_ids)
             rows.append(row)
         return rows
 
     def _stops(self, request: Request, *, chat: bool) -> Stops:
         """Return what ends an answer: in a chat its turn, too."""
         base = self._systems.base
-        ends = ends_of(base.model, base.tokenizer) - {None}
+        ends = (ends_of(base.model, base.tokenizer) | set(request.stop_token_ids or ())) - {None}
         template = chat_in(base) if chat else None
         return Stops(ends | ({template.end} if template else set()), request.stops, base.tokenizer)
 

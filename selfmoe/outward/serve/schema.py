@@ -34,6 +34,9 @@ NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "audio": (None,),
     "prediction": (None,),
     "web_search_options": (None,),
+    "top_k": (None, 0, -1),
+    "min_p": (None, 0),
+    "repetition_penalty": (None, 1),
 }
 """Fields of the protocol that are not offered, and the values by which they ask for nothing."""
 
@@ -65,6 +68,8 @@ class Request(_Strict):
     stream_options: StreamOptions | None = None
     stop: Stop | Annotated[list[Stop], Field(max_length=16)] | None = None
     seed: int | None = Field(None, ge=-(2**63), lt=2**63)
+    stop_token_ids: list[Token] | None = Field(None, max_length=64)
+    return_token_ids: bool | None = False
     experts: dict[str, Weight] = Field({}, max_length=256)
     domain: str | None = None
     trace: bool = False

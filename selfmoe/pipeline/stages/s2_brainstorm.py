@@ -19,7 +19,7 @@ from selfmoe.models.tokens import STRANGE, text_ids, unknown_token
 from selfmoe.pipeline.few_shot import pick
 from selfmoe.pipeline.records import read_seeds
 from selfmoe.pipeline.task import Basis, Job
-from selfmoe.pipeline.writing import PART, telling
+from selfmoe.pipeline.writing import PART, foresee_writing, part_of, telling, write
 from selfmoe.store.files import write_json, write_jsonl
 from selfmoe.store.shards import Row, shard
 
@@ -38,9 +38,13 @@ def plan(plan: Plan) -> None:
             | {"track": plan.config.track},
             components=[("domain", domain.name)],
             inputs={"seeds": plan.of("seeds")[domain.name]},
+            writes=True,
         )
-        size = f"{plan.config.brainstorm.n} instructions"
-        plan.add("brainstorm", domain.name, partial(brainstorm, domain), basis, size=size)
+        size, run = f"{plan.config.brainstorm.n} instructions", partial(brainstorm, domain)
+        plan.add("brainstorm", domain.name, run, basis, size=size, foresee=foresee)
+
+
+foresee = partial(foresee_writing, "brainstorm")
 
 
 def brainstorm(domain: Domain, job: Job) -> None:
@@ -51,7 +55,7 @@ def brainstorm(domain: Domain, job: Job) -> None:
     """
     config = job.session.config.brainstorm
     seeds = read_seeds(job.input("seeds"))
-    collected = _Collected(domain, seeds)
+    collected = _Collected(domain, seeds, part_of(job.session, "brainstorm"))
     most = config.n * config.max_tries
     with job.session.display.work(job.task.name) as update:
         for part in count():
@@ -87,7 +91,7 @@ def _write(
         numbers: Of the texts; what each becomes depends on its number, not on the others.
         told: Is told of progress.
     """
-    from selfmoe.models.generation import Sampling, generate
+    from selfmoe.models.generation import Sampling
 
     config, base = job.session.config.brainstorm, job.session.base
     prompts = domain.prompts(job.session.config.source)
@@ -102,9 +106,9 @@ def _write(
         for group, prompt in zip(shots, fitted, strict=True)
     ]
     asked = [place for place, prompt in enumerate(fitted) if prompt.fits]
-    written = generate(
-        base.model,
-        base.tokenizer,
+    written = write(
+        job.session,
+        "brainstorm",
         [fitted[place].text for place in asked],
         max_new_tokens=config.max_new_tokens,
         stop=prompts.stop,
@@ -128,8 +132,8 @@ def _problem(base: LoadedBase, written: Continuation) -> str | None:
 class _Collected:
     """The distinct, well-formed, new tasks so far, and why the others are not among them."""
 
-    def __init__(self, domain: Domain, seeds: list[Seed]) -> None:
-        self._domain = domain
+    def __init__(self, domain: Domain, seeds: list[Seed], part: int = PART) -> None:
+        self._domain, self._part = domain, part
         self._seen = {normalise(seed.instruction, seed.input): "copy of a seed" for seed in seeds}
         self.kept: list[Row] = []
         self.dropped: Counter[str] = Counter()
@@ -143,8 +147,8 @@ class _Collected:
     def lacking(self, wanted: int, most: int) -> int:
         """Return how many texts to write next, 0 if there are enough or ``most`` were written."""
         missing = wanted - len(self.kept)
-        likely = ceil(missing / max(self.share, 1 / PART))
-        return min(likely, PART, most - self.written) if missing else 0
+        likely = ceil(missing / max(self.share, 1 / self._part))
+        return min(likely, self._part, most - self.written) if missing else 0
 
     def add(self, row: Row) -> None:
         """Take in one raw continuation."""

@@ -22,7 +22,7 @@ from selfmoe.pipeline.records import read_seeds
 from selfmoe.pipeline.retrieval import Finder, Passage, read_passages
 from selfmoe.pipeline.retrieval.passages import documents
 from selfmoe.pipeline.task import Basis, Job
-from selfmoe.pipeline.writing import PART, telling
+from selfmoe.pipeline.writing import foresee_writing, part_of, telling, write
 from selfmoe.store.files import hash_of, read_jsonl, write_jsonl
 from selfmoe.store.shards import Row, in_shards
 
@@ -45,9 +45,11 @@ def plan(plan: Plan) -> None:
                 "seeds": plan.of("seeds")[domain.name],
                 "instructions": plan.of("brainstorm")[domain.name],
             },
+            writes=True,
         )
         size = f"up to {plan.config.brainstorm.n} responses"
-        task = plan.add("respond", domain.name, partial(respond, domain), basis, size=size)
+        run = partial(respond, domain)
+        task = plan.add("respond", domain.name, run, basis, size=size, foresee=foresee)
         if folder is not None and task.problem():
             read_passages(folder, config.passage_words)  # what is wrong is said now, not later
 
@@ -68,6 +70,9 @@ def _template(plan: Plan) -> dict[str, Any]:
     return plan.template if plan.base.template.name == "chat" else {}
 
 
+foresee = partial(foresee_writing, "respond")
+
+
 def respond(domain: Domain, job: Job) -> None:
     """Write ``responses.jsonl``: every instruction with its answer, or with why it has none.
 
@@ -86,8 +91,8 @@ def respond(domain: Domain, job: Job) -> None:
     asking = Answering.of(domain.prompts(job.session.config.source), job.session.base)
     ask = partial(_prompt, job, asking, seeds, finder)
     with job.session.display.work(job.task.name) as update:
-        write = _Writer(job, ask, asking, update, len(tasks))
-        rows = in_shards(job.work, tasks, PART, write, update)
+        writer = _Writer(job, ask, asking, update, len(tasks), part_of(job.session, "respond"))
+        rows = in_shards(job.work, tasks, writer.part, writer, update)
     if len(rows) < job.session.config.brainstorm.n:
         job.remarks.append(f"{len(rows)} came")
     write_jsonl(job.out / "responses.jsonl", sorted(rows, key=lambda row: str(row["id"])))
@@ -114,13 +119,13 @@ def _prompt(
     found = finder.find(query, config.retrieved) if finder else []
     before: list[Seed | Passage] = [*shots, *found]
 
-    def write(pieces: Sequence[Seed | Passage]) -> str:
+    def written(pieces: Sequence[Seed | Passage]) -> str:
         solved = [piece for piece in pieces if isinstance(piece, Seed)]
         shown = [piece.text for piece in pieces if isinstance(piece, Passage)]
         return asking(solved, asked, shown)
 
     room = base.context - config.max_new_tokens
-    prompt = fit(write, before, partial(prompt_length, base.tokenizer), room)
+    prompt = fit(written, before, partial(prompt_length, base.tokenizer), room)
     solved = [seed.id for seed in shots[: prompt.used]]
     row = {**task, "response": "", "problem": None, "solved_seeds": solved}
     if finder:
@@ -142,6 +147,7 @@ class _Writer:
         asking: Says what ends an answer.
         update: Shows progress.
         total: Tasks in all.
+        part: Tasks a part, but for the last.
     """
 
     job: Job
@@ -149,12 +155,13 @@ class _Writer:
     asking: Answering
     update: Callable[..., None]
     total: int
+    part: int
 
     def __call__(self, index: int, tasks: Sequence[Row]) -> list[Row]:
         """Return a part of the tasks with their responses, and with what else was drawn."""
         prompted = [self.ask(task) for task in tasks]
         asked = [(row, text) for row, text in prompted if text is not None]
-        samples, before = self.job.session.config.respond.samples, index * PART
+        samples, before = self.job.session.config.respond.samples, index * self.part
         tokenizer = self.job.session.base.tokenizer
         told = partial(telling, self.update, total=self.total, share=1 / (1 + samples))
         for (row, _), new in zip(asked, self._written(asked, told(before)), strict=True):
@@ -183,12 +190,10 @@ class _Writer:
     def _written(
         self, asked: Sequence[tuple[Row, str]], told: Tell, **how: Any
     ) -> list[Continuation]:
-        from selfmoe.models.generation import generate
-
-        config, base = self.job.session.config.respond, self.job.session.base
-        return generate(
-            base.model,
-            base.tokenizer,
+        config = self.job.session.config.respond
+        return write(
+            self.job.session,
+            "respond",
             [text for _, text in asked],
             max_new_tokens=config.max_new_tokens,
             stop=self.asking.stop,

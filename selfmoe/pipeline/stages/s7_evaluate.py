@@ -17,6 +17,7 @@ from selfmoe.contracts.names import BenchmarkName, EvaluationName
 from selfmoe.contracts.records import Score, System, Template
 from selfmoe.evaluation.benchmarks import check_items
 from selfmoe.mixture.systems import attached
+from selfmoe.models.tokens import prompt_ids
 from selfmoe.pipeline.systems import systems_of
 from selfmoe.pipeline.task import Basis, Job, Task
 from selfmoe.store.files import write_json, write_jsonl
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from selfmoe.config.model import EvaluateConfig
     from selfmoe.mixture.handle import Mixture
     from selfmoe.pipeline.plan import Plan
+    from selfmoe.pipeline.session import Session
 
 
 def plan(plan: Plan) -> None:
@@ -66,6 +68,7 @@ def ask_one(
         inputs={"system": made_by} if made_by else {},
         seeded=False,
         without=() if made_by else ("selfmoe.mixture",),
+        writes=made_by is None,
     )
     return plan.add(
         "evaluate",
@@ -75,6 +78,7 @@ def ask_one(
         size=f"up to {config.limit} items" if config.limit else "all items",
         folder_label=system.name,
         outdated=outdated,
+        foresee=None if made_by else partial(foresee_answers, benchmark),
     )
 
 
@@ -97,6 +101,20 @@ def template_for(
     declared = as_trained if benchmark.template == "alpaca" else benchmark.template
     asked = config.template or declared
     return asked if system.shots is None or asked == "chat" else "examples"
+
+
+def foresee_answers(benchmark: Benchmark, session: Session) -> None:
+    """Let a backend be refused, before anything is done, that the benchmark cannot be asked with.
+
+    Raises:
+        NotSupportedError: If items are decided by likelihoods and it gives none.
+        StageError: If it cannot be reached, or does not have the base.
+    """
+    remote = session.remote("evaluate")
+    items = benchmark.items[:1]
+    if remote is not None and items and benchmark.choices(items[0]) is not None:
+        ids = prompt_ids(session.base.tokenizer, "1, 2, 3,")
+        remote.likelihoods([(ids[:-1], ids[-1:])], context=session.base.context)
 
 
 def evaluate(system: System, domain: Domain, benchmark: Benchmark, job: Job) -> None:
@@ -189,6 +207,7 @@ def _answered(
             work=job.work / name.stem,
             tell=tell,
             prepared=session.kept(Prepared),
+            remote=session.remote("evaluate") if system.kind == "base" else None,
         )
 
 
