@@ -71,7 +71,7 @@ class Server(Writer):
                 self._asked(way, [Asked(ids, _PROBE)], Manner(2), lambda _: None)
                 self._check_prompt(way, len(ids))
             except StageError as error:
-                if isinstance(error.__cause__, openai.APIConnectionError):
+                if _whatever_is_asked(error.__cause__):
                     raise
                 why = why or error
             else:
@@ -194,6 +194,12 @@ class _Watching(openai.DefaultAsyncHttpxClient):
         else:
             self._pace.went()
         return response
+
+
+def _whatever_is_asked(error: BaseException | None) -> bool:
+    """Return whether a server would have answered no other request either."""
+    code = error.status_code if isinstance(error, openai.APIStatusError) else 0
+    return isinstance(error, openai.APIConnectionError) or code in (*_BUSY, 401, 403)
 
 
 def _message(error: openai.APIStatusError) -> str:

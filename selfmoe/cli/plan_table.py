@@ -9,6 +9,7 @@ from rich.table import Table
 from selfmoe.pipeline.run_plan import RunPlan
 from selfmoe.pipeline.task import Task
 from selfmoe.reporting.terminal.progress import Display, output
+from selfmoe.store.costs import estimate
 
 
 def print_plans(plans: RunPlan) -> None:
@@ -20,6 +21,9 @@ def print_plans(plans: RunPlan) -> None:
     for line in (*_left_out(plans), *_base(plans), f"{place(plans)}.", f"{asked_in(plans)}."):
         console.print(line, markup=False, soft_wrap=True)
     _print_counts(done, len(plans.tasks))
+    todo = {task.cell: task.stage for task in plans.tasks if task.problem() is not None}
+    if said := estimate(plans.directory.root, todo.values()):
+        console.print(said, markup=False, soft_wrap=True)
 
 
 def print_tasks(title: str, tasks: Sequence[Task]) -> None:

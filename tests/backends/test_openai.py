@@ -246,6 +246,17 @@ def test_a_key_that_is_wrong_is_looked_for_in_the_environment(
     assert "secret" not in str(failed.value)
 
 
+def test_a_server_that_is_busy_at_first_is_not_taken_for_one_that_tells_less(
+    stand_in, settings, tmp_path
+):
+    with (
+        stand_in(lambda path, body: (429, {"error": {"message": "later"}})) as server,
+        pytest.raises(SelfmoeError, match=r"answers 429 after 2 tries: .*later"),
+    ):
+        made(settings, tmp_path / "demo", server.url, retries=1)
+    assert all("return_token_ids" in body for _, body in server.asked)
+
+
 def test_fewer_are_asked_at_once_where_some_are_refused(stand_in, base, settings, tmp_path):
     good = Completing(base)
     with stand_in(good) as server:

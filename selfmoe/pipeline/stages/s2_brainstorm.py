@@ -19,7 +19,7 @@ from selfmoe.models.tokens import STRANGE, text_ids, unknown_token
 from selfmoe.pipeline.few_shot import pick
 from selfmoe.pipeline.records import read_seeds
 from selfmoe.pipeline.task import Basis, Job
-from selfmoe.pipeline.writing import PART, foresee_writing, part_of, telling, write
+from selfmoe.pipeline.writing import foresee_writing, part_of, telling, write
 from selfmoe.store.files import write_json, write_jsonl
 from selfmoe.store.shards import Row, shard
 
@@ -132,7 +132,7 @@ def _problem(base: LoadedBase, written: Continuation) -> str | None:
 class _Collected:
     """The distinct, well-formed, new tasks so far, and why the others are not among them."""
 
-    def __init__(self, domain: Domain, seeds: list[Seed], part: int = PART) -> None:
+    def __init__(self, domain: Domain, seeds: list[Seed], part: int) -> None:
         self._domain, self._part = domain, part
         self._seen = {normalise(seed.instruction, seed.input): "copy of a seed" for seed in seeds}
         self.kept: list[Row] = []
