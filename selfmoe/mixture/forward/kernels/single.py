@@ -25,9 +25,10 @@ def fits(group: LayerGroup, weights: Weights) -> bool:
 
 def pays(group: LayerGroup, weights: Weights) -> bool:
     """Return whether there are few tokens that use few of the experts, on the CPU."""
-    if weights.tokens > FEW or not weights.on_cpu:
-        return False
-    return len(weights.active()) <= max(1, weights.experts // 2)
+    most = max(1, weights.experts // 2)
+    if weights.tokens > min(FEW, most) or not weights.on_cpu:
+        return False  # looking costs as much as a layer, and most tokens use at least one
+    return len(weights.active()) <= most
 
 
 def run(group: LayerGroup, x: Tensor, weights: Weights) -> list[Tensor]:
