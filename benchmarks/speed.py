@@ -29,8 +29,8 @@ from speeds.machine import processor
 from speeds.systems import RANK, SHAPES, SYSTEMS, Setting, build
 
 Json = dict[str, Any]
-EVERY = tuple(SYSTEMS)
-CACHING = tuple(name for name in SYSTEMS if name != "PEFT X-LoRA")
+EVERY = tuple(name for name in SYSTEMS if name != "selfmoe, torch")
+CACHING = tuple(name for name in EVERY if name != "PEFT X-LoRA")
 OURS = ("base", "twin", "selfmoe")
 GROWTH = (1, 2, 4, 8, 16, 32, 64)
 
@@ -57,26 +57,28 @@ class Measurement(NamedTuple):
 
 def measurements() -> Iterator[Measurement]:
     """Yield what is measured, in order."""
-    prefill = _prefill(2, 256)
-    yield Measurement("prefill", "512", 4, EVERY, prefill)
-    yield Measurement("prefill", "512", 16, EVERY, prefill)
-    yield Measurement("prefill", "1024", 4, EVERY, _prefill(1, 256))
-    yield Measurement("prefill, bfloat16", "1024", 4, CACHING, _prefill(1, 256), torch.bfloat16)
-    yield Measurement("decode, batch 1", "512", 4, EVERY, _decode(1))
-    yield Measurement("decode, batch 8", "512", 4, CACHING, _decode(8))
-    yield Measurement("decode, batch 1", "512", 16, CACHING, _decode(1))
+    two = prefill(2, 256)
+    yield Measurement("prefill", "512", 4, EVERY, two)
+    yield Measurement("prefill", "512", 16, EVERY, two)
+    yield Measurement("prefill", "1024", 4, EVERY, prefill(1, 256))
+    yield Measurement("prefill, bfloat16", "1024", 4, CACHING, prefill(1, 256), torch.bfloat16)
+    yield Measurement("decode, batch 1", "512", 4, EVERY, decode(1))
+    yield Measurement("decode, batch 8", "512", 4, CACHING, decode(8))
+    yield Measurement("decode, batch 1", "512", 16, CACHING, decode(1))
     learners = ("base", "twin", "selfmoe", "PEFT LoRA", "PEFT X-LoRA")
     yield Measurement("router training step", "512", 4, learners, _training(2, 256))
     for n in GROWTH:
-        yield Measurement("growth, prefill", "512", n, OURS, _prefill(2, 128))
-        yield Measurement("growth, decode", "512", n, OURS, _decode(1))
+        yield Measurement("growth, prefill", "512", n, OURS, prefill(2, 128))
+        yield Measurement("growth, decode", "512", n, OURS, decode(1))
 
 
-def _prefill(batch: int, length: int) -> Callable[[str, Any], work.Round]:
+def prefill(batch: int, length: int) -> Callable[[str, Any], work.Round]:
+    """Return what makes the rounds of reading so many prompts of so many tokens."""
     return lambda name, model: work.prefill(model, batch, length)
 
 
-def _decode(batch: int) -> Callable[[str, Any], work.Round]:
+def decode(batch: int) -> Callable[[str, Any], work.Round]:
+    """Return what makes the rounds of writing 16 tokens in so many rows."""
     return lambda name, model: work.decode(model, batch, 16)
 
 
@@ -97,16 +99,18 @@ def command(rounds: int, tries: int, only: str | None, target: Path | None) -> N
         folder = Path(place)
         for one in measurements():
             if only is None or only in one.title:
-                found.append(_measured(one, folder, rounds, tries))
+                found.append(measured(one, folder, rounds, tries))
         spaces = [_memory(folder, n) for n in (4, 16)] if only in (None, "memory") else []
-    results = {**_facts(rounds), "measurements": found, "memory": spaces}
+    command = f"benchmarks/speed.py --rounds {rounds} --json results/speed.json"
+    results = {**facts(command), "measurements": found, "memory": spaces}
     if target is not None:
         write_json(target, results)
 
 
-def _facts(rounds: int) -> Json:
+def facts(command: str) -> Json:
+    """Return what was measured on and with, and the command that does it."""
     return {
-        "command": f"benchmarks/speed.py --rounds {rounds} --json results/speed.json",
+        "command": command,
         "processor": processor(),
         "threads": 1,
         "metric": "CPU time of the process",
@@ -116,7 +120,15 @@ def _facts(rounds: int) -> Json:
     }
 
 
-def _measured(one: Measurement, folder: Path, rounds: int, tries: int) -> Json:
+def measured(one: Measurement, folder: Path, rounds: int, tries: int) -> Json:
+    """Return the ratios of one measurement, and say them.
+
+    Args:
+        one: What is measured.
+        folder: Where experts are kept.
+        rounds: Of a try.
+        tries: For a quiet noise floor.
+    """
     start = time.monotonic()
     title = f"{one.title}, hidden {one.shape}, n = {one.n}"
     setting = Setting(one.shape, one.n, folder, one.dtype)
@@ -128,8 +140,8 @@ def _measured(one: Measurement, folder: Path, rounds: int, tries: int) -> Json:
         click.echo(f"  {name:12} {row['ratio']:.3f}  ({spread})  {1000 * row['seconds']:.1f} ms")
     net = above_floor(result["systems"], "selfmoe")
     click.echo(f"  selfmoe less the noise floor: {net:.3f}   [{time.monotonic() - start:.0f} s]")
-    facts = {"title": one.title, "hidden": int(one.shape), "n": one.n}
-    return {**facts, "dtype": str(one.dtype).removeprefix("torch."), **result}
+    about = {"title": one.title, "hidden": int(one.shape), "n": one.n}
+    return {**about, "dtype": str(one.dtype).removeprefix("torch."), **result}
 
 
 def _memory(folder: Path, n: int) -> Json:

@@ -151,6 +151,7 @@ SYSTEMS: Mapping[str, Callable[[Setting], Any]] = {
     "base": base,
     "twin": base,
     "selfmoe": selfmoe,
+    "selfmoe, torch": selfmoe,
     "PEFT LoRA": lora,
     "PEFT several": several,
     "PEFT Arrow": arrow,

@@ -57,6 +57,7 @@ BLOCKS: dict[tuple[str, str], Callable[[], str]] = {
     ("docs/performance.md", "steady"): steadiness.steady,
     ("docs/performance.md", "kernels"): speed.kernels,
     ("docs/performance.md", "memory"): speed.memory,
+    ("docs/performance.md", "many"): speed.many,
     ("docs/run-directory.md", "kills"): steadiness.kills,
     ("docs/bases.md", "tokens"): tokens.compared,
     ("docs/elsewhere.md", "table"): elsewhere.overview,

@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FILE = Path(__file__).parents[2] / "results" / "speed.json"
+MANY = FILE.with_name("many.json")
 _GROWTH = "growth, "
 _ROWS = ("twin", "selfmoe", "PEFT LoRA", "PEFT several", "PEFT Arrow", "PEFT X-LoRA")
 
 
-def read() -> dict[str, Any]:
+def read(file: Path = FILE) -> dict[str, Any]:
     """Return the measurements."""
-    results: dict[str, Any] = json.loads(FILE.read_text("utf-8"))
+    results: dict[str, Any] = json.loads(file.read_text("utf-8"))
     return results
 
 
@@ -30,10 +31,17 @@ def ratios() -> str:
     return table(head, (_workload(row) for row in rows))
 
 
-def _workload(row: dict[str, Any]) -> tuple[str, ...]:
+def many() -> str:
+    """Return what many experts cost, with the native operator and without, and how it was made."""
+    names, rows = ("twin", "selfmoe", "selfmoe, torch"), read(MANY)["measurements"]
+    head = ("workload", "hidden", "n", "twin", "with the native operator", "without")
+    return f"{table(head, (_workload(row, names) for row in rows))}\n{conditions(MANY)}"
+
+
+def _workload(row: dict[str, Any], names: Sequence[str] = _ROWS) -> tuple[str, ...]:
     systems = row["systems"]
     title = row["title"] if row["counts"] else f"{row['title']} (noise floor off by over 2 %)"
-    cells = [_ratio(systems[name]) if name in systems else "" for name in _ROWS]
+    cells = [_ratio(systems[name]) if name in systems else "" for name in names]
     return (title, str(row["hidden"]), str(row["n"]), *cells)
 
 
@@ -64,9 +72,9 @@ def kernels() -> str:
     return text.rpartition("\n\nA kernel is")[0] + "\n"
 
 
-def conditions() -> str:
+def conditions(file: Path = FILE) -> str:
     """Return on what and how it was measured, as a paragraph."""
-    results = read()
+    results = read(file)
     tries = sum(len(row["discarded"]) for row in results["measurements"])
     rounds = min(row["rounds"] for row in results["measurements"])
     wanted = ("torch", "transformers", "peft")
@@ -76,7 +84,7 @@ def conditions() -> str:
     return (
         f"Measured on an {results['processor']} processor, one thread, {rounds} rounds or more, "
         f"with {versions}; {tries} measurements were discarded for their noise floor and made "
-        f"again.{still} `{results['command']}` makes `results/speed.json`.\n"
+        f"again.{still} `{results['command']}` makes `results/{file.name}`.\n"
     )
 
 

@@ -196,7 +196,9 @@ def test_kernels_are_chosen_by_shape(llama, llama_experts, routed, monkeypatch):
         delta = group.parts[0]
         delta.a = delta.a.bfloat16()
         assert chosen(AUTO, four) is stacked, "products of a few rows are dear in bfloat16"
-        assert chosen("single", many) is stacked, "single cannot do this"
+        assert chosen(AUTO, torch.eye(16)[:8]) is single
+        assert chosen(AUTO, torch.eye(16)[:9]) is stacked, "more than half of the experts"
+        assert chosen(AUTO, torch.eye(64)[:17]) is stacked, "too many tokens"
         assert chosen("grouped", one) is grouped
         with torch.enable_grad():
             assert chosen("grouped", many) is stacked

@@ -1,7 +1,6 @@
 """Ways to compute what the experts of a linear layer add, chosen by shape.
 
-With T tokens in a forward (batch × time), n experts of rank r, a of them with a weight above zero
-for some token, and a layer from k to d features:
+With T tokens in a forward (batch × time), n experts of rank r and a layer from k to d features:
 
 | kernel | how | chosen when |
 |---|---|---|
@@ -11,15 +10,15 @@ while autograd is on, off the CPU, and under `torch.compile` or `torch.autocast`
 | `native` | each expert for the tokens that use it, in C: one call for the layers that read the \
 same input, nothing gathered | in float32 on the CPU, where a C compiler has built it, and T ≤ 64 \
 or T n ≥ 2 × threads × the number of weights above zero |
-| `single` | two matrix-vector products for each expert with a weight, nothing for the others | \
-T = 1 and a ≤ max(1, n / 4) |
+| `single` | two matrix-vector products for each expert that a token uses, none for the others | \
+T ≤ 16, and at most max(1, n / 2) weights are above zero |
 | `grouped` | tokens sorted by expert once a block and gathered once an input; two products for \
 each expert, on rows that lie together where no token uses two | in float32, \
 n r (k + d) / (k d) > 0.04 for the layers of a block together, T ≥ 16 n, and at most a quarter of \
 all weights is above zero |
 
 `attach(…, kernel="grouped")` and `compose(…, kernel="grouped")` force one; where that one cannot
-work (autograd or autocast is on; `single` with T > 1; `native` without a compiler), `stacked` does.
+work (autograd or autocast is on; `native` without a compiler), `stacked` does.
 It is chosen once for all layers that the same weights belong to. All are equal up to rounding.
 
 A kernel is a module with three functions: ``fits`` says whether it can do the work, ``pays``

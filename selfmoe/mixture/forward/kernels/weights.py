@@ -16,6 +16,9 @@ from selfmoe.mixture.forward.parts import LayerGroup, Layout
 AUTO = "auto"
 """The name that lets the shapes choose a kernel."""
 
+Active = tuple[int, int, float]
+"""A token, an expert that it uses, and with which weight."""
+
 
 class Kernel(Protocol):
     """What the modules of kernels offer."""
@@ -98,7 +101,7 @@ class Weights:
         self.held: dict[int, tuple[Tensor, list[Tensor | None]]] = {}
         self._rows: dict[tuple[Layout, torch.dtype], Tensor] = {}
         self._columns: dict[torch.dtype, Tensor] = {}
-        self._active: list[tuple[int, float]] | None = None
+        self._active: list[Active] | None = None
         self._uses: int | None = None
         self._order: Order | None = None
 
@@ -124,11 +127,13 @@ class Weights:
             columns = self._columns[dtype] = alpha.to(dtype).view(self.tokens, 1, self.experts, 1)
         return columns
 
-    def active(self) -> list[tuple[int, float]]:
-        """Return the experts that the one token uses, with their weights."""
+    def active(self) -> list[Active]:
+        """Return which token uses which expert, and with which weight."""
         if self._active is None:
-            row = self.alpha.tolist()[0]
-            self._active = [(i, weight) for i, weight in enumerate(row) if weight != 0]
+            places = self.alpha.nonzero()
+            shares = self.alpha[places[:, 0], places[:, 1]].tolist()
+            pairs = zip(places.tolist(), shares, strict=True)
+            self._active = [(token, expert, weight) for (token, expert), weight in pairs]
         return self._active
 
     def uses(self) -> int:
