@@ -76,7 +76,7 @@ def test_experts_add_to_layers_that_stand_for_several(exported):
     for block in exported.layers:
         merge(block.self_attn, "qkv_proj", ("q_proj", "k_proj", "v_proj"))
         merge(block.mlp, "gate_up_proj", ("gate_proj", "up_proj"))
-    torch.testing.assert_close(exported(IDS).last_hidden_state, expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(exported(IDS).last_hidden_state, expected, rtol=1e-4, atol=1e-5)
     for block in exported.layers:
         assert block.self_attn.qkv_proj._forward_hooks
 
