@@ -60,7 +60,7 @@ def main(
     kinds = opened.manifest.systems
     wanted = systems.split(",") if systems else [s for s, k in kinds.items() if k == "router"]
     known = json.loads(out.read_text("utf-8")) if out.exists() else {"bases": {}}
-    called = name or str(opened.manifest.base["name"])
+    called = name or opened.manifest.base.name
     found = known["bases"].setdefault(called, {"systems": {}, "scores": {}, "speed": {}})
     with tempfile.TemporaryDirectory() as room:
         for number, system in enumerate(wanted):
@@ -80,6 +80,7 @@ def main(
                     if scores and not number:
                         found["scores"] |= _scores(engine, base, opened, system, scores.split(","))
             click.echo(f"{system}: {found['systems'].get(system)} {found['scores']}")
+            write_json(out, {**known, "here": versions()})
             if speed and not number:
                 found["speed"] |= _speed(python, folder, opened, speed.split(","))
             write_json(out, {**known, "here": versions()})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -35,9 +36,10 @@ class Engine:
             str(model),
             "vllm" if own else "transformers",
         ]
+        self._log = tempfile.TemporaryFile("w+")  # a pipe that nobody reads would stop vLLM
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(
-            command, stdin=pipe, stdout=pipe, stderr=subprocess.PIPE, text=True
+            command, stdin=pipe, stdout=pipe, stderr=self._log, text=True
         )
         self.versions: Json = self._told()
 
@@ -46,6 +48,7 @@ class Engine:
 
     def __exit__(self, *_: object) -> None:
         self._process.communicate()
+        self._log.close()
 
     def ask(self, prompts: Sequence[Sequence[int]], new: int, ends: Sequence[int] = ()) -> Json:
         """Return the tokens that follow each prompt, and the seconds that took."""
@@ -58,7 +61,8 @@ class Engine:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise SystemExit(self._process.communicate()[1][-3000:])
+            self._log.seek(0)
+            raise SystemExit(self._log.read()[-3000:])
         found: Json = json.loads(line)
         return found
 

@@ -92,6 +92,7 @@ TOUR = (
         "Systems and merges as folders for other programs; systems behind OpenAI's protocol.",
         "outward/__init__.py outward/opening.py outward/export/__init__.py outward/export/whole.py "
         "outward/export/formats.py outward/export/routed.py outward/export/modeling_mixture.py "
+        "outward/export/mixture_experts.py outward/export/mixture_gate.py "
         "outward/export/*.py outward/merging/__init__.py outward/merging/merge.py "
         "outward/delta.py outward/*.py outward/serve/__init__.py outward/serve/systems.py "
         "outward/serve/asked.py outward/serve/listening.py outward/serve/engine.py "

@@ -127,8 +127,9 @@ def _opening(facts: Facts, form: str, out: Path) -> Iterator[str]:
     yield f"```{'sh' if form == 'gguf' else 'python'}\n{use}\n```\n"
     if code:
         yield (
-            "`modeling_mixture.py` in this folder is what `trust_remote_code=True` runs: the plain "
-            "formulas of the mixture on the base's own class. It needs no selfmoe.\n"
+            "`modeling_mixture.py` in this folder, with the files that it imports, is what "
+            "`trust_remote_code=True` runs: the plain formulas of the mixture on the base's own "
+            "class. It needs no selfmoe.\n"
         )
 
 
