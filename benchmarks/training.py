@@ -44,6 +44,7 @@ VOCABULARIES = (32_000, 262_144)
 @click.option("--longest", default=256, show_default=True, help="Tokens of an example.")
 @click.option("--threads", default=(1, 2), show_default=True, multiple=True, help="Of torch.")
 @click.option("--only", help="Only what has this in its title: expert, router, vocabulary.")
+@click.option("--reference/--no-reference", default=True, help="Ask PEFT and the Trainer, too.")
 @click.option("--json", "target", type=click.Path(path_type=Path), help="Write JSON there.")
 def command(**options: Any) -> None:
     """Measure time and memory of fits against an earlier build and PEFT."""
@@ -75,6 +76,7 @@ def _command(options: Mapping[str, Any]) -> str:
     data = "" if options["data"] is None else f" --data {options['data'].name}"
     counts = [f"--{name} {options[name]}" for name in ("rounds", "runs", "steps", "longest")]
     counts += [f"--threads {number}" for number in options["threads"]]
+    counts += [] if options["reference"] else ["--no-reference"]
     base, target = options["base"].name, "results/training.json"
     return " ".join([f"benchmarks/training.py --base {base}{data}", *counts, f"--json {target}"])
 
@@ -91,15 +93,18 @@ def _measured(options: Mapping[str, Any], folder: Path, before: Path) -> Json:
             adapters = places.experts(base, folder / "experts", EXPERTS, RANK)
             for threads in options["threads"]:
                 setting = places.setting(folder, base, rows, adapters, options["batch"], threads)
-                found.append(_fit(workload, _systems(workload, before), setting, threads, options))
+                found.append(
+                    _fit(workload, _systems(workload, before, options), setting, threads, options)
+                )
     spaces = _toys(folder, options) if wanted in "vocabulary" else {}
     return {"fits": found, "vocabularies": spaces}
 
 
-def _systems(workload: str, before: Path) -> Systems:
+def _systems(workload: str, before: Path, options: Mapping[str, Any]) -> Systems:
     here = places.REPOSITORY
     known = {BEFORE: (before, workload), NOW: (here, workload)}
-    return known | ({REFERENCE: (here, "trainer")} if workload == "expert" else {})
+    asked = workload == "expert" and options["reference"]
+    return known | ({REFERENCE: (here, "trainer")} if asked else {})
 
 
 def _fit(

@@ -44,6 +44,15 @@ def find(name: str) -> Any:
     raise ImportError(f"this build has no {name}")
 
 
+def only_here() -> None:
+    """Let code be found on the path alone; an editable install would add parts of another build."""
+    sys.meta_path[:] = [
+        finder
+        for finder in sys.meta_path
+        if not str(getattr(finder, "__module__", "")).startswith("__editable__")
+    ]
+
+
 def hasten(model: Any) -> None:
     """Prepare a model for products as a run of the build that is measured does."""
     try:
@@ -168,6 +177,7 @@ def _status(key: str) -> float:
 def main(setting: str) -> None:
     """Answer lines until there are no more; nothing else is printed where answers go."""
     warnings.simplefilter("ignore")
+    only_here()
     with os.fdopen(os.dup(1), "w") as answers:
         os.dup2(2, 1)
         worker = Worker(**json.loads(Path(setting).read_text()))
