@@ -31,6 +31,7 @@ from _generate import (
     surface,
     tokens,
     tour,
+    training,
     tuning,
 )
 
@@ -55,6 +56,7 @@ BLOCKS: dict[tuple[str, str], Callable[[], str]] = {
     ("docs/performance.md", "ratios"): speed.ratios,
     ("docs/performance.md", "conditions"): speed.conditions,
     ("docs/performance.md", "generation"): generation.section,
+    ("docs/performance.md", "training"): training.section,
     ("docs/performance.md", "steady"): steadiness.steady,
     ("docs/performance.md", "kernels"): speed.kernels,
     ("docs/performance.md", "memory"): speed.memory,
