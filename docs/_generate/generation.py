@@ -118,5 +118,6 @@ def _conditions(found: Json) -> str:
     rounds = " to ".join(map(str, dict.fromkeys([counts[0], counts[-1]])))
     return (
         f"Measured on an {found['processor']} processor, which {said}, rounds: {rounds}, "
-        f"with {versions}. `{found['command']}` makes `results/generation.json`; `results/README.md` has all options.\n"
+        f"with {versions}. `{found['command']}` makes `results/generation.json`; "
+        "`results/README.md` has all options.\n"
     )
