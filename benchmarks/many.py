@@ -1,4 +1,4 @@
-"""What many experts cost beside the bare base: `benchmarks/many.py --json results/many.json`.
+"""What many experts cost beside the bare base: `benchmarks/many.py --json results/many-experts.json`.
 
 Prefill and decoding of batches, with the native operator and without it, in the same rounds; see
 `benchmarks/speed.py` for how it is measured.
@@ -70,7 +70,7 @@ def command(rounds: int, tries: int, target: Path | None) -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as place:
         found = [measured(one, Path(place), rounds, tries) for one in measurements()]
-    how = f"benchmarks/many.py --rounds {rounds} --json results/many.json"
+    how = f"benchmarks/many.py --rounds {rounds} --json results/many-experts.json"
     if target is not None:
         write_json(target, {**facts(how), "measurements": found})
 

@@ -14,19 +14,23 @@ FILE = Path(__file__).parents[2] / "results" / "generation.json"
 """Not made yet where there is no such file."""
 
 _FORMER = "former"
+_OURS = ("this", "this, auto")
 _PARTS = ("whole", "prefill", "decode")
 _INTRODUCTION = """\
 ## Generation and evaluation
 
 How many times as fast texts are written and benchmarks asked as by the build of commit
 `{former}`: CPU time of the two in the same round, each in a process of its own, loading left out;
-the median of the rounds and, in brackets, the quartiles. *Brainstorm* samples, so its ratios are of
-time per token. *Prefill* is the time of the forwards that read several tokens a row, *decode* the
-rest. *This, auto* computes in bfloat16, all others in float32.
+the median of the rounds and, in brackets, the quartiles where there are several. *Brainstorm*
+samples, so its ratios are of time per token. *Prefill* is the time of the forwards that read
+several tokens a row, *decode* the rest. *This, auto* computes in bfloat16, all others in float32.
+*The same* are prompts that a system goes on with token for token, or items it answers, as the
+former build does.
+"""
+_OTHERS = """\
 `generate` is that of transformers on batches in the order of the prompts, with the same stop
 strings; `generate_batch`, its continuous batching, knows none and goes on to the limit, so its
-ratios, too, are of time per token. *The same* are prompts that this build goes on with token for
-token, or items it answers, as the former one does.
+ratios, too, are of time per token.
 """
 
 
@@ -37,6 +41,7 @@ def section(file: Path = FILE) -> str:
     found: Json = json.loads(file.read_text("utf-8"))
     parts = [
         _INTRODUCTION.format(former=found["former"]),
+        _OTHERS if set(_names(found["written"])) - {_FORMER, *_OURS} else "",
         *_of_systems(found["written"], found["sums"]),
         _parts(found["written"]),
         _evaluations(found["asked"]),
@@ -69,34 +74,37 @@ def _cells(row: Json, names: Sequence[str]) -> list[str]:
 
 
 def _ratio(found: Mapping[str, float]) -> str:
-    return f"{found['ratio']:.2f} ({found['low']:.2f}–{found['high']:.2f})"
+    spread = f" ({found['low']:.2f}–{found['high']:.2f})" if found["low"] < found["high"] else ""
+    return f"{found['ratio']:.2f}{spread}"
 
 
 def _parts(written: Sequence[Json]) -> str:
     """Return a table of where this build's time is saved."""
-    head = ("workload", "base", "threads", "prompts", *_PARTS, "tokens", "the same")
-    rows = [row for row in written if "this" in row["systems"]]
-    return table(head, ([*_place(row), *_detail(row)] for row in rows)) if rows else ""
+    head = ("workload", "base", "threads", "prompts", "system", *_PARTS, "tokens", "the same")
+    found = [(row, name) for row in written for name in _OURS if name in row["systems"]]
+    return table(head, ([*_place(one[0]), *_detail(*one)] for one in found)) if found else ""
 
 
-def _detail(row: Json) -> list[str]:
-    mine, former = row["systems"]["this"], row["systems"][_FORMER]
+def _detail(row: Json, name: str) -> list[str]:
+    mine, former = row["systems"][name], row["systems"][_FORMER]
     same = "sampled" if row["sampled"] else f"{mine['same']} of {row['prompts']}"
     counts = f"{mine['tokens']:.0f}, former {former['tokens']:.0f}"
-    return [*(_ratio(mine[part]) for part in _PARTS), counts, same]
+    return [name, *(_ratio(mine[part]) for part in _PARTS), counts, same]
 
 
 def _evaluations(asked: Sequence[Json]) -> str:
     """Return a table of benchmarks."""
-    head = ("benchmark", "base", "threads", "items", "this", "score", "former score", "the same")
+    head = ("benchmark", "base", "threads", "items", "system", "ratio", "score", "the same")
     rows = (
         [
-            *(row["title"], row["base"], str(row["threads"]), str(row["items"])),
-            _ratio(row["systems"]["this"]["whole"]),
-            *(f"{100 * row['systems'][name]['score']:.2f} %" for name in ("this", _FORMER)),
-            f"{row['systems']['this']['same']} of {row['items']}",
+            *(row["title"], row["base"], str(row["threads"]), str(row["items"]), name),
+            _ratio(found["whole"]),
+            f"{100 * found['score']:.2f} %",
+            f"{found['same']} of {row['items']}",
         ]
         for row in asked
+        for name, found in row["systems"].items()
+        if name in _OURS
     )
     return table(head, rows) if asked else ""
 
@@ -110,5 +118,6 @@ def _conditions(found: Json) -> str:
     rounds = " to ".join(map(str, dict.fromkeys([counts[0], counts[-1]])))
     return (
         f"Measured on an {found['processor']} processor, which {said}, rounds: {rounds}, "
-        f"with {versions}. `{found['command']}` makes `results/generation.json`.\n"
+        f"with {versions}. `{found['command']}` makes `results/generation.json`; "
+        "`results/README.md` has all options.\n"
     )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FILE = Path(__file__).parents[2] / "results" / "speed.json"
-MANY = FILE.with_name("many.json")
+MANY = FILE.with_name("many-experts.json")
 _GROWTH = "growth, "
 _ROWS = ("twin", "selfmoe", "PEFT LoRA", "PEFT several", "PEFT Arrow", "PEFT X-LoRA")
 
