@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import sqrt
 from statistics import fmean, stdev
 
@@ -23,6 +23,9 @@ JOINT = {
 }
 """Files in ``results/`` of regimes with all data at once -> what the page calls them."""
 
+SIZES = {"low-rank-1": "rank 1"}
+"""The mini domains with smaller experts -> what the page calls it."""
+
 MIXTURES = ("mixse", "ridge", "sequence")
 """Mixtures that are told nothing but the prompt."""
 
@@ -33,32 +36,41 @@ OTHERS = ("oracle", "instance", "sequential", "mean", "ties", "dare")
 REFERENCE = "instance"
 
 
-def joint() -> str:
-    """Return the averages of every regime's systems."""
-    columns = [read(name) for name in JOINT]
+def scores(regimes: Mapping[str, str]) -> str:
+    """Return the averages of every regime's systems.
+
+    Args:
+        regimes: Files in ``results/`` -> what the page calls them.
+    """
+    columns = [read(name) for name in regimes]
     rows = [["experts at home", *(percent(fmean(_home(one))) for one in columns)]]
     for name in (*MIXTURES, *OTHERS):
         rows.append([code(name), *(_average(_system(one, name)) for one in columns)])
-    return table(["system", *JOINT.values()], rows)
+    return table(["system", *regimes.values()], rows)
 
 
-def differences() -> str:
-    """Return each mixture less instance merging in every regime, over the root seeds."""
+def differences(regimes: Mapping[str, str]) -> str:
+    """Return each mixture less instance merging in every regime, over the root seeds.
+
+    Args:
+        regimes: Files in ``results/`` -> what the page calls them.
+    """
     rows = []
     for system in (*MIXTURES, "oracle"):
-        told = (_less(read(name), system, REFERENCE) for name in JOINT)
+        told = (_less(read(name), system, REFERENCE) for name in regimes)
         rows.append([code(system), *map(_told, told)])
-    return table([f"less {code(REFERENCE)}", *JOINT.values()], rows)
+    return table([f"less {code(REFERENCE)}", *regimes.values()], rows)
 
 
 def tally() -> str:
     """Return in how many comparisons a mixture is above or below instance merging."""
-    tried = [(name, system) for name in JOINT for system in MIXTURES]
+    regimes = {**JOINT, **SIZES}
+    tried = [(name, system) for name in regimes for system in MIXTURES]
     plain = [_less(read(name), system, REFERENCE) for name, system in tried]
     corrected = [_less(read(name), system, REFERENCE, tests=len(tried)) for name, system in tried]
     return (
         f"{len(tried)} comparisons of a mixture with `{REFERENCE}` ({len(MIXTURES)} mixtures, "
-        f"{len(JOINT)} regimes): {_above(plain)} have an interval above 0 and {_below(plain)} one "
+        f"{len(regimes)} regimes): {_above(plain)} have an interval above 0 and {_below(plain)} one "
         f"below; with Bonferroni's correction for their number {_above(corrected)} and "
         f"{_below(corrected)}.\n"
     )
