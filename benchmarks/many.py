@@ -26,13 +26,14 @@ from speed import Measurement, decode, facts, measured, prefill
 from speeds import work
 
 SYSTEMS = ("base", "twin", "selfmoe", "selfmoe, torch")
+NUMBERS = (4, 16, 32, 64)
 
 
 def measurements() -> Iterator[Measurement]:
     """Yield what is measured, in order."""
-    for n in (4, 16, 32, 64):
+    for n in NUMBERS:
         yield Measurement("prefill", "512", n, SYSTEMS, _each(prefill(2, 256)))
-    for n in (4, 16, 32, 64):
+    for n in NUMBERS:
         yield Measurement("decode, batch 8", "512", n, SYSTEMS, _each(decode(8)))
 
 

@@ -32,7 +32,9 @@ def ratios() -> str:
 
 
 def many() -> str:
-    """Return what many experts cost, with the native operator and without, and how it was made."""
+    """Return what many experts cost, with the native operator and without, if it was measured."""
+    if not MANY.exists():
+        return ""
     names, rows = ("twin", "selfmoe", "selfmoe, torch"), read(MANY)["measurements"]
     head = ("workload", "hidden", "n", "twin", "with the native operator", "without")
     return f"{table(head, (_workload(row, names) for row in rows))}\n{conditions(MANY)}"

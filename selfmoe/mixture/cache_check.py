@@ -47,21 +47,22 @@ class GateInput(NamedTuple):
 
 
 class Witness(nn.Module):
-    """A gate that gives all experts the same weight, and keeps what it is told.
+    """A gate that gives experts the same weight, and keeps what it is told.
 
     Args:
         gate: The gate it stands in for.
         experts: How many there are.
+        used: How many of these get any.
     """
 
-    def __init__(self, gate: Gate, experts: int) -> None:
+    def __init__(self, gate: Gate, experts: int, used: int) -> None:
         super().__init__()
         self.site, self.reads, self.causal = gate.site, gate.reads, gate.causal
-        self.experts = experts
+        self.experts, self.used = experts, used
         self.heard: list[GateInput] = []
 
     def forward(self, x: Tensor, where: Site, info: TokenInfo) -> Tensor:
-        """Return 1 / n for each of n experts, shape ``(batch, time, n)``.
+        """Return the same for the first experts, 0 for the others, ``(batch, time, n)``.
 
         Args:
             x: What the gate reads, shape ``(batch, time, width)``.
@@ -69,7 +70,9 @@ class Witness(nn.Module):
             info: The tokens.
         """
         self.heard.append(GateInput(x, info.position_ids, info.prompt_mask))
-        return x.new_full((*x.shape[:2], self.experts), 1 / self.experts, dtype=torch.float32)
+        alpha = x.new_zeros((*x.shape[:2], self.experts), dtype=torch.float32)
+        alpha[..., : self.used] = 1 / self.used
+        return alpha
 
 
 @contextmanager
@@ -159,14 +162,15 @@ class _Reader:
         self, mixture: Mixture, stack: nn.Module, states: Sequence[Block], gate: Gate
     ) -> None:
         self._stack, self._states, self._gate = stack, states, gate
-        self._experts = len(mixture.experts)
+        self._experts, shelf = len(mixture.experts), states[0].shelf
+        self._used = self._experts if shelf is None else shelf.live
         self.once = gate.site == "sequence"
 
     def read(
         self, ids: Tensor, so_far: Tensor, how: Mapping[str, Any]
     ) -> tuple[Any, list[GateInput]]:
         """Return the stack's output and what the gate is told on the way."""
-        witness = Witness(self._gate, self._experts)
+        witness = Witness(self._gate, self._experts, self._used)
         for state in self._states:
             state.gate = witness
         mask = torch.ones_like(so_far)

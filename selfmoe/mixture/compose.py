@@ -44,6 +44,7 @@ def compose(
     kernel: str = AUTO,
     check: bool = True,
     trainable: Trainable = None,
+    live: int | None = None,
 ) -> nn.Module:
     """Return one model made of a base model and several LoRA experts.
 
@@ -71,6 +72,8 @@ def compose(
         in_place: Change ``base_model`` instead of a copy; ``model.mixture.detach()`` undoes it.
         trainable: What trainers from outside shall change: ``router``, ``experts``, or both as
             ``("router", "experts")``.
+        live: How many experts a routed block keeps in memory; the others stay in their files until
+            a token uses them, and cannot be trained. ``None``: all.
 
     Returns:
         A model with ``generate``; its ``mixture`` records routing and detaches, and
@@ -87,7 +90,8 @@ def compose(
         ConfigError: If an option is unknown or out of range.
     """
     check_kernel(kernel)
-    check_trainable(trainable)
+    if "experts" in check_trainable(trainable) and live is not None:
+        raise CompositionError("experts that stay in their files cannot be trained; leave out live")
     if template not in get_args(Template):
         raise unknown_name("template", template, get_args(Template))
     composer = _composer(router, merge, options or {})
@@ -108,6 +112,7 @@ def compose(
         kernel=kernel,
         check=check,
         keep_alive=work,
+        live=live,
     )
     put_to_use(mixture, trainable)
     return model

@@ -20,6 +20,7 @@ from selfmoe.mixture.forward.blocks import Block
 from selfmoe.mixture.forward.kernels import AUTO, check_kernel
 from selfmoe.mixture.forward.layers import RoutedDelta
 from selfmoe.mixture.forward.sharing import group_layers
+from selfmoe.mixture.forward.shelf import Files, Shelf
 from selfmoe.mixture.handle import Mixture
 from selfmoe.mixture.names import GATE, HANDLE, check_free
 from selfmoe.mixture.sites.coverage import refuse_unweighable
@@ -37,6 +38,7 @@ def attach(
     kernel: str = AUTO,
     check: bool = True,
     keep_alive: object = None,
+    live: int | None = None,
 ) -> Mixture:
     """Put a composition to work on a model, in place.
 
@@ -51,6 +53,8 @@ def attach(
             by shape.
         check: Read two tokens with a cache and without, and refuse the mixture where they differ.
         keep_alive: Something that must live as long as the mixture, such as a temporary folder.
+        live: How many experts a routed block keeps in memory, at least 1; the others stay in their
+            files until a token uses them. ``None``: all.
 
     Returns:
         The handle to record with and to detach; also ``model.mixture``.
@@ -61,11 +65,17 @@ def attach(
     """
     check_kernel(kernel)
     check_free(model)
+    if live is not None and live < 1:
+        raise CompositionError(f"live is {live}; it must be at least 1")
     gate = composer.gate(composition)
     paths = {} if gate is None else {r.name: _path(r.name, experts) for r in composition.experts}
     paths |= composition.owned
     deltas = composer.deltas(composition) if gate is None else {}
-    factors = [] if deltas else [factors_of(Expert(n, path)) for n, path in paths.items()]
+    files = None if gate is None or live is None or live >= len(paths) else Files(paths, live)
+    if files is not None:
+        factors = [files.blank()] * files.live
+    else:
+        factors = [] if deltas else [factors_of(Expert(n, path)) for n, path in paths.items()]
     if gate is None and not (deltas or factors):
         raise CompositionError(
             f"'{composition.composer}' made a composition without gate, deltas or adapters"
@@ -83,7 +93,7 @@ def attach(
     )
     if decoder is None:
         return _put_on(mixture, surgery, partial(_add, mixture, surgery, factors, deltas))
-    route = partial(_route, mixture, surgery, decoder, factors, kernel, check=check)
+    route = partial(_route, mixture, surgery, decoder, factors, kernel, check=check, files=files)
     return _put_on(mixture, surgery, route)
 
 
@@ -147,6 +157,7 @@ def _route(
     kernel: str,
     *,
     check: bool,
+    files: Files | None = None,
 ) -> None:
     """Let the gate weigh the experts in every layer that one of them changes.
 
@@ -167,6 +178,9 @@ def _route(
         number = int(site.removeprefix(f"{decoder.path}.").partition(".")[0])
         layers[number].append(surgery.experts(site, parts, mixture.experts, states[number]))
     _group(decoder.stack, states, layers, device)
+    if files is not None:
+        for state, of_block in zip(states, layers, strict=True):
+            state.shelf = Shelf(files, of_block)
     mixture.follow(decoder.stack)
     if check:
         check_cache(mixture, decoder.stack, states)

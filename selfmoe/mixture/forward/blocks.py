@@ -23,6 +23,7 @@ from selfmoe.mixture.forward.kernels.weights import Weights
 from selfmoe.mixture.forward.running import Running
 from selfmoe.mixture.forward.scope import Scope
 from selfmoe.mixture.forward.sharing import Member
+from selfmoe.mixture.forward.shelf import Shelf
 from selfmoe.models.structure import own_states
 
 STATE = "selfmoe_state"
@@ -36,7 +37,12 @@ class Block:
         gate: The gate of the mixture.
         running: What the mixture is doing in the thread that asks.
         kernel: The kernel that is asked for.
+
+    Attributes:
+        shelf: Where its experts are, if not all of them are in memory.
     """
+
+    shelf: Shelf | None = None
 
     def __init__(self, index: int, gate: Gate, running: Running, kernel: str = AUTO) -> None:
         self.index, self.gate, self.running, self.kernel = index, gate, running, kernel
@@ -62,13 +68,15 @@ class Block:
             scope: Of the forward.
         """
         running = self.running
+        if self.shelf is not None:
+            self.shelf.lock.acquire()
         running.block, running.block_scope, running.rows = self, scope, hidden.shape[:-1]
         if scope.plain or self._seen is not None:
             return
         if self.gate.site in ("sequence", "token"):
-            running.weights = self._once(hidden, scope)
+            running.weights = self._live(self._once(hidden, scope))
         elif self.gate.site == "block":
-            running.weights = self._ask(hidden, None, scope)
+            running.weights = self._live(self._ask(hidden, None, scope))
 
     def end(self) -> None:
         """Forget the forward."""
@@ -77,6 +85,8 @@ class Block:
         running.block = running.block_scope = None
         if weights is not None:
             weights.held.clear()
+        if self.shelf is not None:
+            self.shelf.lock.release()
 
     @contextmanager
     def watched(self) -> Iterator[list[tuple[Member, Tensor]]]:
@@ -110,7 +120,13 @@ class Block:
         if self._seen is not None:
             self._seen.append((part, x))
             return None
-        return None if scope.plain else self._ask(self._by_rows(x), part.name, scope)
+        if scope.plain:
+            return None
+        return self._live(self._ask(self._by_rows(x), part.name, scope))
+
+    def _live(self, weights: Weights) -> Weights:
+        """Return the weights of those experts that are in memory; others have none."""
+        return weights if self.shelf is None else Weights(self.shelf.take(weights.given))
 
     def _by_rows(self, x: Tensor) -> Tensor:
         """Return the input of a linear as ``(batch, time, width)``; some are given a flat one."""
@@ -161,8 +177,9 @@ def routed_class(cls: type[nn.Module]) -> type[nn.Module]:
 
         def forward(self, *args: Any, selfmoe_scope: Scope, **kwargs: Any) -> Any:
             state: Block = getattr(self, STATE)
-            state.begin(_hidden(self, args, kwargs), selfmoe_scope)
+            hidden = _hidden(self, args, kwargs)
             try:
+                state.begin(hidden, selfmoe_scope)
                 return super().forward(*args, **kwargs)
             finally:
                 state.end()

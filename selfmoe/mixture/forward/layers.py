@@ -87,6 +87,23 @@ class RoutedDelta(nn.Module):
         weights = weights or block.weigh(x, self)
         return self.plain(x) if weights is None else self.group.run(self, x, weights)
 
+    @torch.no_grad()
+    def put(self, slot: int, factors: Factors | None) -> None:
+        """Let what one of the experts adds be that of other factors, of no higher rank.
+
+        Args:
+            slot: The expert's index.
+            factors: The others; ``None``: it adds nothing.
+        """
+        span = self.spans[slot]
+        a, b = self.a[span], self.b[:, span]
+        rank = 0 if factors is None else factors.rank
+        if factors is not None:
+            a[:rank].copy_(factors.a)
+            b[:, :rank].copy_(factors.b.double() * factors.scale)
+        a[rank:].zero_()
+        b[:, rank:].zero_()
+
     def learns(self) -> bool:
         """Return whether the experts themselves are being trained."""
         return self.a.requires_grad or self.b.requires_grad

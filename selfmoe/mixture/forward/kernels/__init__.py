@@ -14,7 +14,7 @@ or T n ≥ 2 × threads × the number of weights above zero |
 T ≤ 16, and at most max(1, n / 2) weights are above zero |
 | `grouped` | tokens sorted by expert once a block and gathered once an input; two products for \
 each expert, on rows that lie together where no token uses two | in float32, \
-n r (k + d) / (k d) > 0.04 for the layers of a block together, T ≥ 16 n, and at most a quarter of \
+n r (k + d) / (k d) > 0.04 for the layers of a block together, T ≥ 4 n, and at most a quarter of \
 all weights is above zero |
 
 `attach(…, kernel="grouped")` and `compose(…, kernel="grouped")` force one; where that one cannot

@@ -20,7 +20,7 @@ NARROW = 0.04
 """Cost of all experts relative to the layer itself from which on sorting can pay."""
 SPARSE = 0.25
 """Part of the experts that tokens use at most."""
-CROWD = 16
+CROWD = 4
 """Tokens there are at least for each expert."""
 
 
