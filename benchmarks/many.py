@@ -1,4 +1,4 @@
-"""What many experts cost beside the bare base: `benchmarks/many.py --json results/many-experts.json`.
+"""What many experts cost: `benchmarks/many.py --json results/many-experts.json`.
 
 Prefill and decoding of batches, with the native operator and without it, in the same rounds; see
 `benchmarks/speed.py` for how it is measured.

@@ -51,8 +51,9 @@ def check_code(build: str) -> None:
 
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
-        ours = name.partition(".")[0] == "selfmoe" and file is not None
-        if ours and not Path(file).resolve().is_relative_to(Path(build).resolve()):
+        if file is None or name.partition(".")[0] != "selfmoe":
+            continue
+        if not Path(file).resolve().is_relative_to(Path(build).resolve()):
             raise RuntimeError(f"the code of {name} is that of {file}, not of {build}")
 
 

@@ -70,8 +70,8 @@ def tally() -> str:
     corrected = [_less(read(name), system, REFERENCE, tests=len(tried)) for name, system in tried]
     return (
         f"{len(tried)} comparisons of a mixture with `{REFERENCE}` ({len(MIXTURES)} mixtures, "
-        f"{len(regimes)} regimes): {_above(plain)} have an interval above 0 and {_below(plain)} one "
-        f"below; with Bonferroni's correction for their number {_above(corrected)} and "
+        f"{len(regimes)} regimes): {_above(plain)} have an interval above 0 and {_below(plain)} "
+        f"one below; with Bonferroni's correction for their number {_above(corrected)} and "
         f"{_below(corrected)}.\n"
     )
 
