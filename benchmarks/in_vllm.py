@@ -22,6 +22,7 @@ import selfmoe
 from exports import asked, engines
 from selfmoe.api.load import load_system
 from selfmoe.contracts.errors import NotSupportedError
+from selfmoe.contracts.names import BenchmarkName
 from selfmoe.contracts.records import LoadedBase
 from selfmoe.evaluation.statistics import wilson
 from selfmoe.models.generation.stopping import Stops, ends_of
@@ -99,7 +100,7 @@ def _scores(
     """Return the scores of vLLM's answers beside those of the run, with intervals over items."""
     found: Json = {}
     for name in names:
-        rows = asked.samples(run, system)[name.replace("/", ".")]
+        rows = asked.samples(run, system)[BenchmarkName.parse(name).stem]
         benchmark = asked.benchmark(run, name)
         docs = {doc["id"]: doc for doc in benchmark.items}
         stops = Stops(

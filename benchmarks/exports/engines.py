@@ -36,7 +36,7 @@ class Engine:
             str(model),
             "vllm" if own else "transformers",
         ]
-        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - a pipe nobody reads would stop vLLM
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115  # an unread pipe would stop it
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(
             command, stdin=pipe, stdout=pipe, stderr=self._log, text=True

@@ -16,6 +16,7 @@ from torch.autograd.function import Function, once_differentiable
 from torch.nn.functional import linear
 
 from selfmoe.models.processor import wide_beyond_mkl
+from selfmoe.models.watched import watched
 
 WORTH, ROWS = 2**20, 4
 """Multiplications, and rows, from which on oneDNN is asked: it has more to do before it begins."""
@@ -85,7 +86,8 @@ def _pays() -> bool:
 
 def _fits(x: Tensor, weight: Tensor) -> bool:
     """Return whether the other library can take a product, and is worth asking."""
-    if torch.compiler.is_compiling() or not (x.dtype == weight.dtype == torch.float32):
+    alike = x.dtype == weight.dtype == torch.float32
+    if not alike or torch.compiler.is_compiling() or watched():
         return False
     size = x.numel()
     enough = size * weight.shape[0] >= WORTH and size >= ROWS * x.shape[-1]

@@ -124,7 +124,7 @@ USAGE = [
     Mistake("run a.yaml b.yaml", "Got unexpected extra argument (b.yaml)", code=2),
     Mistake("list-plugins --kind routers",
         "Invalid value for '--kind': 'routers' is not one of 'base', 'domain', "
-        "'trainer', 'router', 'merge'.",
+        "'trainer', 'router', 'merge', 'backend'.",
         code=2),
     Mistake("generate runs/demo", "Missing argument 'PROMPT'.", code=2),
     Mistake("generate runs/demo Hello --max-new-tokens 0",
@@ -582,7 +582,8 @@ def said(error: str, tmp_path: Path, base: Path) -> str:
 
 
 def snapshot(folder: Path) -> dict[str, int]:
-    return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path): path.stat().st_mtime_ns for path in files if path.suffix != ".pyc"}
 
 
 @pytest.mark.parametrize("mistake", ALL, ids=lambda mistake: mistake.line)

@@ -19,12 +19,15 @@ RESULTS = Path(__file__).parents[2] / "results"
 OTHERS = {
     "exported",
     "exported-adapters",
+    "generation",
     "gguf-tokens",
     "kills",
     "label-noise",
+    "llamacpp",
     "speed",
     "steady",
     "tuning-experts",
+    "vllm",
 }
 """Files that neither a run nor a comparison nor an addition made."""
 

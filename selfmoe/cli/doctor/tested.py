@@ -19,6 +19,7 @@ NEWEST = {
     "datasets": "5.2.0",
     "filelock": "4.3.1",
     "gguf": "0.19.0",
+    "httpx": "0.28.1",
     "importlib-metadata": "10.2.0",
     "jinja2": "3.1.6",
     "lazy-loader": "0.6",

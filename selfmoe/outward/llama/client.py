@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from selfmoe.contracts.errors import RunError
+from selfmoe.contracts.records import System
 
 ADAPTERS, COMPLETION = "/lora-adapters", "/completion"
 
@@ -104,7 +105,9 @@ def request(
 def adapter_name(path: str) -> str:
     """Return the expert that a file of an adapter is called after."""
     file = Path(path)
-    return (file.parent.name if file.stem == "adapter" else file.stem).removeprefix("expert-")
+    name = file.parent.name if file.stem == "adapter" else file.stem
+    ours = name.startswith(System.of_expert("").name)
+    return System(name, "expert").expert if ours else name
 
 
 def _reason(body: bytes) -> str:

@@ -14,6 +14,7 @@ from selfmoe.mixture.forward.kernels.native.described import contiguous, describ
 from selfmoe.mixture.forward.kernels.native.library import native
 from selfmoe.mixture.forward.kernels.weights import Weights
 from selfmoe.mixture.forward.parts import LayerGroup
+from selfmoe.models.watched import watched
 
 FEW = 64
 """Tokens up to which it pays whatever they use."""
@@ -22,7 +23,7 @@ FEW = 64
 def fits(group: LayerGroup, weights: Weights) -> bool:
     """Return whether all is float32 on the CPU, and the operator is there."""
     alike = weights.alpha.dtype == group.parts[0].a.dtype == torch.float32
-    return alike and weights.on_cpu and native().library is not None
+    return alike and weights.on_cpu and not watched() and native().library is not None
 
 
 def pays(group: LayerGroup, weights: Weights) -> bool:

@@ -87,5 +87,5 @@ def described(group: LayerGroup, experts: int) -> Described:
 
 
 def contiguous(tensors: Sequence[Tensor]) -> list[int]:
-    """Return the addresses of those tensors that lie in one piece."""
+    """Return the addresses of those tensors, of any shapes, that lie in one piece."""
     return [tensor.data_ptr() for tensor in tensors if tensor.is_contiguous()]
