@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from selfmoe.contracts.benchmark import Benchmark
+from selfmoe.contracts.names import BenchmarkName
 from selfmoe.contracts.records import LoadedBase
 from selfmoe.evaluation.benchmarks import benchmarks_of
 from selfmoe.evaluation.prompting import TEMPLATE_STOPS
@@ -56,10 +57,10 @@ def folder_of(run: OpenRun) -> Path:
 
 def benchmark(run: OpenRun, name: str) -> Benchmark:
     """Return a benchmark that a run was asked, by ``<domain>/<name>``."""
-    domain, _, short = name.partition("/")
+    wanted = BenchmarkName.parse(name)
     registry, source = run.config.registry, run.config.source
-    offered = benchmarks_of(registry.configure("domain", domain), source)
-    return next(one for one in offered if one.name == short)
+    offered = benchmarks_of(registry.configure("domain", wanted.domain), source)
+    return next(one for one in offered if one.name == wanted.name)
 
 
 def template_stops(template: str) -> tuple[str, ...]:
