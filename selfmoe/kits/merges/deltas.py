@@ -106,11 +106,15 @@ def _stored_dtype(ctx: ComposeContext, site: str) -> torch.dtype:
 def truncate(delta: Tensor, rank: int) -> Truncated:
     """Return the best approximation of a matrix by ``b @ a`` of the given rank (or its own).
 
+    It is found in double precision, so that at full rank no more is lost than float32 rounds off.
+
     Args:
         delta: Shape ``(out, in)``.
         rank: At the most; ``a`` has the shape ``(rank, in)``, ``b`` the shape ``(out, rank)``.
     """
-    u, s, vh = torch.linalg.svd(delta.float(), full_matrices=False)
+    u, s, vh = torch.linalg.svd(delta.double(), full_matrices=False)
     root = s[:rank].sqrt()
-    a, b = (root[:, None] * vh[:rank]).contiguous(), (u[:, :rank] * root).contiguous()
-    return Truncated(a, b, float((s**2).sum()), float((s[rank:] ** 2).sum()))
+    a, b = (root[:, None] * vh[:rank]).float(), (u[:, :rank] * root).float()
+    return Truncated(
+        a.contiguous(), b.contiguous(), float((s**2).sum()), float((s[rank:] ** 2).sum())
+    )
