@@ -24,6 +24,7 @@ OTHERS = {
     "kills",
     "label-noise",
     "llamacpp",
+    "many-experts",
     "speed",
     "steady",
     "tuning-experts",
