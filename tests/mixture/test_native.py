@@ -96,6 +96,17 @@ def test_of_two_alike_the_first_is_chosen():
     assert found.flatten().tolist() == [0.25, 0, 0, 0]
 
 
+@built
+@torch.no_grad()
+@pytest.mark.parametrize("one", [True, False])
+def test_what_is_no_number_stays_none(one):
+    theta = torch.ones(4, 6)
+    theta[2, 3] = torch.nan
+    found = largest(theta, torch.ones(1, 2, 6), 1, 1.0, one=one)
+    assert found is not None
+    assert found.isnan().all()
+
+
 # --- left alone ---------------------------------------------------------------------------------
 
 

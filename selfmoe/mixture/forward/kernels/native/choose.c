@@ -15,14 +15,17 @@ static void softmax(float *row, num n) {
     for (num i = 0; i < n; i++) row[i] /= sum;
 }
 
-/* Set all but the k largest to 0; of two alike the first is larger. */
+/* Set all but the k largest to 0; of two alike the first is larger. What is no number stays none. */
 static float keep(float *row, num n, num k) {
     float sum = 0;
     for (num round = 0; round < k; round++) {
         num best = -1;
         for (num i = 0; i < n; i++) /* those that are kept are marked by their sign */
             if (row[i] >= 0 && !signbit(row[i]) && (best < 0 || row[i] > row[best])) best = i;
-        if (best < 0) break;
+        if (best < 0) { /* a softmax of what is no number is none anywhere */
+            for (num i = 0; i < n; i++) row[i] = NAN;
+            return NAN;
+        }
         sum += row[best];
         row[best] = -row[best];
     }
