@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import faulthandler
 import os
 import re
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -21,6 +27,7 @@ FOLDERS = ("", "domains", "routers", "plugins")
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 Cli = Callable[..., Result]
+InThread = Callable[[Any, socket.socket], "AbstractContextManager[str]"]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -184,3 +191,23 @@ def _install(
     (metadata / "METADATA").write_text("\n".join(lines) + "\n")
     (metadata / "entry_points.txt").write_text(f"[{group}]\n{name} = {module}\n")
     return metadata
+
+
+@pytest.fixture(scope="session")
+def in_thread() -> InThread:
+    """Return what lets a server of uvicorn answer: ``with in_thread(web, sock) as address``."""
+    return _in_thread
+
+
+@contextmanager
+def _in_thread(web: Any, sock: socket.socket) -> Iterator[str]:
+    thread = threading.Thread(target=lambda: asyncio.run(web.serve(sockets=[sock])))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{sock.getsockname()[1]}"
+    finally:
+        web.should_exit = True
+        thread.join(120)
+        if thread.is_alive():
+            faulthandler.dump_traceback(sys.__stderr__)
+        assert not thread.is_alive()

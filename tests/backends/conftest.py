@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -65,7 +64,7 @@ def base(settings):
 
 
 @pytest.fixture(scope="package")
-def served(local) -> Iterator[str]:
+def served(local, in_thread) -> Iterator[str]:
     """Return the address of a real server of the base."""
     pytest.importorskip("uvicorn")
     pytest.importorskip("starlette")
@@ -75,16 +74,9 @@ def served(local) -> Iterator[str]:
     server = serving(open_run(local), how)
     started, sock = threading.Event(), _bound(how)
     server.ready = started.set
-    web = web_server(server, how)
-    thread = threading.Thread(target=lambda: asyncio.run(web.serve(sockets=[sock])))
-    thread.start()
-    try:
+    with in_thread(web_server(server, how), sock) as address:
         assert started.wait(60)
-        yield f"http://127.0.0.1:{sock.getsockname()[1]}/v1"
-    finally:
-        web.should_exit = True
-        thread.join(120)
-        assert not thread.is_alive()
+        yield f"{address}/v1"
 
 
 Answer = Callable[[str, dict[str, Any]], tuple[int, Any]]

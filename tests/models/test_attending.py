@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from selfmoe.models import attention, fast
-from selfmoe.models.fast import Fast
+from selfmoe.models import attending, attention
+from selfmoe.models.attending import Attending
 from selfmoe.testing.families import tiny_model
 from selfmoe.testing.models import tiny_llama
 
@@ -17,8 +17,8 @@ IDS = torch.arange(3, 303)[None] % 200
 
 @pytest.fixture(autouse=True)
 def able(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fast, "wide_beyond_mkl", lambda: True)
-    monkeypatch.setattr(fast, "bfloat16_instructions", lambda: "avx512_bf16")
+    monkeypatch.setattr(attending, "wide_beyond_mkl", lambda: True)
+    monkeypatch.setattr(attending, "bfloat16_instructions", lambda: "avx512_bf16")
 
 
 def logits(model: Any) -> torch.Tensor:
@@ -33,7 +33,7 @@ def test_logits_are_the_same_and_the_model_is_left_as_it_was(
 ) -> None:
     model = tiny_llama(dtype=dtype).eval()
     want = logits(model)
-    with Fast(model):
+    with Attending(model):
         assert model.config._attn_implementation == attention.NAME
         found = logits(model)
     assert (found - want).abs().max() <= off * want.abs().max()
@@ -41,9 +41,9 @@ def test_logits_are_the_same_and_the_model_is_left_as_it_was(
 
 
 def test_nothing_changes_where_nothing_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fast, "wide_beyond_mkl", lambda: False)
+    monkeypatch.setattr(attending, "wide_beyond_mkl", lambda: False)
     model = tiny_llama()
-    with Fast(model), Fast("no module"):
+    with Attending(model), Attending("no module"):
         assert model.config._attn_implementation == "sdpa"
 
 
@@ -53,7 +53,7 @@ def test_other_families_compute_the_same(kind: str) -> None:
     ids, config = IDS[:, :40], model.config._attn_implementation
     with torch.no_grad():
         want = model(input_ids=ids).logits
-        with Fast(model):
+        with Attending(model):
             found = model(input_ids=ids).logits
     torch.testing.assert_close(found, want, rtol=1e-4, atol=1e-4)
     assert model.config._attn_implementation == config

@@ -30,13 +30,13 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
 def taken(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     """Return the shapes that the other library was given, as it is given them."""
     shapes: list[tuple[int, ...]] = []
-    fast: Callable[..., Tensor] = products._fast
+    fast: Callable[..., Tensor] = products.by_onednn
 
     def watched(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         shapes.append(tuple(x.shape))
         return fast(x, weight, bias)
 
-    monkeypatch.setattr(products, "_fast", watched)
+    monkeypatch.setattr(products, "by_onednn", watched)
     return shapes
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import faulthandler
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,7 +45,7 @@ Serve = Callable[..., Any]
 
 
 @contextmanager
-def listening(run: Path, **wanted: Any) -> Iterator[str]:
+def listening(run: Path, in_thread: Callable[..., Any], **wanted: Any) -> Iterator[str]:
     """Let a server of a run answer at the address that is yielded."""
     pytest.importorskip("uvicorn")
     pytest.importorskip("starlette")
@@ -58,28 +55,19 @@ def listening(run: Path, **wanted: Any) -> Iterator[str]:
     server = serving(open_run(run), how)
     started, sock = threading.Event(), _bound(how)
     server.ready = started.set
-    web = web_server(server, how)
-    thread = threading.Thread(target=lambda: asyncio.run(web.serve(sockets=[sock])))
-    thread.start()
-    try:
+    with in_thread(web_server(server, how), sock) as address:
         assert started.wait(60)
-        yield f"http://127.0.0.1:{sock.getsockname()[1]}"
-    finally:
-        web.should_exit = True
-        thread.join(120)
-        if thread.is_alive():
-            faulthandler.dump_traceback(sys.__stderr__)
-        assert not thread.is_alive()
-
-
-@pytest.fixture(scope="session")
-def served(run) -> Iterator[str]:
-    """Return the address of a server of the run."""
-    with listening(run) as address:
         yield address
 
 
 @pytest.fixture(scope="session")
-def serve(run) -> Serve:
+def served(run, in_thread) -> Iterator[str]:
+    """Return the address of a server of the run."""
+    with listening(run, in_thread) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def serve(run, in_thread) -> Serve:
     """Return what starts a server of the run with other limits: ``with serve(queue=1) as url``."""
-    return lambda **wanted: listening(run, **wanted)
+    return lambda **wanted: listening(run, in_thread, **wanted)

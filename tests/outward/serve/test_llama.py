@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import threading
-from contextlib import contextmanager
+import socket
 
 import pytest
 import torch
@@ -58,9 +56,8 @@ class StandIn:
         lines = (f"data: {json.dumps(one)}\n\n" for one in told)
         return StreamingResponse(iter(lines), media_type="text/event-stream")
 
-    @contextmanager
-    def listening(self):
-        """Answer at the address that is yielded."""
+    def web(self):
+        """Return a server that answers."""
         import uvicorn
         from starlette.applications import Starlette
         from starlette.routing import Route
@@ -69,29 +66,14 @@ class StandIn:
             Route("/lora-adapters", self.lora),
             Route("/completion", self.completion, methods=["POST"]),
         ]
-        started = threading.Event()
-
-        class Server(uvicorn.Server):
-            async def startup(self, sockets=None):
-                await super().startup(sockets)
-                started.set()
-
-        server = Server(uvicorn.Config(Starlette(routes=routes), port=0, log_level="error"))
-        thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
-        thread.start()
-        try:
-            assert started.wait(60)
-            yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join(60)
+        return uvicorn.Server(uvicorn.Config(Starlette(routes=routes), log_level="error"))
 
 
 @pytest.fixture(scope="module")
-def llama():
+def llama(in_thread):
     pytest.importorskip("uvicorn")
     stand_in = StandIn()
-    with stand_in.listening() as address:
+    with in_thread(stand_in.web(), socket.create_server(("127.0.0.1", 0))) as address:
         stand_in.address = address
         yield stand_in
 
