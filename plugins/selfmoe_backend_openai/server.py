@@ -152,7 +152,9 @@ class Server(Writer):
 
     def _said(self, error: Exception) -> Exception:
         """Return what went wrong as an error that is written for the user."""
-        tries = f"after {self._options.retries + 1} tries"
+        tries = (
+            f"after {1 + self._options.retries} tries" if self._options.retries else "when asked"
+        )
         kept = "What was written is kept; run the same command again to go on."
         if isinstance(error, openai.APIConnectionError):
             why = error.__cause__ or error

@@ -16,8 +16,8 @@ from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from selfmoe.mixture.forward.memory import Decisions
 from selfmoe.mixture.names import HANDLE
+from selfmoe.models.attending import Attending
 from selfmoe.models.caches import cache_name
-from selfmoe.models.fast import Fast
 from selfmoe.models.tokens import first_tokens, side_by_side
 
 _PLAIN = (DynamicLayer, DynamicSlidingWindowLayer)
@@ -76,7 +76,7 @@ class Reader:
 
     def __init__(self, model: Any) -> None:
         self._model, self.tokens = model, 0
-        self._fast = Fast(model)
+        self._attending = Attending(model)
         self._takes = inspect.signature(model.forward).parameters
         self._cache = cache_name(model)
 
@@ -154,7 +154,7 @@ class Reader:
         told = dict(self._counted(past, mask) if past.cache is None else self._behind(past, mask))
         if "logits_to_keep" in self._takes:
             told["logits_to_keep"] = torch.tensor(kept, device=device)
-        with self._fast, self._said(prompts, past.tokens + ids.shape[1]):
+        with self._attending, self._said(prompts, past.tokens + ids.shape[1]):
             logits: Tensor = self._model(ids.to(device), **told).logits
         self.tokens += int(mask.sum())
         return logits if logits.shape[1] == len(kept) else logits[:, kept]

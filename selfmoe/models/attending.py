@@ -14,7 +14,7 @@ from selfmoe.models.processor import bfloat16_instructions, wide_beyond_mkl
 _X86 = ("amx_bf16", "avx512_bf16")
 
 
-class Fast:
+class Attending:
     """Lets a model attend in the faster way, as long as it is entered.
 
     Sums are made in another order, so results differ in their last bits.

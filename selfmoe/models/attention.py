@@ -17,6 +17,8 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import causal_mask_function, sdpa_mask
 
+from selfmoe.models.products import by_onednn
+
 NAME = "selfmoe_cpu"
 """What transformers calls it, in ``config._attn_implementation``."""
 
@@ -115,13 +117,7 @@ def _block(query: Tensor, key: Tensor, value: Tensor, later: Tensor) -> Tensor:
         later: What hides later columns of a block.
     """
     group, time, width = query.shape
-    scores = _product(query.reshape(-1, width), key).view(group, time, -1)
+    scores = by_onednn(query.reshape(-1, width), key, None).view(group, time, -1)
     scores[..., -time:] += later[:time, :time]
     chances = scores.softmax(-1).view(group * time, -1)
-    return _product(chances, value.T).view(group, time, -1)
-
-
-def _product(rows: Tensor, columns: Tensor) -> Tensor:
-    """Return rows times columns, shape ``(rows, columns)``; both have shape ``(number, width)``."""
-    found: Tensor = torch.ops.mkldnn._linear_pointwise(rows, columns, None, "none", [], "")
-    return found
+    return by_onednn(chances, value.T, None).view(group, time, -1)

@@ -46,7 +46,7 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     Returns:
         Shape ``(..., out)``.
     """
-    return _fast(x, weight, bias) if _pays() and _fits(x, weight) else linear(x, weight, bias)
+    return by_onednn(x, weight, bias) if _pays() and _fits(x, weight) else linear(x, weight, bias)
 
 
 def _forward(parameters: Mapping[str, Any], x: Tensor) -> Tensor:
@@ -55,7 +55,7 @@ def _forward(parameters: Mapping[str, Any], x: Tensor) -> Tensor:
     if not _fits(x, weight):
         return linear(x, weight, bias)
     if not torch.is_grad_enabled():
-        return _fast(x, weight, bias)
+        return by_onednn(x, weight, bias)
     if weight.requires_grad or (bias is not None and bias.requires_grad):
         return linear(x, weight, bias)
     out: Tensor = _Frozen.apply(x, weight, bias)  # type: ignore[no-untyped-call]
@@ -69,14 +69,14 @@ class _Frozen(Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Return the product, shape ``(..., out)``, for x of shape ``(..., in)``."""
         ctx.save_for_backward(weight)
-        return _fast(x, weight, bias)
+        return by_onednn(x, weight, bias)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradient of x, of its shape, from one ``(..., out)``."""
         (weight,) = ctx.saved_tensors
-        return _fast(grad, weight.t(), None), None, None
+        return by_onednn(grad, weight.t(), None), None, None
 
 
 @cache
@@ -94,6 +94,16 @@ def _fits(x: Tensor, weight: Tensor) -> bool:
     return enough and x.device.type == "cpu"
 
 
-def _fast(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def by_onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Return ``x W^T + bias``, without gradients, by oneDNN whatever its size.
+
+    Args:
+        x: Shape ``(..., in)``.
+        weight: Shape ``(out, in)``.
+        bias: Shape ``(out,)``.
+
+    Returns:
+        Shape ``(..., out)``.
+    """
     out: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
     return out

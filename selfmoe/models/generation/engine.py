@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from selfmoe.models.fast import Fast
+from selfmoe.models.attending import Attending
 from selfmoe.models.generation.ability import comes_and_goes, keeps_order
 from selfmoe.models.generation.continuous import Continuous, ordered
 from selfmoe.models.generation.drawing import draws
@@ -97,8 +97,8 @@ def stream(
             row.draws = draws(seed, max_new_tokens)
     if not rows:
         return
-    fast = Fast(model)
-    with torch.inference_mode(), fast:
+    attending = Attending(model)
+    with torch.inference_mode(), attending:
         slots = batch_size or rows_at_once(model, rows, max_new_tokens)
         engine, order, slots = _engine(model, rows, slots)
     pad = padding(tokenizer)
@@ -107,14 +107,14 @@ def stream(
         if engine is Static
         else Continuous(model, pad, slots, max_new_tokens)
     )
-    for row in _inferring(batch.run(order, _teller(rows, progress)), fast):
+    for row in _inferring(batch.run(order, _teller(rows, progress)), attending):
         yield row.number, stops.continuation(row, tokenizer)
 
 
-def _inferring(rows: Iterator[Row], fast: Fast) -> Iterator[Row]:
+def _inferring(rows: Iterator[Row], attending: Attending) -> Iterator[Row]:
     """Yield rows, in inference mode while they run and not while the caller has them."""
     while True:
-        with torch.inference_mode(), fast:
+        with torch.inference_mode(), attending:
             row = next(rows, None)
         if row is None:
             return

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import torch
 
-from selfmoe.models.fast import Fast
+from selfmoe.models.attending import Attending
 from selfmoe.models.generation.ability import comes_and_goes
 from selfmoe.models.generation.continuous import About, Continuous, at_once, nobody
 from selfmoe.models.generation.records import Row
@@ -83,7 +83,7 @@ class Coming(Continuous):
 
     def __init__(self, model: Any, pad: int, slots: int, about: About = nobody) -> None:
         super().__init__(model, pad, 0, 0, about)
-        self._fast = Fast(model)
+        self._attending = Attending(model)
         self._limit, self._room = slots, _LEAST
         self._waiting: deque[Row] = deque()
 
@@ -113,7 +113,7 @@ class Coming(Continuous):
 
     def step(self) -> None:
         """Give a token to every row that runs; those that wait are read first, if there is room."""
-        with torch.inference_mode(), self._fast:
+        with torch.inference_mode(), self._attending:
             free = self._limit - len(self._live)
             if self._waiting and free:
                 self.admit(self._waiting, free)
@@ -194,7 +194,7 @@ class Waiting:
         self, model: Any, pad: int, slots: int, about: About, between: Callable[[], None]
     ) -> None:
         self._static, self._slots, self._between = Static(model, pad, slots, about), slots, between
-        self._fast = Fast(model)
+        self._attending = Attending(model)
         self._waiting: deque[Row] = deque()
 
     @property
@@ -219,5 +219,5 @@ class Waiting:
         """Give all tokens to the rows that have waited longest, as many as there is room for."""
         count = min(self._slots, len(self._waiting))
         rows = [self._waiting.popleft() for _ in range(count)]
-        with torch.inference_mode(), self._fast:
+        with torch.inference_mode(), self._attending:
             list(self._static.run(rows, self._between))
