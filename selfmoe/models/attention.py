@@ -8,6 +8,7 @@ keys go together. All else, such as a step of decoding, is left to ``sdpa``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,8 +23,8 @@ from selfmoe.models.products import by_onednn
 NAME = "selfmoe_cpu"
 """What transformers calls it, in ``config._attn_implementation``."""
 
-_BLOCK = 128
-"""Queries of a head at once."""
+_SHORT, _BLOCK = 128, 256
+"""Columns up to which torch's kernel is as fast; queries of a head at once, at most."""
 _OTHERS = ("softcap", "s_aux", "position_bias", "cache")
 """Arguments of attention that change what is computed."""
 
@@ -56,7 +57,7 @@ def attend(
     """
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     time, columns = query.shape[2], key.shape[2]
-    long = attention_mask is None and time > 1 and columns > _BLOCK
+    long = attention_mask is None and time > 1 and columns > _SHORT
     if long and _is_plain(module, dropout, rest):
         grouped = (query * scale).reshape(len(query), key.shape[1], -1, time, query.shape[-1])
         return _causal(grouped, key, value).transpose(1, 2), None
@@ -95,11 +96,12 @@ def _causal(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Return what the last columns find, shape ``(batch, heads, time, value width)``."""
     batch, heads, group, time, _ = query.shape
     found = query.new_empty(batch, heads, group, time, value.shape[-1])
-    later = query.new_full((_BLOCK, _BLOCK), -torch.inf).triu_(1)
+    size = math.ceil(time / math.ceil(time / _BLOCK))
+    later = query.new_full((size, size), -torch.inf).triu_(1)
     past = key.shape[2] - time
     for row in range(batch):
-        for start in range(0, time, _BLOCK):
-            end = min(start + _BLOCK, time)
+        for start in range(0, time, size):
+            end = min(start + size, time)
             for head in range(heads):
                 keys, values = key[row, head, : past + end], value[row, head, : past + end]
                 block = query[row, head, :, start:end]

@@ -20,6 +20,8 @@ from selfmoe.models.watched import watched
 
 WORTH, ROWS = 2**20, 4
 """Multiplications, and rows, from which on oneDNN is asked: it has more to do before it begins."""
+ADDED = 16
+"""Columns from which on a product is better added than made in the sum's place."""
 
 
 def hasten(model: nn.Module) -> None:
@@ -47,6 +49,20 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         Shape ``(..., out)``.
     """
     return by_onednn(x, weight, bias) if _pays() and _fits(x, weight) else linear(x, weight, bias)
+
+
+def add_product(to: Tensor, x: Tensor, weight: Tensor) -> None:
+    """Add ``x W^T`` to a tensor in place, without gradients.
+
+    Args:
+        to: Shape ``(rows, out)``.
+        x: Shape ``(rows, in)``.
+        weight: Shape ``(out, in)``.
+    """
+    if x.shape[-1] >= ADDED and _pays() and _fits(x, weight):
+        to.add_(by_onednn(x, weight, None))
+    else:
+        to.addmm_(x, weight.t())
 
 
 def _forward(parameters: Mapping[str, Any], x: Tensor) -> Tensor:

@@ -51,12 +51,19 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[misc]
         """Make buffers for states of shape ``(batch, heads, time, width)``."""
         if not self.rows:
             self.rows = key_states.shape[0]
-        self.hold(self.rows, (key_states, value_states))
+        self.hold(self.rows, (key_states, value_states), whole=True)
 
-    def hold(self, slots: int, like: tuple[Tensor, Tensor]) -> None:
-        """Make buffers for rows like those of states of shape ``(batch, heads, time, width)``."""
-        # Zeros: what is masked is multiplied by zero, and must be a number.
-        one, two = (x.new_zeros(slots, x.shape[1], self._columns, x.shape[3]) for x in like)
+    def hold(self, slots: int, like: tuple[Tensor, Tensor], *, whole: bool = False) -> None:
+        """Make buffers for rows like those of other states.
+
+        Args:
+            slots: How many rows.
+            like: Keys and values of shape ``(batch, heads, time, width)``.
+            whole: Whether each column is written in all rows before it is read. Otherwise it holds
+                zeros: what is masked is multiplied by zero, and must be a number.
+        """
+        make = Tensor.new_empty if whole else Tensor.new_zeros
+        one, two = (make(x, (slots, x.shape[1], self._columns, x.shape[3])) for x in like)
         self._buffers = (one, two)
         self.is_initialized = True
 
@@ -124,7 +131,7 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[misc]
         """Return a layer that holds the only row of this one several times, with more room."""
         wide = SlotLayer(self.is_sliding, columns)
         wide.rows, wide.last = rows, self.last
-        wide.hold(rows, self.buffers)
+        wide.hold(rows, self.buffers, whole=True)
         for to, source in zip(wide.buffers, self.buffers, strict=True):
             to[:, :, : self.last] = source[:1, :, : self.last]
         return wide

@@ -13,7 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import Function, once_differentiable
-from torch.nn.functional import linear, one_hot
+from torch.nn.functional import one_hot
+
+from selfmoe.models.products import add_product, product
 
 
 def down(
@@ -64,7 +66,7 @@ class Down(Function):
         ranks: list[int],
     ) -> tuple[Tensor, ...]:
         """Return one tensor ``(tokens, R)`` a layer; the shapes given are those of ``down``."""
-        z = linear(x, a)
+        z = product(x, a)
         ctx.save_for_backward(z, rows, a, owner)
         ctx.experts, ctx.alpha_dtype = alpha.shape[1], alpha.dtype
         weighted = z.view(len(z), -1, rows.shape[2]) * rows
@@ -79,7 +81,7 @@ class Down(Function):
         parts = grad.view(len(z), -1, rows.shape[2])
         dx = dalpha = None
         if ctx.needs_input_grad[0]:
-            dx = (parts * rows).flatten(1) @ a
+            dx = product((parts * rows).flatten(1), a.t())
         if ctx.needs_input_grad[1]:
             exact = torch.promote_types(z.dtype, ctx.alpha_dtype)
             share = (parts.to(exact) * z.view_as(parts)).sum(1)
@@ -98,7 +100,7 @@ class Up(Function):
         if base._is_view():
             return torch.addmm(flat, z, b.t()).view_as(base)
         ctx.mark_dirty(base)
-        flat.addmm_(z, b.t())
+        add_product(flat, z, b)
         return base
 
     @staticmethod
@@ -106,5 +108,5 @@ class Up(Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of base and z, of their shapes, from one ``(..., out)``."""
         (b,) = ctx.saved_tensors
-        dz = grad.reshape(-1, grad.shape[-1]) @ b if ctx.needs_input_grad[1] else None
+        dz = product(grad.reshape(-1, grad.shape[-1]), b.t()) if ctx.needs_input_grad[1] else None
         return grad if ctx.needs_input_grad[0] else None, dz, None

@@ -15,6 +15,7 @@ from torch.nn.functional import linear
 from selfmoe.mixture.forward.kernels import frozen
 from selfmoe.mixture.forward.kernels.weights import Weights
 from selfmoe.mixture.forward.parts import LayerGroup, RoutedLayer
+from selfmoe.models.products import add_product, product
 
 FEW = 16
 """Tokens up to which weights are spread over the ranks by multiplying, not before it."""
@@ -45,7 +46,7 @@ def run(group: LayerGroup, x: Tensor, weights: Weights) -> list[Tensor]:
         pieces = _weighted(group, x.reshape(-1, x.shape[-1]), weights)
         return [added(part.plain(x), z, part) for part, z in zip(group.parts, pieces, strict=True)]
     a, b_t, *_ = group.packed.views()
-    z = linear(x.reshape(-1, x.shape[-1]), a if a.dtype == x.dtype else a.to(x.dtype))
+    z = product(x.reshape(-1, x.shape[-1]), a if a.dtype == x.dtype else a.to(x.dtype))
     parts, rows = _matched(z, group, weights)
     parts.mul_(rows)
     pieces = (z,) if len(b_t) == 1 else z.split_with_sizes(group.ranks, 1)
@@ -74,7 +75,7 @@ def added(base: Tensor, z: Tensor, part: RoutedLayer) -> Tensor:
 def _add(base: Tensor, z: Tensor, b_t: Tensor) -> Tensor:
     if not b_t.dtype == z.dtype == base.dtype:
         b_t, z = b_t.to(base.dtype), z.to(base.dtype)
-    base.view(-1, base.shape[-1]).addmm_(z, b_t)
+    add_product(base.view(-1, base.shape[-1]), z, b_t.t())
     return base
 
 
