@@ -22,6 +22,8 @@ from typing import Any
 
 import torch
 
+from speeds.builds import hasten, leave_out_installed
+
 Json = dict[str, Any]
 RANK, ALPHA, RATE = 8, 16, 3e-4
 _PLACES = {  # of what is used here, by name: now, and in the first build that can be measured
@@ -42,24 +44,6 @@ def find(name: str) -> Any:
         except (ImportError, AttributeError):
             continue
     raise ImportError(f"this build has no {name}")
-
-
-def only_here() -> None:
-    """Let code be found on the path alone; an editable install would add parts of another build."""
-    sys.meta_path[:] = [
-        finder
-        for finder in sys.meta_path
-        if not str(getattr(finder, "__module__", "")).startswith("__editable__")
-    ]
-
-
-def hasten(model: Any) -> None:
-    """Prepare a model for products as a run of the build that is measured does."""
-    try:
-        products = importlib.import_module("selfmoe.models.products")
-    except ImportError:
-        return
-    products.hasten(model)
 
 
 class Worker:
@@ -177,7 +161,7 @@ def _status(key: str) -> float:
 def main(setting: str) -> None:
     """Answer lines until there are no more; nothing else is printed where answers go."""
     warnings.simplefilter("ignore")
-    only_here()
+    leave_out_installed()
     with os.fdopen(os.dup(1), "w") as answers:
         os.dup2(2, 1)
         worker = Worker(**json.loads(Path(setting).read_text()))

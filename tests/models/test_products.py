@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from selfmoe.models import processor, products
-from selfmoe.models.products import hasten, product
+from selfmoe.models.products import add_product, hasten, product
 from selfmoe.testing.models import tiny_llama
 
 LARGE, SMALL = (64, 192), (3, 192)
@@ -141,3 +141,24 @@ def test_where_it_pays(
     file.write_text(f"processor : 0\nvendor_id\t: {maker}\nflags\t\t: {flags}\n")
     monkeypatch.setattr(processor, "CPUINFO", file)
     assert processor.wide_beyond_mkl.__wrapped__() is wide
+
+
+@pytest.mark.parametrize(("columns", "asked"), [(8, False), (32, True)])
+def test_added_up_to_rounding_by_the_library_that_pays(
+    columns: int, asked: bool, taken: list[tuple[int, ...]]
+) -> None:
+    x, weight, to = torch.randn(1024, columns), torch.randn(192, columns), torch.randn(1024, 192)
+    expected = to + x @ weight.T
+    add_product(to, x, weight)
+    torch.testing.assert_close(to, expected)
+    assert bool(taken) is asked
+
+
+def test_what_lies_across_memory_is_added_likewise(
+    taken: list[tuple[int, ...]],
+) -> None:
+    x, weight = torch.randn(128, 640).t()[:512], torch.randn(256, 128)
+    to = torch.zeros(512, 256)
+    add_product(to, x, weight)
+    torch.testing.assert_close(to, x @ weight.T)
+    assert taken

@@ -1,0 +1,104 @@
+"""What a whole run costs beside a former build: `benchmarks/whole.py --former PYTHON --json FILE`.
+
+Both builds run the preset demo from nothing, in turns, each by the interpreter of an environment
+that it is installed in. Counted is the CPU time of all processes of a run, sandboxes included.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from selfmoe.pipeline.execute import versions
+from selfmoe.store.files import write_json
+from speeds.machine import processor
+
+Json = dict[str, Any]
+FORMER, THIS = "former", "this"
+COMMIT = "98d3e45"
+_RUN = "import sys; from selfmoe.cli import main; sys.exit(main())"
+PYTHON = click.Path(exists=True, dir_okay=False)
+
+
+@click.command()
+@click.option("--former", type=PYTHON, required=True, help=f"Has the build of {COMMIT}.")
+@click.option("--this", type=PYTHON, default=sys.executable, help="Has this build.")
+@click.option("--preset", default="demo", show_default=True, help="What is run.")
+@click.option("--rounds", default=2, show_default=True, help="Runs of each build.")
+@click.option("--threads", default=(1, 2), show_default=True, multiple=True, help="Of torch.")
+@click.option("--json", "target", type=click.Path(path_type=Path), help="Write JSON there.")
+def command(
+    former: str, this: str, preset: str, rounds: int, threads: Sequence[int], target: Path | None
+) -> None:
+    """Measure whole runs of two builds."""
+    found = [_measured({FORMER: former, THIS: this}, preset, rounds, one) for one in threads]
+    counts = " ".join(f"--threads {number}" for number in threads)
+    more = f"--preset {preset} --rounds {rounds} {counts} --json results/whole.json"
+    results = {
+        "command": f"benchmarks/whole.py --former PYTHON {more}",
+        "commit": COMMIT,
+        "preset": preset,
+        "rounds": rounds,
+        "processor": processor(),
+        "metric": "CPU time of all processes of a run",
+        "versions": dict(versions()),
+        "runs": found,
+    }
+    if target is not None:
+        write_json(target, results)
+
+
+def _measured(pythons: dict[str, str], preset: str, rounds: int, threads: int) -> Json:
+    """Return what the runs of both builds took, in seconds, and their ratios round by round."""
+    taken: dict[str, list[Json]] = {name: [] for name in pythons}
+    for number in range(rounds):
+        for name in list(pythons)[:: -1 if number % 2 else 1]:
+            taken[name].append(_run(pythons[name], preset, threads))
+            click.echo(f"{threads} threads, {name}: {taken[name][-1]}")
+    pairs = zip(taken[THIS], taken[FORMER], strict=True)
+    ratios = sorted(this["cpu"] / former["cpu"] for this, former in pairs)
+    usual = {name: _usual(runs) for name, runs in taken.items()}
+    ratio = {"ratio": statistics.median(ratios), "low": ratios[0], "high": ratios[-1]}
+    return {"threads": threads, **usual, **{name: round(one, 4) for name, one in ratio.items()}}
+
+
+def _usual(runs: Sequence[Json]) -> Json:
+    return {name: round(statistics.median(run[name] for run in runs), 2) for name in runs[0]}
+
+
+def _run(python: str, preset: str, threads: int) -> Json:
+    """Return the seconds of CPU and of waiting that a run takes.
+
+    Raises:
+        RuntimeError: If it fails; holds the end of what it said.
+    """
+    fixed = {"OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"}
+    with tempfile.TemporaryDirectory() as place:
+        said = Path(place) / "said.txt"
+        start = time.monotonic()
+        with said.open("w") as file:
+            process = subprocess.Popen(
+                [python, "-c", _RUN, "run", "--preset", preset, "--out", "run"],
+                cwd=place,
+                env=os.environ | fixed,
+                stdout=file,
+                stderr=file,
+            )
+            _, status, used = os.wait4(process.pid, 0)
+        wall, process.returncode = time.monotonic() - start, os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise RuntimeError(f"{python}:\n{said.read_text()[-2000:]}")
+    return {"cpu": round(used.ru_utime + used.ru_stime, 2), "wall": round(wall, 2)}
+
+
+if __name__ == "__main__":
+    command()
