@@ -33,6 +33,7 @@ from _generate import (
     tour,
     training,
     tuning,
+    whole,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -57,6 +58,7 @@ BLOCKS: dict[tuple[str, str], Callable[[], str]] = {
     ("docs/performance.md", "conditions"): speed.conditions,
     ("docs/performance.md", "generation"): generation.section,
     ("docs/performance.md", "training"): training.section,
+    ("docs/performance.md", "whole"): whole.section,
     ("docs/performance.md", "steady"): steadiness.steady,
     ("docs/performance.md", "kernels"): speed.kernels,
     ("docs/performance.md", "memory"): speed.memory,

@@ -7,7 +7,7 @@ unused; oneDNN, which torch has as well, uses all of it. Results are equal up to
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import torch
@@ -34,7 +34,7 @@ def hasten(model: nn.Module) -> None:
     """
     for layer in model.modules() if _pays() else ():
         if type(layer) is nn.Linear and "forward" not in vars(layer):
-            layer.forward = partial(_forward, layer._parameters)  # type: ignore[method-assign]
+            layer.forward = Hastened(layer._parameters)  # type: ignore[assignment]
 
 
 def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -65,17 +65,46 @@ def add_product(to: Tensor, x: Tensor, weight: Tensor) -> None:
         to.addmm_(x, weight.t())
 
 
-def _forward(parameters: Mapping[str, Any], x: Tensor) -> Tensor:
-    """Return what a linear layer with these parameters makes of ``x``."""
-    weight, bias = parameters["weight"], parameters["bias"]
-    if not _fits(x, weight):
-        return linear(x, weight, bias)
-    if not torch.is_grad_enabled():
-        return by_onednn(x, weight, bias)
-    if weight.requires_grad or (bias is not None and bias.requires_grad):
-        return linear(x, weight, bias)
-    out: Tensor = _Frozen.apply(x, weight, bias)  # type: ignore[no-untyped-call]
-    return out
+class Hastened:
+    """The forward of a linear layer, by the faster library.
+
+    Args:
+        parameters: Those of the layer, which may exchange them.
+
+    Attributes:
+        users: How many let its weights lie as oneDNN reads them, as ``LaidOut`` does.
+    """
+
+    def __init__(self, parameters: Mapping[str, Any]) -> None:
+        self.parameters, self.users = parameters, 0
+        self._laid: tuple[tuple[int, int], Tensor] | None = None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return what the layer makes of ``x``, shape ``(..., out)``."""
+        weight, bias = self.parameters["weight"], self.parameters["bias"]
+        if not _fits(x, weight):
+            return linear(x, weight, bias)
+        if not torch.is_grad_enabled():
+            return by_onednn(x, self._lies(weight) if self.users else weight, bias)
+        if weight.requires_grad or (bias is not None and bias.requires_grad):
+            return linear(x, weight, bias)
+        out: Tensor = _Frozen.apply(x, weight, bias)  # type: ignore[no-untyped-call]
+        return out
+
+    def keep(self, users: int) -> None:
+        """Have so many users more, or less."""
+        self.users += users
+        if not self.users:
+            self._laid = None
+
+    def _lies(self, weight: Tensor) -> Tensor:
+        state = weight.data_ptr(), 0 if weight.is_inference() else weight._version
+        if self._laid is None or self._laid[0] != state:
+            self._laid = state, torch.ops.mkldnn._reorder_linear_weight(weight, None)
+        return self._laid[1]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Hastened, (self.parameters,)
 
 
 class _Frozen(Function):

@@ -27,8 +27,10 @@ OTHERS = {
     "many-experts",
     "speed",
     "steady",
+    "training",
     "tuning-experts",
     "vllm",
+    "whole",
 }
 """Files that neither a run nor a comparison nor an addition made."""
 

@@ -16,6 +16,7 @@ from selfmoe.models.generation.records import Continuation, Progress, Row, Sampl
 from selfmoe.models.generation.room import rows_at_once
 from selfmoe.models.generation.static import Static
 from selfmoe.models.generation.stopping import Stops, ends_of
+from selfmoe.models.laid_out import LaidOut
 from selfmoe.models.tokens import check_known, padding, prompt_ids
 
 
@@ -107,8 +108,9 @@ def stream(
         if engine is Static
         else Continuous(model, pad, slots, max_new_tokens)
     )
-    for row in _inferring(batch.run(order, _teller(rows, progress)), attending):
-        yield row.number, stops.continuation(row, tokenizer)
+    with LaidOut(model):
+        for row in _inferring(batch.run(order, _teller(rows, progress)), attending):
+            yield row.number, stops.continuation(row, tokenizer)
 
 
 def _inferring(rows: Iterator[Row], attending: Attending) -> Iterator[Row]:
