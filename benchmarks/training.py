@@ -24,10 +24,10 @@ from selfmoe.pipeline.execute import versions
 from selfmoe.store.files import write_json
 from speeds.clock import ratios
 from speeds.machine import processor
+from writing.builds import FORMER as COMMIT
 
 Json = dict[str, Any]
 BEFORE, NOW, REFERENCE = "before", "selfmoe", "PEFT + Trainer"
-COMMIT = "98d3e45"
 EXPERTS, RANK = 4, 8
 VOCABULARIES = (32_000, 262_144)
 

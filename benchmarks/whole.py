@@ -21,12 +21,12 @@ import click
 from selfmoe.pipeline.execute import versions
 from selfmoe.store.files import write_json
 from speeds.machine import processor
+from writing.builds import FORMER as COMMIT
 
 Json = dict[str, Any]
 FORMER, THIS = "former", "this"
-COMMIT = "98d3e45"
 _RUN = "import sys; from selfmoe.cli import main; sys.exit(main())"
-PYTHON = click.Path(exists=True, dir_okay=False)
+PYTHON = click.Path(exists=True, dir_okay=False, executable=True)
 
 
 @click.command()

@@ -13,9 +13,9 @@ MOST = 2**30
 class LaidOut:
     """Lets the weights of a model lie in the order of its products, as long as it is entered.
 
-    Each is put in order when it is first multiplied with; a product of a few rows takes half to
-    nine tenths of its time then, and gives the same bits. Other weights, and changes that
-    torch counts, are seen; those through ``.data`` must not be made meanwhile.
+    Each is put in order when it is first multiplied with, which products of a few rows spend much
+    of their time on; they give the same bits. Other weights, and changes that torch counts,
+    are seen; values must not be written through ``.data`` meanwhile.
 
     Args:
         model: Anything; nothing changes for what is no module, is not multiplied with by oneDNN

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from threading import Lock
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -65,6 +66,20 @@ def add_product(to: Tensor, x: Tensor, weight: Tensor) -> None:
         to.addmm_(x, weight.t())
 
 
+class _Laid(NamedTuple):
+    """Weights as oneDNN reads them.
+
+    Attributes:
+        of: What they are made of, held so that no other weights come to lie in its place.
+        version: How often torch had seen that changed.
+        ordered: The weights.
+    """
+
+    of: Tensor
+    version: int
+    ordered: Tensor
+
+
 class Hastened:
     """The forward of a linear layer, by the faster library.
 
@@ -77,7 +92,8 @@ class Hastened:
 
     def __init__(self, parameters: Mapping[str, Any]) -> None:
         self.parameters, self.users = parameters, 0
-        self._laid: tuple[tuple[int, int], Tensor] | None = None
+        self._laid: _Laid | None = None
+        self._lock = Lock()
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return what the layer makes of ``x``, shape ``(..., out)``."""
@@ -93,15 +109,17 @@ class Hastened:
 
     def keep(self, users: int) -> None:
         """Have so many users more, or less."""
-        self.users += users
-        if not self.users:
-            self._laid = None
+        with self._lock:  # models write in several threads
+            self.users += users
+            if not self.users:
+                self._laid = None
 
     def _lies(self, weight: Tensor) -> Tensor:
-        state = weight.data_ptr(), 0 if weight.is_inference() else weight._version
-        if self._laid is None or self._laid[0] != state:
-            self._laid = state, torch.ops.mkldnn._reorder_linear_weight(weight, None)
-        return self._laid[1]
+        laid, version = self._laid, 0 if weight.is_inference() else weight._version
+        if laid is None or laid.version != version or not weight.is_set_to(laid.of):
+            ordered = torch.ops.mkldnn._reorder_linear_weight(weight, None)
+            self._laid = laid = _Laid(weight.detach(), version, ordered)
+        return laid.ordered
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Hastened, (self.parameters,)
@@ -140,15 +158,12 @@ def _fits(x: Tensor, weight: Tensor) -> bool:
 
 
 def by_onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Return ``x W^T + bias``, without gradients, by oneDNN whatever its size.
+    """Return what ``product`` does, shape ``(..., out)``, by oneDNN whatever the sizes.
 
     Args:
         x: Shape ``(..., in)``.
         weight: Shape ``(out, in)``.
         bias: Shape ``(out,)``.
-
-    Returns:
-        Shape ``(..., out)``.
     """
     out: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
     return out

@@ -15,15 +15,8 @@ from selfmoe.models.laid_out import LaidOut
 from selfmoe.models.products import Hastened, hasten
 from selfmoe.testing.models import tiny_llama, tiny_tokenizer
 
+pytestmark = pytest.mark.usefixtures("onednn_pays")
 X = torch.linspace(-1, 1, 32 * 192).view(32, 192)
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let this processor be one on which it pays."""
-    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        pytest.skip("this torch is built without oneDNN")
-    monkeypatch.setattr(products, "_pays", lambda: True)
 
 
 @pytest.fixture
@@ -40,14 +33,16 @@ def lies(layer: nn.Linear) -> bool:
     return forward._laid is not None
 
 
+@pytest.mark.parametrize("rows", [22, 37, 64, 300])
 @torch.no_grad()
-def test_bits_are_the_same_and_memory_is_given_back(layer: nn.Linear) -> None:
-    want = layer(X)
+def test_bits_are_the_same_and_memory_is_given_back(layer: nn.Linear, rows: int) -> None:
+    x = X.repeat(10, 1)[:rows]
+    want = layer(x)
     with LaidOut(layer), LaidOut(layer):
-        assert torch.equal(layer(X), want)
+        assert torch.equal(layer(x), want)
         assert lies(layer)
     assert not lies(layer)
-    assert torch.equal(layer(X), want)
+    assert torch.equal(layer(x), want)
 
 
 @torch.no_grad()
@@ -68,6 +63,15 @@ def test_other_weights_are_seen(layer: nn.Linear, exchange: bool) -> None:
         else:
             layer.weight.mul_(2)
         torch.testing.assert_close(layer(X) - layer.bias, 2 * (before - layer.bias))
+
+
+@torch.no_grad()
+def test_weights_that_come_to_lie_where_others_lay_are_seen(layer: nn.Linear) -> None:
+    with LaidOut(layer):
+        for factor in range(1, 6):
+            layer.weight = nn.Parameter(torch.full((256, 192), float(factor)), requires_grad=False)
+            expected = factor * X.sum(1, keepdim=True).expand(-1, 256)
+            torch.testing.assert_close(layer(X) - layer.bias, expected, atol=1e-2, rtol=1e-4)
 
 
 @torch.no_grad()

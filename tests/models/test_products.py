@@ -15,15 +15,8 @@ from selfmoe.models import processor, products
 from selfmoe.models.products import add_product, hasten, product
 from selfmoe.testing.models import tiny_llama
 
+pytestmark = pytest.mark.usefixtures("onednn_pays")
 LARGE, SMALL = (64, 192), (3, 192)
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let this processor be one on which it pays."""
-    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        pytest.skip("this torch is built without oneDNN")
-    monkeypatch.setattr(products, "_pays", lambda: True)
 
 
 @pytest.fixture
