@@ -11,9 +11,12 @@ it as one more layer with an attribute ``cache``; all that is done to rows is do
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from math import prod
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 from transformers.cache_utils import (
     CacheLayerMixin,
@@ -21,6 +24,9 @@ from transformers.cache_utils import (
     DynamicLayer,
     DynamicSlidingWindowLayer,
 )
+
+_ALIGNED = 64
+"""Bytes that memory begins at a multiple of, as torch's own does: products may round by it."""
 
 _ATTENTION = (DynamicLayer, DynamicSlidingWindowLayer)
 
@@ -62,7 +68,7 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[misc]
             whole: Whether each column is written in all rows before it is read. Otherwise it holds
                 zeros: what is masked is multiplied by zero, and must be a number.
         """
-        make = Tensor.new_empty if whole else Tensor.new_zeros
+        make = Tensor.new_empty if whole else zeros
         one, two = (make(x, (slots, x.shape[1], self._columns, x.shape[3])) for x in like)
         self._buffers = (one, two)
         self.is_initialized = True
@@ -135,6 +141,24 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[misc]
         for to, source in zip(wide.buffers, self.buffers, strict=True):
             to[:, :, : self.last] = source[:1, :, : self.last]
         return wide
+
+
+def zeros(like: Tensor, shape: Sequence[int]) -> Tensor:
+    """Return zeros of the kind of another tensor.
+
+    On a CPU the system gives memory that holds zeros when it is first touched: slots that no row
+    ever takes, and columns that none reaches, cost nothing.
+
+    Args:
+        like: Says type and device.
+        shape: Of what is returned.
+    """
+    if like.device.type != "cpu":
+        return like.new_zeros(shape)
+    size = prod(shape) * like.element_size()
+    memory = torch.from_numpy(np.zeros(size + _ALIGNED, np.uint8))
+    start = -memory.data_ptr() % _ALIGNED
+    return memory[start : start + size].view(like.dtype).view(*shape)
 
 
 def slots_for(model: nn.Module, columns: int) -> DynamicCache | None:
