@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import faulthandler
+import gc
 import os
 import re
 import socket
@@ -162,6 +163,21 @@ def words_of() -> Callable[[str], str]:
         return " ".join(unescape(text).split())
 
     return words
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_the_disk() -> Iterator[None]:
+    """Let what is written be in the cache of the system alone: no test turns the power off."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _imported_for_good() -> None:
+    """Leave what is imported out of garbage collection: there are millions of such objects."""
+    gc.collect()
+    gc.freeze()
 
 
 Install = Callable[..., Path]

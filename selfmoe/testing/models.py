@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import torch
 from torch import nn
 
 from selfmoe.contracts.records import Example, Expert, LoadedBase
+from selfmoe.testing.compare import fingerprint
 from selfmoe.testing.families import tiny_model
 from selfmoe.testing.family import GPT2_TARGETS, LLAMA_TARGETS, VOCABULARY
 
@@ -155,10 +158,7 @@ def random_adapter(
     Returns:
         ``path``.
     """
-    import copy
-    import warnings
-
-    from peft import LoraConfig, get_peft_model
+    from peft import LoraConfig
 
     config = LoraConfig(
         r=r,
@@ -168,7 +168,30 @@ def random_adapter(
         task_type="CAUSAL_LM",
         **(options or {}),
     )
-    with warnings.catch_warnings():
+    asked = json.dumps([seed, std, config.to_dict()], default=str, sort_keys=True)
+    key = f"{fingerprint(model)} {getattr(model, 'name_or_path', '')} {asked}"
+    if key not in _WRITTEN:
+        with tempfile.TemporaryDirectory() as folder:
+            _write_random(model, config, Path(folder), seed, std)
+            _WRITTEN[key] = {file.name: file.read_bytes() for file in Path(folder).iterdir()}
+    path.mkdir(parents=True, exist_ok=True)
+    for name, content in _WRITTEN[key].items():
+        (path / name).write_bytes(content)
+    return path
+
+
+_WRITTEN: dict[str, dict[str, bytes]] = {}
+"""The files of adapters, by all that they are made from: PEFT takes long to write them."""
+
+
+def _write_random(model: nn.Module, config: Any, path: Path, seed: int, std: float) -> None:
+    """Write random A and B by PEFT itself."""
+    import copy
+    import warnings
+
+    from peft import get_peft_model
+
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
         warnings.filterwarnings("ignore", "fan_in_fan_out is set to", UserWarning)
         adapted = get_peft_model(copy.deepcopy(model), config)
     generator = torch.Generator().manual_seed(seed)
@@ -176,4 +199,3 @@ def random_adapter(
         if "lora_" in name:
             parameter.data = torch.randn(parameter.shape, generator=generator) * std
     adapted.save_pretrained(str(path))
-    return path

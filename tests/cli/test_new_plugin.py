@@ -71,9 +71,10 @@ def test_all_are_listed(site, command):
         assert row["distribution"] == f"selfmoe-{kind}-new-{kind}"
 
 
-def test_their_own_tests_pass(site, written, environment):
+def test_their_own_tests_pass(site, written, environment, tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "--import-mode=importlib", "-p", "no:cacheprovider"]
+        + [f"--basetemp={tmp_path / 'temporary'}"]
         + [str(folder / "tests") for folder in sorted(written.iterdir())],
         env=environment(site),
         cwd=written,

@@ -43,8 +43,10 @@ def failed(
     tmp_path_factory: pytest.TempPathFactory, environment: Callable[..., dict[str, str]]
 ) -> Outcomes:
     """Return the checks that failed on each broken component."""
-    report = tmp_path_factory.mktemp("broken") / "report.xml"
+    folder = tmp_path_factory.mktemp("broken")
+    report = folder / "report.xml"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "checks.py"]
+    command += ["--tb=no", f"--basetemp={folder / 'temporary'}"]
     done = subprocess.run(
         [*command, "-o", "python_files=checks.py", "-o", "addopts=", f"--junitxml={report}"],
         cwd=FOLDER,

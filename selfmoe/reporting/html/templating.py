@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -17,6 +18,12 @@ def fill(template: str, **content: Any) -> str:
         template: Name of a file in ``templates/``.
         content: What it asks for.
     """
+    return _environment().get_template(template).render(colours=COLOURS, **content)
+
+
+@cache
+def _environment() -> Environment:
+    """Return where templates are found; it keeps those that it has compiled."""
     environment = Environment(
         loader=PackageLoader("selfmoe.reporting.html"),
         autoescape=True,
@@ -26,4 +33,4 @@ def fill(template: str, **content: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters["short"] = short
-    return environment.get_template(template).render(colours=COLOURS, **content)
+    return environment
