@@ -23,8 +23,11 @@ JOINT = {
 }
 """Files in ``results/`` of regimes with all data at once -> what the page calls them."""
 
-SIZES = {"low-rank-1": "rank 1"}
+SIZES = {"low-rank-1": "rank 1", "low-rank-2": "rank 2"}
 """The mini domains with smaller experts -> what the page calls it."""
+
+MANY = {"many": "15 experts"}
+"""The mini domains split by family -> what the page calls it."""
 
 MIXTURES = ("mixse", "ridge", "sequence")
 """Mixtures that are told nothing but the prompt."""
@@ -64,7 +67,7 @@ def differences(regimes: Mapping[str, str]) -> str:
 
 def tally() -> str:
     """Return in how many comparisons a mixture is above or below instance merging."""
-    regimes = {**JOINT, **SIZES}
+    regimes = {**JOINT, **SIZES, **MANY}
     tried = [(name, system) for name in regimes for system in MIXTURES]
     plain = [_less(read(name), system, REFERENCE) for name, system in tried]
     corrected = [_less(read(name), system, REFERENCE, tests=len(tried)) for name, system in tried]

@@ -27,18 +27,29 @@ def experts() -> str:
     return variants("tuning-experts")
 
 
-def variants(name: str) -> str:
+def trainers(name: str) -> str:
+    """Return trainers at equal epochs, by a file of ``benchmarks/tune.py``, and how long each took.
+
+    Args:
+        name: The file in ``results/``, without its ending.
+    """
+    return variants(name, timed=True)
+
+
+def variants(name: str, *, timed: bool = False) -> str:
     """Return the variants of a file of ``benchmarks/tune.py``, and differences to the first.
 
     Args:
         name: The file in ``results/``, without its ending.
+        timed: Whether to add how long one expert took.
     """
     rows = json.loads((ROOT / "results" / f"{name}.json").read_text("utf-8"))["variants"]
     systems = list(rows[0]["systems"])
     head = ["variant"]
     for system in systems:
         head += [NAMES.get(system, code(system)), "less the first"]
-    return table(head, [[_options(row["specialise"]), *_cells(row, systems)] for row in rows])
+    head += ["an expert took"] if timed else []
+    return table(head, [[*_row(row, systems), *(_took(row) if timed else [])] for row in rows])
 
 
 def router() -> str:
@@ -65,6 +76,14 @@ def _by_seed(file: str, names: Mapping[str, str]) -> str:
         if one.kind == "router"
     ]
     return table(["router", *(f"root seed {seed}" for seed in results.seeds), "mean"], rows)
+
+
+def _row(row: Json, systems: list[str]) -> list[str]:
+    return [_options(row["specialise"]), *_cells(row, systems)]
+
+
+def _took(row: Json) -> list[str]:
+    return [f"{row['seconds']:.0f} s"]
 
 
 def _options(section: Json) -> str:

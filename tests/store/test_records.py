@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from selfmoe.contracts.errors import RunError
+from selfmoe.reporting.claims.model import ClaimsResults
 from selfmoe.reporting.comparison.model import ComparisonResults
 from selfmoe.reporting.comparison.results import read_comparison
 from selfmoe.reporting.model import GrowthResults, RunResults
@@ -25,8 +26,11 @@ OTHERS = {
     "label-noise",
     "llamacpp",
     "many-experts",
+    "planted",
     "speed",
     "steady",
+    "trainers",
+    "trainers-sdft",
     "training",
     "tuning-experts",
     "vllm",
@@ -41,9 +45,11 @@ class Numbers(FileRecord):
     numbers: dict[str, float]
 
 
-def kind_of(values: dict) -> type[RunResults] | type[ComparisonResults] | type[GrowthResults]:
+def kind_of(values: dict) -> type[FileRecord]:
     if "expert" in values:
         return GrowthResults
+    if "claims" in values:
+        return ClaimsResults
     return ComparisonResults if "root_seed" in values else RunResults
 
 
