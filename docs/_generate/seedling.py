@@ -22,7 +22,7 @@ Json = Mapping[str, Any]
 
 ROOT = Path(__file__).parents[2]
 FULL = "seedling-full"
-CURATED, UNCURATED = "seedling-before", "seedling-uncurated"
+CURATED, UNCURATED = FULL, "seedling-uncurated"
 NOISE = ROOT / "results" / "label-noise.json"
 Measure = Literal["strict", "lenient"]
 
