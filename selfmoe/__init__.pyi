@@ -1,4 +1,5 @@
 from .api.claims.claims import claims as claims
+from .api.continual.continual import continual as continual
 from .api.evaluation.evaluate import evaluate as evaluate
 from .api.export import export as export
 from .api.growth import add_expert as add_expert

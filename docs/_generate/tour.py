@@ -101,8 +101,10 @@ TOUR = (
     Chapter(
         "10. api, cli: the two ways in",
         "Python and the command line, one module a command.",
-        "api/__init__.py api/run.py api/load.py api/*.py api/comparison/*.py api/evaluation/*.py "
+        "api/__init__.py api/run.py api/load.py api/expert_settings.py api/*.py "
+        "api/comparison/*.py api/evaluation/*.py "
         "api/claims/claim.py api/claims/paper.py api/claims/*.py "
+        "api/continual/__init__.py api/continual/states.py api/continual/*.py "
         "cli/__init__.py cli/app.py cli/run.py cli/*.py cli/**/*.py",
     ),
     Chapter(

@@ -7,8 +7,8 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from selfmoe.api.expert_settings import RawSettings
 from selfmoe.config.model import RunConfig
 from selfmoe.contracts.errors import ConfigError, UnknownNameError, did_you_mean
 from selfmoe.contracts.paths import expand, written
@@ -16,8 +16,6 @@ from selfmoe.evaluation.benchmarks import check_items
 from selfmoe.evaluation.leaks import refuse_leaks
 from selfmoe.registry.discovery import wanted
 from selfmoe.registry.registry import Registry
-
-RawSettings = dict[str, Any]
 
 
 @dataclass(frozen=True)

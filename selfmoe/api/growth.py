@@ -7,19 +7,27 @@ finds the former system as it was.
 
 from __future__ import annotations
 
-import copy
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from selfmoe.api.expert_source import ExpertSource, RawSettings, check_source, made_of, with_source
+from selfmoe.api.expert_settings import (
+    Join,
+    RawSettings,
+    experts_of,
+    grown,
+    is_of,
+    routed_labels,
+    shrunk,
+    without,
+)
+from selfmoe.api.expert_source import ExpertSource, check_source, made_of, with_source
 from selfmoe.api.run import Run, from_yaml, run_plans
 from selfmoe.config.model import RunConfig
 from selfmoe.config.resolve import resolve
 from selfmoe.contracts.errors import ConfigError, unknown_name
-from selfmoe.contracts.names import BenchmarkName
 from selfmoe.contracts.paths import expand
 from selfmoe.pipeline.execute import execute, manifest_of
 from selfmoe.pipeline.make import make_plans
@@ -29,18 +37,7 @@ from selfmoe.reporting.terminal.progress import Display
 from selfmoe.store.cells import Cells
 from selfmoe.store.directory import CONFIG, RunDirectory
 
-__all__ = [
-    "ExpertSource",
-    "Growth",
-    "Join",
-    "add_expert",
-    "grown",
-    "remove_expert",
-    "shrunk",
-    "without",
-]
-
-Join = Literal["refit", "extend"]
+__all__ = ["ExpertSource", "Growth", "Join", "add_expert", "remove_expert"]
 
 
 @dataclass(frozen=True)
@@ -103,8 +100,8 @@ def add_expert(
     RunDirectory(root).manifest()  # refuses what is no finished run
     raw = from_yaml(root / CONFIG)
     after = raw
-    if name not in _experts(raw):
-        labels = _joined(raw, systems)
+    if name not in experts_of(raw):
+        labels = routed_labels(raw, systems)
         after = grown(with_source(raw, name, source), name, labels, join or "refit")
     elif _asks_otherwise(raw, name, join, systems, source):
         raise ConfigError(
@@ -149,75 +146,13 @@ def remove_expert(run: str | Path, name: str, *, display: Display | None = None)
     root = expand(run)
     RunDirectory(root).manifest()
     raw = from_yaml(root / CONFIG)
-    experts = _experts(raw)
+    experts = experts_of(raw)
     if name not in experts:
         raise unknown_name("expert", name, experts)
     config = resolve(shrunk(raw, name), f"removing expert '{name}'")
     finished, outcome = run_plans(make_plans(config), display or Display())
     outcome.raise_failures()
     return finished
-
-
-def grown(raw: RawSettings, name: str, labels: Sequence[str], join: Join) -> RawSettings:
-    """Return complete settings in which an expert has joined the compositions in ``labels``."""
-    new = copy.deepcopy(raw)
-    former = [expert for expert in _experts(raw) if expert != name]
-    for label, entry in new["compose"].items():
-        entry["experts"] = entry.get("experts") or former
-        if label in labels:
-            entry["experts"] = [*entry["experts"], name]
-            entry["extend"] = [*entry.get("extend", []), *([name] if join == "extend" else [])]
-    return _tidied(new)
-
-
-def shrunk(raw: RawSettings, name: str) -> RawSettings:
-    """Return complete settings without an expert: the inverse of ``grown``.
-
-    Raises:
-        ConfigError: If it is the only expert of a composition.
-    """
-    new = copy.deepcopy(raw)
-    new["domains"] = [domain for domain in new["domains"] if domain != name]
-    for key in ("define", "adapters"):
-        new[key] = {k: value for k, value in (new.get(key) or {}).items() if k != name}
-    evaluate = new.get("evaluate") or {}
-    if named := evaluate.get("benchmarks"):
-        kept = [identity for identity in named if not _is_of(identity, name)]
-        evaluate["benchmarks"] = kept or None
-    documents = (new.get("respond") or {}).get("documents")
-    if isinstance(documents, dict):
-        documents.pop(name, None)
-    verified = (new.get("curate") or {}).get("verify")
-    if isinstance(verified, list):
-        new["curate"]["verify"] = [domain for domain in verified if domain != name]
-    (new.get("specialise") or {}).get("experts", {}).pop(name, None)
-    return _leave(new, name, list(new["compose"]))
-
-
-def without(raw: RawSettings, name: str, labels: Sequence[str]) -> RawSettings:
-    """Return settings with an expert that no composition has, and these compositions only.
-
-    Raises:
-        ConfigError: If it is the only expert of a composition.
-    """
-    new = copy.deepcopy(raw)
-    new["compose"] = {label: new["compose"][label] for label in labels}
-    return _leave(new, name, labels)
-
-
-def _leave(new: RawSettings, name: str, labels: Sequence[str]) -> RawSettings:
-    everyone = [*_experts(new), name]
-    for label in labels:
-        entry = new["compose"][label]
-        chosen = entry.get("experts") or everyone
-        entry["experts"] = [expert for expert in chosen if expert != name]
-        entry["extend"] = [expert for expert in entry.get("extend", []) if expert != name]
-        if not entry["experts"]:
-            raise ConfigError(
-                f"'{name}' is the only expert of '{label}'\n  Take that system out of the run's "
-                f"settings first, or give it another expert."
-            )
-    return _tidied(new)
 
 
 def _asks_otherwise(
@@ -229,9 +164,9 @@ def _asks_otherwise(
 ) -> bool:
     """Return whether an expert that is there joined in another way than is asked."""
     compose = raw["compose"]
-    has = {k for k, entry in compose.items() if name in (entry.get("experts") or _experts(raw))}
+    has = {k for k, entry in compose.items() if name in (entry.get("experts") or experts_of(raw))}
     extended = {k for k, entry in compose.items() if name in entry.get("extend", [])}
-    if systems is not None and set(_joined(raw, systems)) != has:
+    if systems is not None and set(routed_labels(raw, systems)) != has:
         return True
     if join is not None and extended != (has if join == "extend" else set()):
         return True
@@ -243,52 +178,16 @@ def _warn_unscored(config: RunConfig, name: str, display: Display) -> None:
     named = config.evaluate.benchmarks
     if named is None or name not in (config.domains or []):
         return
-    if not any(_is_of(identity, name) for identity in named):
+    if not any(is_of(identity, name) for identity in named):
         display.warn(
             f"evaluate.benchmarks names none of '{name}', so no system is scored on it; add its "
             "ids there and run the settings again"
         )
 
 
-def _is_of(identity: str, domain: str) -> bool:
-    """Return whether settings name a benchmark of a domain; what is no name is refused later."""
-    try:
-        return BenchmarkName.parse(identity).domain == domain
-    except ValueError:
-        return False
-
-
 def _removing(root: Path, name: str) -> str:
     return f"selfmoe remove-expert {shlex.quote(str(root))} {name}"
 
 
-def _tidied(new: RawSettings) -> RawSettings:
-    """Return settings in which compositions of all experts say so by naming none."""
-    everyone = _experts(new)
-    for entry in new["compose"].values():
-        if entry.get("experts") == everyone:
-            entry["experts"] = None
-    return new
-
-
-def _experts(raw: RawSettings) -> list[str]:
-    return list(dict.fromkeys([*raw["domains"], *(raw.get("adapters") or {})]))
-
-
 def _has(entry: Any, name: str) -> bool:
     return entry.experts is None or name in entry.experts
-
-
-def _joined(raw: RawSettings, systems: Sequence[str] | None) -> list[str]:
-    """Return the labels of the compositions that an expert joins."""
-    compose = raw["compose"]
-    for label in systems or ():
-        if label not in compose:
-            raise unknown_name("composition", label, compose)
-    labels = list(systems or (k for k, entry in compose.items() if entry.get("router")))
-    if not labels:
-        raise ConfigError(
-            "the run has no routed system that an expert could join\n  Name compositions to make "
-            f"anew with --systems: {', '.join(compose) or 'there are none'}."
-        )
-    return labels

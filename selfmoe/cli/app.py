@@ -41,6 +41,7 @@ COMMANDS = {
     "lm-eval": "Run any task of lm-eval on a system of a run.",
     "add-expert": "Add an expert to a finished run, and show what that changes.",
     "remove-expert": "Take an expert out of a run.",
+    "continual": "Let experts come to a run one by one, and measure every state.",
     "list-plugins": "Show every component, who provides it, and which plugins are broken.",
     "new-plugin": "Write a plugin to start from, that works and passes its tests.",
     "check-plugin": "Load a plugin in a process of its own and show all that is wrong with it.",

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 def command(run: Path, dry_run: bool, yes: bool) -> None:
     """Delete what a run's present settings no longer need.
 
-    These are cells that neither the manifest nor the last command, comparison or claims name,
-    copies of damaged ones, and work left over. Going back to earlier settings makes them again.
+    These are cells that neither the manifest nor the last command, comparison, claims or continual
+    name, copies of damaged ones, and work left over. Going back to earlier settings makes them
+    again.
 
     \b
     Examples:

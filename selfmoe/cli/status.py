@@ -35,12 +35,12 @@ def command(run: Path, verify: bool, as_json: bool) -> None:
     """
     from dataclasses import asdict
 
-    from selfmoe.store.directory import ClaimsDirectory, ComparisonDirectory, directory_of
+    from selfmoe.store.directory import BESIDE, directory_of
     from selfmoe.store.status import cell_states, size_of
 
     directory = directory_of(run)
     cells = cell_states(directory, verify=verify)
-    beside = {"comparison": ComparisonDirectory(run), "claims": ClaimsDirectory(run)}
+    beside = {cls.NAME: cls(run) for cls in BESIDE}
     states = {k: cell_states(d, verify=verify) if d.plan() else [] for k, d in beside.items()}
     holder, size, problem = directory.holder(), size_of(run), directory.manifest_problem()
     if as_json:

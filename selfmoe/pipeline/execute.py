@@ -50,6 +50,11 @@ class Outcome:
     failed: list[tuple[Task, SelfmoeError]] = field(default_factory=list)
     skipped: list[Task] = field(default_factory=list)
 
+    def add(self, other: Outcome) -> None:
+        """Take in what another execution did."""
+        for name in vars(self):
+            getattr(self, name).extend(getattr(other, name))
+
     def raise_failures(self) -> None:
         """Raise what went wrong, if anything did.
 

@@ -6,7 +6,7 @@ says, ``--dry-run`` prints it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -156,3 +156,15 @@ class Plan:
         """Return the code of backends, where a task has none."""
         elsewhere = basis.writes and writes_elsewhere(self.config, stage)
         return () if elsewhere else ("selfmoe.models.remote",)
+
+
+def needed_for(tasks: Sequence[Task], wanted: Iterable[Task]) -> list[Task]:
+    """Return the tasks that are wanted, and those whose results they read, in order."""
+    found: set[int] = set()
+    todo = list(wanted)
+    while todo:
+        task = todo.pop()
+        if id(task) not in found:
+            found.add(id(task))
+            todo += task.inputs.values()
+    return [task for task in tasks if id(task) in found]

@@ -65,12 +65,30 @@ def changes(before: Cells, after: Cells, system: str, level: float) -> dict[str,
         answered if they are several; means are over the root seeds. A measure is ``None`` where it
         cannot be had, as where generated code was not run.
     """
-    old = [_answers(before, seed).get(system, {}) for seed in before.seeds]
-    new = [_answers(after, seed).get(system, {}) for seed in after.seeds]
-    asked = _targets(after, system)
-    names = [name for name in asked if all(name in answers for answers in [*old, *new])]
+    return since(dict.fromkeys(_targets(after, system), before), after, system, level)
+
+
+def since(
+    before: Mapping[str, Cells], after: Cells, system: str, level: float
+) -> dict[str, Changes]:
+    """Return what became of one system since states that differ by benchmark; see ``changes``.
+
+    Args:
+        before: The earlier state by benchmark; those that are compared.
+        after: The state now.
+        system: Name of the system.
+        level: How sure the intervals are, 0..1.
+    """
+    states = {id(cells): cells for cells in before.values()}
+    then = {key: _by_seed(cells, system) for key, cells in states.items()}
+    new = _by_seed(after, system)
+    old = [
+        {n: found[n] for n, c in before.items() if n in (found := then[id(c)][place])}
+        for place in range(len(new))
+    ]
+    names = [name for name in before if all(name in answers for answers in [*old, *new])]
     parts = {name: [name] for name in names} | ({"average": names} if names[1:] else {})
-    unknown = {name: Changes(score=None, lenient=None) for name in asked}
+    unknown = {name: Changes(score=None, lenient=None) for name in before}
     return unknown | {
         name: Changes(
             score=_change(old, new, part, "score", level),
@@ -78,6 +96,11 @@ def changes(before: Cells, after: Cells, system: str, level: float) -> dict[str,
         )
         for name, part in parts.items()
     }
+
+
+def _by_seed(cells: Cells, system: str) -> list[Mapping[str, Mapping[str, Any]]]:
+    """Return what a system answered, by benchmark and item, one mapping a root seed."""
+    return [_answers(cells, seed).get(system, {}) for seed in cells.seeds]
 
 
 def _targets(cells: Cells, system: str) -> list[str]:

@@ -27,7 +27,7 @@ CELL_FOLDERS: Mapping[str, str] = {
 }
 """The folder of a run directory in which the cells of a stage lie."""
 
-FOLDERS = ("work", *CELL_FOLDERS.values(), "report", "comparison", "claims")
+FOLDERS = ("work", *CELL_FOLDERS.values(), "report", "comparison", "claims", "continual")
 """Folders of a run directory; whatever else lies there is left alone."""
 
 CONFIG = "config.yaml"
@@ -191,58 +191,65 @@ class RunDirectory:
         manifest.write(self.root / self.MANIFEST)
 
 
-COMPARISON = "comparison"
+class BesideDirectory(RunDirectory):
+    """A run directory as a command sees it that leaves the run as it is: the same cells, and in a
+    folder of its own a manifest, a plan, results and a page.
 
+    Attributes:
+        NAME: The folder, below the root.
+        COMMAND: The command.
+    """
 
-class ComparisonDirectory(RunDirectory):
-    """A run directory as its comparison sees it: the same cells, a manifest and plan of its own."""
+    NAME: ClassVar[str]
+    COMMAND: ClassVar[str]
 
-    MANIFEST: ClassVar[str] = f"{COMPARISON}/manifest.json"
-    PLAN: ClassVar[str] = f"{COMPARISON}/plan.json"
-
-    @property
-    def again(self) -> str:
-        """Return the command that makes again what is damaged or missing."""
-        return f"selfmoe compare {shlex.quote(str(self.root))}"
-
-    @property
-    def results(self) -> Path:
-        """Return where the numbers of the comparison lie."""
-        return self.root / COMPARISON / "results.json"
-
-    @property
-    def page(self) -> Path:
-        """Return where the same numbers lie as a page."""
-        return self.root / COMPARISON / "index.html"
-
-
-CLAIMS = "claims"
-
-
-class ClaimsDirectory(RunDirectory):
-    """A run directory as its claims see it: the same cells, a manifest and plan of their own."""
-
-    MANIFEST: ClassVar[str] = f"{CLAIMS}/manifest.json"
-    PLAN: ClassVar[str] = f"{CLAIMS}/plan.json"
+    def __init_subclass__(cls) -> None:
+        """Put manifest and plan into the folder."""
+        cls.MANIFEST, cls.PLAN = f"{cls.NAME}/manifest.json", f"{cls.NAME}/plan.json"
 
     @property
     def again(self) -> str:
         """Return the command that makes again what is damaged or missing."""
-        return f"selfmoe claims {shlex.quote(str(self.root))}"
+        return f"selfmoe {self.COMMAND} {shlex.quote(str(self.root))}"
 
     @property
     def results(self) -> Path:
-        """Return where the verdicts lie."""
-        return self.root / CLAIMS / "results.json"
+        """Return where the numbers lie."""
+        return self.root / self.NAME / "results.json"
 
     @property
     def page(self) -> Path:
         """Return where the same lies as a page."""
-        return self.root / CLAIMS / "index.html"
+        return self.root / self.NAME / "index.html"
 
 
-BESIDE: tuple[type[RunDirectory], ...] = (ComparisonDirectory, ClaimsDirectory)
-"""What may lie in a run's folder beside the run, each with a manifest and plan of its own."""
+class ComparisonDirectory(BesideDirectory):
+    """A run directory as its comparison sees it."""
+
+    NAME: ClassVar[str] = "comparison"
+    COMMAND: ClassVar[str] = "compare"
+
+
+class ClaimsDirectory(BesideDirectory):
+    """A run directory as its claims see it."""
+
+    NAME: ClassVar[str] = "claims"
+    COMMAND: ClassVar[str] = "claims"
+
+
+class ContinualDirectory(BesideDirectory):
+    """A run directory as the experts see it that come to it one by one."""
+
+    NAME: ClassVar[str] = "continual"
+    COMMAND: ClassVar[str] = "continual"
+
+
+BESIDE: tuple[type[BesideDirectory], ...] = (
+    ComparisonDirectory,
+    ClaimsDirectory,
+    ContinualDirectory,
+)
+"""What may lie in a run's folder beside the run."""
 
 
 class EvaluationDirectory(RunDirectory):

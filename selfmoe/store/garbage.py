@@ -36,8 +36,8 @@ class Garbage:
 def find_garbage(run: RunDirectory) -> list[Garbage]:
     """Return the cells that nothing names, and left-over work.
 
-    What names cells is the manifest, the last command, and the last comparison and the last claims
-    with their manifests.
+    What names cells is the manifest, the last command, and what the last comparison, claims and
+    experts one by one needed, with their manifests.
     Only folders that are named like cells, in the folders of cells, are looked at; links never.
 
     Raises:

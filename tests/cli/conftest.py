@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 import selfmoe
+from selfmoe.registry.registry import registry
 
 RUN = Path("runs", "demo")
 TWO = ["anything", "whatever"]
@@ -71,3 +72,13 @@ def finished(made, tmp_path) -> Path:
 def configure(tmp_path, tiny_base_folder, plugin_code) -> Callable[..., Path]:
     """Return a function that writes a run file into the test's folder, with changed settings."""
     return lambda **changes: write_settings(tmp_path, tiny_base_folder, plugin_code, **changes)
+
+
+@pytest.fixture
+def plugin_with_more(two_experts) -> None:
+    """Give the run's plugin a domain more, ``further``, which nothing uses yet."""
+    path = two_experts.parents[1] / "selfmoe_plugin.py"
+    more = 'class Further(Anything):\n    """More."""\n\n    name = "further"\n\n\n@hookimpl'
+    text = path.read_text().replace("@hookimpl", more).replace("[Anything,", "[Further, Anything,")
+    path.write_text(text)
+    registry.cache_clear()

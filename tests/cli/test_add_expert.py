@@ -14,8 +14,9 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 import selfmoe
+from selfmoe.api.expert_settings import grown, shrunk
 from selfmoe.api.expert_source import with_source
-from selfmoe.api.growth import ExpertSource, add_expert, grown, remove_expert, shrunk
+from selfmoe.api.growth import ExpertSource, add_expert, remove_expert
 from selfmoe.config.model import RunConfig
 from selfmoe.config.resolve import resolve
 from selfmoe.contracts.errors import (
@@ -37,16 +38,6 @@ from selfmoe_domain_files import Files
 def run(two_experts) -> Path:
     """Return a finished run of two experts, routed and merged."""
     return two_experts
-
-
-@pytest.fixture
-def plugin_with_more(run) -> None:
-    """Give the run's plugin a domain more, ``further``, which nothing uses yet."""
-    path = run.parents[1] / "selfmoe_plugin.py"
-    more = 'class Further(Anything):\n    """More."""\n\n    name = "further"\n\n\n@hookimpl'
-    text = path.read_text().replace("@hookimpl", more).replace("[Anything,", "[Further, Anything,")
-    path.write_text(text)
-    registry.cache_clear()
 
 
 def adapter_in(folder: Path) -> Path:

@@ -17,7 +17,7 @@ PARSED_ONLY = (
     "selfmoe run", "selfmoe report", "selfmoe explain-data",
     "selfmoe explain-score", "selfmoe add-expert",
     "selfmoe remove-expert", "selfmoe evaluate", "selfmoe merge", "selfmoe compare-logs",
-    "selfmoe claims",
+    "selfmoe claims", "selfmoe continual",
     "selfmoe export", "selfmoe push",
     "selfmoe serve", "selfmoe lm-eval", "selfmoe chat",
 )  # fmt: skip
@@ -117,7 +117,7 @@ def test_nothing_heavy_is_imported_for_a_look(words, finished, tmp_path, environ
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ("selfmoe co", ["config", "compare", "compare-logs", "completion"]),
+        ("selfmoe co", ["config", "compare", "compare-logs", "continual", "completion"]),
         ("selfmoe config s", ["schema", "show"]),
         ("selfmoe run --domains math,kno", ["math,knowledge"]),
         ("selfmoe run --base se", ["seedling"]),

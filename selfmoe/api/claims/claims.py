@@ -103,8 +103,7 @@ def _fill(plan: ClaimsPlan, session: Session) -> Outcome:
                 raise
             whole.failed += [(task, error) for task in one.tasks if task.problem()][:1]
             continue
-        for field in vars(whole):
-            getattr(whole, field).extend(getattr(part, field))
+        whole.add(part)
     return whole
 
 

@@ -14,7 +14,7 @@ from selfmoe.config.model import RunConfig
 from selfmoe.contracts.records import System, SystemKind
 from selfmoe.evaluation.verdicts import corrected
 from selfmoe.models.base import BaseFiles
-from selfmoe.pipeline.plan import Plan
+from selfmoe.pipeline.plan import Plan, needed_for
 from selfmoe.pipeline.routed import route
 from selfmoe.pipeline.run_plan import RunPlan
 from selfmoe.pipeline.stages import STAGES
@@ -172,7 +172,7 @@ def _planned(probe: Plan, seed: int, variant: str, claims: Sequence[Claim], cast
             wanted[key] = (system, asked, looks)
     needed = [task for one in wanted.values() for task in _ask(plan, *one)]
     needed += plan.of("curate").values() if any(c.on == "untouched" for c, _ in sides) else ()
-    plan.tasks = _reachable(plan.tasks, needed)
+    plan.tasks = needed_for(plan.tasks, needed)
     return plan
 
 
@@ -191,15 +191,3 @@ def _ask(plan: Plan, system: System, asked: Asked, looks: bool) -> Iterator[Task
     yield answers
     if looks and made_by is not None:
         yield route(plan, system, made_by, answers, asked)
-
-
-def _reachable(tasks: Sequence[Task], needed: Iterable[Task]) -> list[Task]:
-    """Return the tasks that are needed, and those whose results they read, in order."""
-    found: set[int] = set()
-    todo = list(needed)
-    while todo:
-        task = todo.pop()
-        if id(task) not in found:
-            found.add(id(task))
-            todo += task.inputs.values()
-    return [task for task in tasks if id(task) in found]

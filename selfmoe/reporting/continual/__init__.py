@@ -1,0 +1,1 @@
+"""Experts that came one by one: the numbers, the tables, the page."""
