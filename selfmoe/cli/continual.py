@@ -46,7 +46,7 @@ def command(
     Examples:
       selfmoe continual runs/demo
       selfmoe continual runs/demo --domains math,reasoning --router refit
-      selfmoe continual runs/demo --domains biomed,law --systems mixse,ties
+      selfmoe continual runs/demo --domains chemistry,law --systems mixse,ties
     """
     from selfmoe.api.continual.plan import plan_continual
 
