@@ -11,6 +11,7 @@ from selfmoe.contracts.errors import RunError
 from selfmoe.reporting.claims.model import ClaimsResults
 from selfmoe.reporting.comparison.model import ComparisonResults
 from selfmoe.reporting.comparison.results import read_comparison
+from selfmoe.reporting.continual.model import ContinualResults
 from selfmoe.reporting.model import GrowthResults, RunResults
 from selfmoe.reporting.results import read_results
 from selfmoe.store.directory import RunDirectory
@@ -50,6 +51,8 @@ def kind_of(values: dict) -> type[FileRecord]:
         return GrowthResults
     if "claims" in values:
         return ClaimsResults
+    if "arrivals" in values:
+        return ContinualResults
     return ComparisonResults if "root_seed" in values else RunResults
 
 
