@@ -34,6 +34,7 @@ OTHERS = {
     "trainers-sdft",
     "training",
     "tuning-experts",
+    "tuning-smollm2",
     "vllm",
     "whole",
 }

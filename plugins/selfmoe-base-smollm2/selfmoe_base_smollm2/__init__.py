@@ -12,7 +12,7 @@ from selfmoe_base_smollm2.file import find
 SELFMOE_API = 1
 
 OPTIONS: Mapping[str, Mapping[str, Any]] = {
-    "lora": {"lr": 5e-4, "epochs": 2, "batch_size": 8},
+    "lora": {"lr": 2e-3, "epochs": 4, "batch_size": 8},
     "topk": {"lr": 1e-2, "epochs": 1, "batch_size": 8},
 }
 
