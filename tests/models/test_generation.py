@@ -18,6 +18,7 @@ from selfmoe.models.generation.drawing import choose, draws
 from selfmoe.models.generation.engine import stream
 from selfmoe.models.generation.records import Row
 from selfmoe.models.generation.room import rows_at_once
+from selfmoe.models.generation.slots import zeros
 from selfmoe.models.generation.static import Static
 from selfmoe.testing.families import FAMILIES, tiny_model
 from selfmoe.testing.models import tiny_llama, tiny_tokenizer
@@ -255,3 +256,15 @@ def test_memory_decides_how_many_rows_run(family, monkeypatch):
         monkeypatch.setattr("selfmoe.models.generation.room._free", lambda device, free=free: free)
         found[free] = rows_at_once(of, rows, 100)
     assert found[0] == 1 < found[2**21] < found[2**40] == len(rows)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("shape", [(3, 2, 70, 8), (1, 1, 1, 1), (2, 0, 5, 4)])
+def test_memory_of_slots_holds_zeros_where_torch_would_put_it(dtype, shape):
+    like = torch.ones(1, dtype=dtype)
+    for _ in range(3):
+        made = zeros(like, shape)
+        assert (made.dtype, tuple(made.shape)) == (dtype, shape)
+        assert torch.equal(made, like.new_zeros(shape))
+        assert made.data_ptr() % 64 == 0
+        made += 1  # what is given back must not be handed out as it is
