@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 
-from _generate.markdown import code, table
+from _generate.markdown import as_on_pages, code, table
 from _generate.seedling import ROOT
 from selfmoe.api.claims.claim import Claim, Scope, Side
 from selfmoe.api.claims.paper import CLAIMS
-from selfmoe.reporting.claims.model import ClaimsResults, Pair, TestedClaim
+from selfmoe.reporting.claims.model import ClaimsResults
+from selfmoe.reporting.claims.tables import COLUMNS, row_of
 from selfmoe.reporting.numbers import percent, points
 
 _KINDS = {
@@ -40,10 +41,9 @@ def tested(file: str = "claims") -> str:
     """Return the verdicts of a file in ``results/``, and how many there are of each."""
     content = (ROOT / "results" / f"{file}.json").read_bytes()
     results = ClaimsResults.model_validate_json(content)
-    head = ("id", "seedling", "difference", "visible", "paper", "verdict")
-    rows = [_tested(claim) for claim in results.claims]
+    rows = [[code(one.id), *as_on_pages(row_of(one))] for one in results.claims]
     counts = ", ".join(f"{number} {verdict}" for verdict, number in results.counts.items())
-    return f"{table(head, rows)}\n{counts}.\n"
+    return f"{table(['id', *COLUMNS], rows)}\n{counts}.\n"
 
 
 def planted(file: str = "planted") -> str:
@@ -62,25 +62,6 @@ def planted(file: str = "planted") -> str:
         for row in found["claims"]
     ]
     return table(head, rows)
-
-
-def _tested(claim: TestedClaim) -> tuple[str, ...]:
-    ours, low, high = claim.ours, claim.low, claim.high
-    if ours is None or low is None or high is None:
-        return (code(claim.id), "–", "–", "–", _pair(claim.paper), claim.verdict)
-    between = f"[{points(low, 0.0)}, {points(high, 0.0)}]"
-    return (
-        code(claim.id),
-        _pair(ours),
-        f"{points(ours.difference, 0.0)} {between}",
-        "–" if claim.smallest is None else percent(claim.smallest),
-        _pair(claim.paper),
-        claim.verdict,
-    )
-
-
-def _pair(pair: Pair | None) -> str:
-    return "" if pair is None else f"{percent(pair.one)} / {percent(pair.other)}"
 
 
 def _row(claim: Claim) -> tuple[str, ...]:

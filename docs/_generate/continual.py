@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from _generate.markdown import code, table
+from _generate.markdown import as_on_pages, code, table
 from _generate.seedling import ROOT
 from selfmoe.reporting.continual.model import ContinualResults
 from selfmoe.reporting.continual.tables import COLUMNS, row_of
@@ -15,10 +15,7 @@ def arrivals() -> str:
     results = ContinualResults.model_validate_json(FILE.read_bytes())
     system = results.systems[0]
     rows = [
-        [
-            code(one.expert) if one.expert else "–",
-            *(t.replace("-", "−") for t in row_of(one, system)),
-        ]
+        [code(one.expert) if one.expert else "–", *as_on_pages(row_of(one, system))]
         for one in results.arrivals
     ]
     came = {one.experts: one.seconds for one in results.arrivals}

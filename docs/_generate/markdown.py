@@ -29,6 +29,11 @@ def block(language: str, text: str) -> str:
     return f"{fence}{language}\n{lines}\n{fence}\n"
 
 
+def as_on_pages(texts: Iterable[str]) -> list[str]:
+    """Return cells of a terminal's table with the sign of numbers below 0 as pages write it."""
+    return [re.sub(r"-(?=\d)", "−", text) for text in texts]
+
+
 def code(value: object) -> str:
     """Return a value as code within a line."""
     text = str(value)

@@ -9,6 +9,7 @@ from typing import Any
 from _generate.markdown import code, table
 from _generate.seedling import ROOT, averages, read
 from selfmoe.reporting.numbers import percent, points
+from selfmoe.reporting.terminal.progress import duration
 
 Json = Mapping[str, Any]
 TRIED = {
@@ -27,15 +28,6 @@ def experts() -> str:
     return variants("tuning-experts")
 
 
-def trainers(name: str) -> str:
-    """Return trainers at equal epochs, by a file of ``benchmarks/tune.py``, and how long each took.
-
-    Args:
-        name: The file in ``results/``, without its ending.
-    """
-    return variants(name, timed=True)
-
-
 def variants(name: str, *, timed: bool = False) -> str:
     """Return the variants of a file of ``benchmarks/tune.py``, and differences to the first.
 
@@ -48,8 +40,11 @@ def variants(name: str, *, timed: bool = False) -> str:
     head = ["variant"]
     for system in systems:
         head += [NAMES.get(system, code(system)), "less the first"]
-    head += ["an expert took"] if timed else []
-    return table(head, [[*_row(row, systems), *(_took(row) if timed else [])] for row in rows])
+    cells = [[_options(row["specialise"]), *_cells(row, systems)] for row in rows]
+    if timed:
+        head.append("an expert took")
+        cells = [[*line, duration(row["seconds"])] for line, row in zip(cells, rows, strict=True)]
+    return table(head, cells)
 
 
 def router() -> str:
@@ -76,14 +71,6 @@ def _by_seed(file: str, names: Mapping[str, str]) -> str:
         if one.kind == "router"
     ]
     return table(["router", *(f"root seed {seed}" for seed in results.seeds), "mean"], rows)
-
-
-def _row(row: Json, systems: list[str]) -> list[str]:
-    return [_options(row["specialise"]), *_cells(row, systems)]
-
-
-def _took(row: Json) -> list[str]:
-    return [f"{row['seconds']:.0f} s"]
 
 
 def _options(section: Json) -> str:
