@@ -30,7 +30,8 @@ from selfmoe.evaluation.contrasts import Contrast
 from selfmoe.evaluation.verdicts import corrected
 from selfmoe.reporting.numbers import percent
 from selfmoe.reporting.terminal.progress import output
-from selfmoe.store.directory import ClaimsDirectory, RunDirectory
+from selfmoe.store.beside import ClaimsDirectory
+from selfmoe.store.directory import RunDirectory
 from selfmoe.store.files import read_jsonl, write_json
 
 TIMES = 20

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from selfmoe.cli import options
 from selfmoe.cli.completing import names, runs
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def command(
     from selfmoe.api.growth import ExpertSource, add_expert
     from selfmoe.reporting.terminal.progress import output
 
-    labels = [label.strip() for label in systems.split(",")] if systems else None
+    labels = options.listed(systems)
     growth = add_expert(run, domain, join=join, systems=labels, source=ExpertSource(**source))
     if as_json:
         click.echo(json.dumps(growth.record.to_json(), indent=1, ensure_ascii=False))

@@ -95,12 +95,12 @@ def _question(
     from selfmoe.api.claims.question import ClaimsQuestion
     from selfmoe.cli.run import parse_seeds
 
-    named = [name.strip() for name in (only or "").split(",") if name.strip()]
+    named = options.listed(only)
     return ClaimsQuestion(
         run=run,
         base=base,
         seeds=None if seeds is None else tuple(parse_seeds(seeds)),
-        only=None if only is None else tuple(named),
+        only=None if named is None else tuple(named),
         settings=settings,
     )
 
@@ -108,30 +108,23 @@ def _question(
 def _show(plan: ClaimsPlan) -> None:
     from selfmoe.cli.plan_table import print_tasks
     from selfmoe.reporting.terminal.progress import output
-    from selfmoe.store.costs import estimate
 
     for claim in plan.claims:
         if claim.id in plan.untestable:
             line = f"Not testable: {claim.id}: {plan.untestable[claim.id]}."
             output().print(line, markup=False, soft_wrap=True)
     title = f"Plan of {len(plan.tested)} claims in {plan.directory.root}"
-    print_tasks(title, plan.tasks)
-    todo = [task.stage for task in plan.tasks if task.problem() is not None]
-    output().print(estimate(plan.directory.root, todo), markup=False, soft_wrap=True)
+    print_tasks(title, plan.tasks, plan.directory.root)
 
 
 def _carry_out(plan: ClaimsPlan, display: object, target: Path | None) -> None:
     from selfmoe.api.claims.claims import carry_out
+    from selfmoe.cli.plan_table import say_todo
     from selfmoe.reporting.claims.tables import print_claims
     from selfmoe.reporting.terminal.progress import Display, output
 
     assert isinstance(display, Display)
-    tasks = plan.tasks
-    missing = sum(task.problem() is not None for task in tasks)
-    if missing:
-        display.say(f"Testing {len(plan.tested)} claims: {missing} of {len(tasks)} cells to do")
-    else:
-        display.say(f"Nothing to do: all {len(tasks)} cells are there.")
+    say_todo(f"Testing {len(plan.tested)} claims", plan.tasks, display)
     made = carry_out(plan, display)
     if target is not None:
         made.results.write(target)

@@ -81,16 +81,12 @@ def _carry_out(plan: ComparisonPlan, as_json: bool) -> None:
     import json
 
     from selfmoe.api.comparison.compare import carry_out
+    from selfmoe.cli.plan_table import say_todo
     from selfmoe.reporting.comparison.tables import print_comparison
     from selfmoe.reporting.terminal.progress import Display, output
 
     display = Display()
-    missing = sum(task.problem() is not None for task in plan.tasks)
-    systems = ", ".join(plan.config.compose or {})
-    if missing:
-        display.say(f"Comparing {systems}: {missing} of {len(plan.tasks)} cells to do")
-    else:
-        display.say(f"Nothing to do: all {len(plan.tasks)} cells are there.")
+    say_todo(f"Comparing {', '.join(plan.config.compose or {})}", plan.tasks, display)
     made = carry_out(plan, display)
     if as_json:
         click.echo(json.dumps(made.results.to_json(), indent=1))

@@ -50,43 +50,32 @@ def command(
     """
     from selfmoe.api.continual.plan import plan_continual
 
-    plan = plan_continual(run, _listed(domains), join=join, systems=_listed(systems))
+    plan = plan_continual(run, options.listed(domains), join=join, systems=options.listed(systems))
     if dry_run:
         _show(plan)
     else:
         _carry_out(plan, join, as_json)
 
 
-def _listed(text: str | None) -> list[str] | None:
-    if text is None:
-        return None
-    return [name for part in text.split(",") if (name := part.strip())]
-
-
 def _show(plan: ContinualPlan) -> None:
     from selfmoe.cli.plan_table import print_tasks
-    from selfmoe.reporting.terminal.progress import output
-    from selfmoe.store.costs import estimate
+    from selfmoe.contracts.errors import counted
 
-    print_tasks(f"Plan of {len(plan.states) - 1} arrivals in {plan.directory.root}", plan.tasks)
-    todo = [task.stage for task in plan.tasks if task.problem() is not None]
-    output().print(estimate(plan.directory.root, todo), markup=False, soft_wrap=True)
+    root, came = plan.directory.root, counted(len(plan.states) - 1, "arrival")
+    print_tasks(f"Plan of {came} in {root}", plan.tasks, root)
 
 
 def _carry_out(plan: ContinualPlan, join: Any, as_json: bool) -> None:
     import json
 
     from selfmoe.api.continual.continual import carry_out
+    from selfmoe.cli.plan_table import say_todo
     from selfmoe.reporting.continual.tables import print_continual
     from selfmoe.reporting.terminal.progress import Display, output
 
-    display, tasks = Display(), plan.tasks
-    missing = sum(task.problem() is not None for task in tasks)
+    display = Display()
     came = ", ".join(state.expert for state in plan.states[1:])
-    if missing:
-        display.say(f"{came} come one by one: {missing} of {len(tasks)} cells to do")
-    else:
-        display.say(f"Nothing to do: all {len(tasks)} cells are there.")
+    say_todo(f"One by one: {came}", plan.tasks, display)
     made = carry_out(plan, display, join)
     if as_json:
         click.echo(json.dumps(made.results.to_json(), indent=1, ensure_ascii=False))

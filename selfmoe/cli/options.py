@@ -54,6 +54,13 @@ def dtype(default: str) -> Decorator:
     )
 
 
+def listed(text: str | None) -> list[str] | None:
+    """Return names with commas between; ``None`` if nothing was said."""
+    if text is None:
+        return None
+    return [name for part in text.split(",") if (name := part.strip())]
+
+
 track: Decorator = click.option(
     "--track",
     shell_complete=words("mini", "benchmark"),

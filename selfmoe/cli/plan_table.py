@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.table import Table
 
@@ -21,14 +22,35 @@ def print_plans(plans: RunPlan) -> None:
     for line in (*_left_out(plans), *_base(plans), f"{place(plans)}.", f"{asked_in(plans)}."):
         console.print(line, markup=False, soft_wrap=True)
     _print_counts(done, len(plans.tasks))
-    todo = {task.cell: task.stage for task in plans.tasks if task.problem() is not None}
-    if said := estimate(plans.directory.root, todo.values()):
-        console.print(said, markup=False, soft_wrap=True)
+    _print_estimate(plans.directory.root, plans.tasks)
 
 
-def print_tasks(title: str, tasks: Sequence[Task]) -> None:
-    """Print every task with its key, its size, and whether it is done or why not."""
+def print_tasks(title: str, tasks: Sequence[Task], root: Path | None = None) -> None:
+    """Print every task with its key, its size, and whether it is done or why not.
+
+    Args:
+        title: What the tasks are.
+        tasks: The tasks.
+        root: The run's folder, whose cells say how long the rest takes; ``None``: that is not said.
+    """
     _print_counts(_print_table(title, tasks), len(tasks))
+    if root is not None:
+        _print_estimate(root, tasks)
+
+
+def say_todo(what: str, tasks: Sequence[Task], display: Display) -> None:
+    """Say how much there is to do, before it is done."""
+    missing = sum(task.problem() is not None for task in tasks)
+    if missing:
+        display.say(f"{what}: {missing} of {len(tasks)} cells to do")
+    else:
+        display.say(f"Nothing to do: all {len(tasks)} cells are there.")
+
+
+def _print_estimate(root: Path, tasks: Sequence[Task]) -> None:
+    todo = {task.cell: task.stage for task in tasks if task.problem() is not None}
+    if said := estimate(root, todo.values()):
+        output().print(said, markup=False, soft_wrap=True)
 
 
 def _print_counts(done: int, total: int) -> None:

@@ -141,7 +141,7 @@ def raw_settings(
     if seeds is not None:
         flags["seed"] = parse_seeds(seeds)
     if flags["domains"] is not None:
-        flags["domains"] = [name.strip() for name in flags["domains"].split(",") if name.strip()]
+        flags["domains"] = options.listed(flags["domains"])
     raw |= {key: value for key, value in flags.items() if value is not None}
     for assignment in assignments:
         assign(raw, assignment)

@@ -35,7 +35,8 @@ def command(run: Path, verify: bool, as_json: bool) -> None:
     """
     from dataclasses import asdict
 
-    from selfmoe.store.directory import BESIDE, directory_of
+    from selfmoe.store.beside import BESIDE
+    from selfmoe.store.directory import directory_of
     from selfmoe.store.status import cell_states, size_of
 
     directory = directory_of(run)

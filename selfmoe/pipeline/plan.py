@@ -158,6 +158,14 @@ class Plan:
         return () if elsewhere else ("selfmoe.models.remote",)
 
 
+def once(tasks: Iterable[Task]) -> list[Task]:
+    """Return tasks in order, of those that fill the same cell the first."""
+    found: dict[Path, Task] = {}
+    for task in tasks:
+        found.setdefault(task.cell.path, task)
+    return list(found.values())
+
+
 def needed_for(tasks: Sequence[Task], wanted: Iterable[Task]) -> list[Task]:
     """Return the tasks that are wanted, and those whose results they read, in order."""
     found: set[int] = set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import log
+from statistics import fmean
 
 COLLAPSED = 0.95
 """Share of the weight on every benchmark above which one expert has taken over a router, 0..1."""
@@ -69,6 +70,12 @@ def decimal(value: float | None, digits: int = 3) -> str:
 def position(value: float) -> str:
     """Return a share as a length that CSS and SVG understand, such as ``62.5%``."""
     return f"{100 * min(1.0, max(0.0, value)):.2f}%"
+
+
+def whole_mean(values: Sequence[float | None]) -> float | None:
+    """Return the mean of numbers; ``None`` if there are none, or one of them is missing."""
+    known = [value for value in values if value is not None]
+    return fmean(known) if known and len(known) == len(values) else None
 
 
 def plural(number: int, one: str, many: str | None = None) -> str:

@@ -20,6 +20,7 @@ from selfmoe.reporting.model import (
     Shares,
     SystemScores,
 )
+from selfmoe.reporting.numbers import whole_mean
 from selfmoe.reporting.paired import differences
 from selfmoe.store.cells import Cells, Interval, Json, read_json
 from selfmoe.store.directory import RunDirectory
@@ -176,7 +177,7 @@ def _average(
     found = [scores[name] for name in targets if name in scores]
     if len(found) < len(targets) or any(score["value"] is None for score in found) or not found:
         return None
-    return fmean(score["value"] for score in found), _mean([s["lenient"] for s in found])
+    return fmean(score["value"] for score in found), whole_mean([s["lenient"] for s in found])
 
 
 def _over_seeds(averages: Sequence[tuple[float, float | None] | None], level: float) -> _Average:
@@ -185,7 +186,7 @@ def _over_seeds(averages: Sequence[tuple[float, float | None] | None], level: fl
     if not known:
         return _Average()
     values = [strict for strict, _ in known]
-    value, lenient = fmean(values), _mean([loose for _, loose in known])
+    value, lenient = fmean(values), whole_mean([loose for _, loose in known])
     if len(values) == 1:
         return _Average(value, lenient=lenient)
     half, _ = confident(value, stdev(values) / sqrt(len(values)), len(values) - 1, level)
@@ -204,7 +205,7 @@ def _over_items(scores: Sequence[BenchmarkScore]) -> _Average:
     value = fmean(spread.value for spread in spreads)
     below = sqrt(sum((s.value - s.low) ** 2 for s in spreads)) / len(spreads)
     above = sqrt(sum((s.high - s.value) ** 2 for s in spreads)) / len(spreads)
-    return _Average(value, value - below, value + above, _mean([s.lenient for s in spreads]))
+    return _Average(value, value - below, value + above, whole_mean([s.lenient for s in spreads]))
 
 
 def _combine(rows: Sequence[Json], level: float, over: Interval | None) -> BenchmarkScore:
@@ -224,13 +225,8 @@ def _combine(rows: Sequence[Json], level: float, over: Interval | None) -> Bench
         low, high = max(0.0, value - half), min(1.0, value + half)
         loose = [row["lenient"] for row in rows]
         facts |= {"interval": over, "by_seed": values, "lenient_by_seed": loose}
-    lenient = _mean([row["lenient"] for row in rows])
+    lenient = whole_mean([row["lenient"] for row in rows])
     return BenchmarkScore(value=value, stderr=stderr, low=low, high=high, lenient=lenient, **facts)
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return fmean(known) if known and len(known) == len(values) else None
 
 
 def _routing(seeds: Sequence[Mapping[str, Any]], part: str) -> Shares:

@@ -191,67 +191,6 @@ class RunDirectory:
         manifest.write(self.root / self.MANIFEST)
 
 
-class BesideDirectory(RunDirectory):
-    """A run directory as a command sees it that leaves the run as it is: the same cells, and in a
-    folder of its own a manifest, a plan, results and a page.
-
-    Attributes:
-        NAME: The folder, below the root.
-        COMMAND: The command.
-    """
-
-    NAME: ClassVar[str]
-    COMMAND: ClassVar[str]
-
-    def __init_subclass__(cls) -> None:
-        """Put manifest and plan into the folder."""
-        cls.MANIFEST, cls.PLAN = f"{cls.NAME}/manifest.json", f"{cls.NAME}/plan.json"
-
-    @property
-    def again(self) -> str:
-        """Return the command that makes again what is damaged or missing."""
-        return f"selfmoe {self.COMMAND} {shlex.quote(str(self.root))}"
-
-    @property
-    def results(self) -> Path:
-        """Return where the numbers lie."""
-        return self.root / self.NAME / "results.json"
-
-    @property
-    def page(self) -> Path:
-        """Return where the same lies as a page."""
-        return self.root / self.NAME / "index.html"
-
-
-class ComparisonDirectory(BesideDirectory):
-    """A run directory as its comparison sees it."""
-
-    NAME: ClassVar[str] = "comparison"
-    COMMAND: ClassVar[str] = "compare"
-
-
-class ClaimsDirectory(BesideDirectory):
-    """A run directory as its claims see it."""
-
-    NAME: ClassVar[str] = "claims"
-    COMMAND: ClassVar[str] = "claims"
-
-
-class ContinualDirectory(BesideDirectory):
-    """A run directory as the experts see it that come to it one by one."""
-
-    NAME: ClassVar[str] = "continual"
-    COMMAND: ClassVar[str] = "continual"
-
-
-BESIDE: tuple[type[BesideDirectory], ...] = (
-    ComparisonDirectory,
-    ClaimsDirectory,
-    ContinualDirectory,
-)
-"""What may lie in a run's folder beside the run."""
-
-
 class EvaluationDirectory(RunDirectory):
     """A folder that holds an evaluation without a run: its cells lie where those of runs do."""
 

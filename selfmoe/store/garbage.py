@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from selfmoe.store.directory import BESIDE, CELL_FOLDERS, RunDirectory
+from selfmoe.store.beside import BESIDE
+from selfmoe.store.directory import CELL_FOLDERS, RunDirectory
 from selfmoe.store.files import damage
 from selfmoe.store.manifest import Manifest
 from selfmoe.store.status import size_of

@@ -11,7 +11,7 @@ import selfmoe
 from selfmoe.api.continual.plan import plan_continual
 from selfmoe.contracts.errors import RunError, StageError
 from selfmoe.reporting.continual.tables import continual_notes
-from selfmoe.store.directory import ContinualDirectory
+from selfmoe.store.beside import ContinualDirectory
 from selfmoe_trainer_lora import Lora
 
 
@@ -96,7 +96,7 @@ def test_what_cannot_be_extended_is_made_anew(two_experts):
 def test_a_dry_run_writes_nothing(cli, two_experts):
     done = cli("continual", "runs/demo", "--dry-run")
     assert done.exit_code == 0
-    assert "Plan of 1 arrivals in" in done.stdout
+    assert "Plan of 1 arrival in" in done.stdout
     assert not (two_experts / "continual").exists()
 
 
@@ -113,8 +113,9 @@ def test_gc_keeps_what_the_states_need_and_status_counts_it(cli, two_experts):
     [
         (["--domains", "math,math"], "'math' is named twice; an expert comes once"),
         (["--domains", "chemistry"], "no domain named 'chemistry'"),
+        (["--domains", "chemistry"], "(selfmoe add-expert --seeds), then it can be named here"),
         (["--systems", "other"], "no composition named 'other'"),
-        (["--domains", ""], "nobody comes"),
+        (["--domains", ""], "nobody comes to anything, whatever"),
     ],
 )
 def test_a_mistake_gets_one_message(cli, two_experts, arguments, message):

@@ -66,18 +66,10 @@ def test_the_tests_on_the_pages_pass(site, pages, blocks, environment, tmp_path)
     shutil.copytree(ROWS / "tests", tmp_path / "tests")
     shutil.copy(ROUTER / "selfmoe_plugin.py", tmp_path)
     (tmp_path / "test_router.py").write_text(source)
+    command = [sys.executable, "-m", "pytest", "-q", "--import-mode=importlib"]
+    command += ["-p", "no:cacheprovider", f"--basetemp={tmp_path / 'temporary'}", str(tmp_path)]
     done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "--import-mode=importlib",
-            "-p",
-            "no:cacheprovider",
-            f"--basetemp={tmp_path / 'temporary'}",
-            str(tmp_path),
-        ],
+        command,
         env=environment(site, tmp_path),
         cwd=tmp_path,
         capture_output=True,

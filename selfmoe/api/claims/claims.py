@@ -20,8 +20,7 @@ from selfmoe.pipeline.session import Session
 from selfmoe.reporting.claims.model import ClaimsResults, Pair, TestedClaim
 from selfmoe.reporting.claims.page import claims_page
 from selfmoe.reporting.terminal.progress import Display
-from selfmoe.store.directory import ClaimsDirectory
-from selfmoe.store.files import write_atomic
+from selfmoe.store.beside import ClaimsDirectory
 from selfmoe.store.manifest import Manifest
 
 
@@ -87,8 +86,7 @@ def carry_out(plan: ClaimsPlan, display: Display) -> TestedClaims:
         manifest = manifest_of(plan, outcome)
         directory.write_manifest(manifest)
         results = collect(plan, manifest)
-        results.write(directory.results)
-        write_atomic(directory.page, claims_page(results))
+        directory.write_found(results, claims_page(results))
     return TestedClaims(directory, results, outcome)
 
 

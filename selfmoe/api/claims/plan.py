@@ -14,13 +14,13 @@ from selfmoe.config.model import RunConfig
 from selfmoe.contracts.records import System, SystemKind
 from selfmoe.evaluation.verdicts import corrected
 from selfmoe.models.base import BaseFiles
-from selfmoe.pipeline.plan import Plan, needed_for
+from selfmoe.pipeline.plan import Plan, needed_for, once
 from selfmoe.pipeline.routed import route
 from selfmoe.pipeline.run_plan import RunPlan
 from selfmoe.pipeline.stages import STAGES
 from selfmoe.pipeline.stages.s7_evaluate import ask_one
 from selfmoe.pipeline.task import Task
-from selfmoe.store.directory import ClaimsDirectory
+from selfmoe.store.beside import ClaimsDirectory
 
 Wanted = tuple[System, Asked, bool]
 """A system, the benchmark it must have answered, and whether its routing is looked at."""
@@ -65,7 +65,7 @@ class ClaimsPlan(RunPlan):
     @property
     def tasks(self) -> list[Task]:
         """Return what is to be done, in order; what seeds and variants share once."""
-        return list({task.cell.path: task for task in reversed(super().tasks)}.values())[::-1]
+        return once(super().tasks)
 
     @property
     def systems(self) -> Mapping[str, SystemKind]:

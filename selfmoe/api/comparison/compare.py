@@ -12,8 +12,7 @@ from selfmoe.reporting.comparison.model import ComparisonResults
 from selfmoe.reporting.comparison.page import comparison_page
 from selfmoe.reporting.comparison.results import collect_comparison
 from selfmoe.reporting.terminal.progress import Display
-from selfmoe.store.directory import ComparisonDirectory
-from selfmoe.store.files import write_atomic
+from selfmoe.store.beside import ComparisonDirectory
 
 
 @dataclass(frozen=True)
@@ -56,6 +55,5 @@ def carry_out(plan: ComparisonPlan, display: Display) -> Comparison:
         outcome = fill(plan.tasks, Session(plan.config, plan.base, display))
         directory.write_manifest(manifest_of(plan, outcome, plan.no_composers))
         results = collect_comparison(directory.root, plan.config, plan.first.root)
-        results.write(directory.results)
-        write_atomic(directory.page, comparison_page(results))
+        directory.write_found(results, comparison_page(results))
     return Comparison(directory, results, outcome)

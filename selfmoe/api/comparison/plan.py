@@ -18,7 +18,8 @@ from selfmoe.pipeline.make import plan_stages
 from selfmoe.pipeline.plan import Plan
 from selfmoe.pipeline.run_plan import RunPlan
 from selfmoe.pipeline.task import Task
-from selfmoe.store.directory import ComparisonDirectory, RunDirectory
+from selfmoe.store.beside import ComparisonDirectory
+from selfmoe.store.directory import RunDirectory
 from selfmoe.store.manifest import StoredCell
 
 DONE_HERE = ("compose", "evaluate", "cost")

@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 
 from selfmoe.api.continual.plan import ContinualPlan, plan_continual, planned
 from selfmoe.api.continual.states import State, back
@@ -20,11 +19,12 @@ from selfmoe.pipeline.task import Task
 from selfmoe.reporting.continual.model import Arrival, ContinualResults
 from selfmoe.reporting.continual.page import continual_page
 from selfmoe.reporting.model import Changes
+from selfmoe.reporting.numbers import whole_mean
 from selfmoe.reporting.paired import since
 from selfmoe.reporting.terminal.progress import Display
+from selfmoe.store.beside import ContinualDirectory
 from selfmoe.store.cells import Cells, read_json
-from selfmoe.store.directory import ContinualDirectory
-from selfmoe.store.files import SEAL, damage, write_atomic
+from selfmoe.store.files import SEAL, damage
 from selfmoe.store.manifest import Manifest
 from selfmoe.store.status import size_of
 
@@ -82,8 +82,7 @@ def carry_out(plan: ContinualPlan, display: Display, join: Join) -> Continual:
         manifest = manifest_of(plan, outcome)
         directory.write_manifest(manifest)
         results = _collect(plan, made, manifest, join)
-        results.write(directory.results)
-        write_atomic(directory.page, continual_page(results))
+        directory.write_found(results, continual_page(results))
     return Continual(directory, results, outcome)
 
 
@@ -184,12 +183,7 @@ def _scores(cells: Cells, system: str) -> dict[str, float | None]:
         for name, _, about in cells.scores(seed):
             if name == system and about["role"] == "target":
                 found.setdefault(about["benchmark"], []).append(about["value"])
-    return {name: _mean(values) for name, values in found.items()}
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return fmean(known) if len(known) == len(values) else None
+    return {name: whole_mean(values) for name, values in found.items()}
 
 
 def _since(made: Sequence[Made]) -> Iterator[tuple[str, dict[str, Changes]]]:

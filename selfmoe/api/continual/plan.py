@@ -14,13 +14,14 @@ from selfmoe.contracts.paths import expand
 from selfmoe.contracts.records import System, SystemKind
 from selfmoe.models.base import BaseFiles, find_base
 from selfmoe.pipeline.make import check_surroundings
-from selfmoe.pipeline.plan import Plan, needed_for
+from selfmoe.pipeline.plan import Plan, needed_for, once
 from selfmoe.pipeline.run_plan import RunPlan
 from selfmoe.pipeline.stages import STAGES
 from selfmoe.pipeline.stages.s7_evaluate import ask, ask_one
 from selfmoe.pipeline.systems import systems_of
 from selfmoe.pipeline.task import Task
-from selfmoe.store.directory import CONFIG, ContinualDirectory, RunDirectory
+from selfmoe.store.beside import ContinualDirectory
+from selfmoe.store.directory import CONFIG, RunDirectory
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class ContinualPlan(RunPlan):
     @property
     def tasks(self) -> list[Task]:
         """Return what is to be done, in order; what states share once."""
-        return list({task.cell.path: task for task in reversed(super().tasks)}.values())[::-1]
+        return once(super().tasks)
 
     @property
     def systems(self) -> Mapping[str, SystemKind]:

@@ -11,8 +11,8 @@ from selfmoe.api.expert_source import ExpertSource, with_source
 from selfmoe.config.model import RunConfig
 from selfmoe.config.resolve import resolve
 from selfmoe.contracts.composer import Composer
-from selfmoe.contracts.errors import ConfigError
-from selfmoe.registry.registry import Kind
+from selfmoe.contracts.errors import ConfigError, UnknownNameError, did_you_mean
+from selfmoe.registry.registry import Kind, Registry
 
 
 class State(NamedTuple):
@@ -69,8 +69,8 @@ def coming(
         start, named = named[:1], named[1:]
     if not named:
         raise ConfigError(
-            "nobody comes: the run has one expert\n  Name domains that plugins provide: "
-            "--domains a,b (selfmoe list-plugins --kind domain)"
+            f"nobody comes to {', '.join(start)}\n  Name experts of the run, or domains that "
+            "plugins provide: --domains a,b (selfmoe list-plugins --kind domain)"
         )
     whole = copy.deepcopy(raw)
     whole["compose"] = {
@@ -78,8 +78,19 @@ def coming(
     }
     for name in named:
         if name not in there:
+            _refuse_unknown(raw, name)
             whole = with_source(whole, name, ExpertSource())
     return Coming(start, named, whole, labels)
+
+
+def _refuse_unknown(raw: RawSettings, name: str) -> None:
+    known = _registry(raw).names("domain")
+    if name not in known:
+        raise UnknownNameError(
+            f"no domain named '{name}'{did_you_mean(name, known) or '.'}\n"
+            f"  Installed: {', '.join(known)}. A field without a plugin joins the run first "
+            "(selfmoe add-expert --seeds), then it can be named here."
+        )
 
 
 def states_of(who: Coming, join: Join) -> list[State]:
@@ -122,5 +133,8 @@ def _can_extend(raw: RawSettings, label: str) -> bool:
     """Return whether the composer of a composition takes in experts that come later."""
     entry: dict[str, Any] = raw["compose"][label]
     kind: Kind = "router" if entry.get("router") else "merge"
-    registry = RunConfig.model_validate({"plugin_dir": raw.get("plugin_dir")}).registry
-    return registry.get(kind, entry[kind]).extend is not Composer.extend
+    return _registry(raw).get(kind, entry[kind]).extend is not Composer.extend
+
+
+def _registry(raw: RawSettings) -> Registry:
+    return RunConfig.model_validate({"plugin_dir": raw.get("plugin_dir")}).registry

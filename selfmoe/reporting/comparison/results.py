@@ -15,8 +15,9 @@ from selfmoe.reporting.details import fitted
 from selfmoe.reporting.model import Shares, SystemScores
 from selfmoe.reporting.numbers import collapsed
 from selfmoe.reporting.results import scored, scores_of
+from selfmoe.store.beside import ComparisonDirectory
 from selfmoe.store.cells import COST, COST_TOKENS, Cells, Interval, Json, read_json
-from selfmoe.store.directory import ComparisonDirectory, RunDirectory
+from selfmoe.store.directory import RunDirectory
 from selfmoe.store.files import SEAL
 from selfmoe.store.record import read_record
 

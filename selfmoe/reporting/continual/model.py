@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from selfmoe.reporting.model import Changes
+from selfmoe.reporting.numbers import whole_mean
 from selfmoe.store.manifest import StoredBase
 from selfmoe.store.record import FileRecord, StrictRecord
 
@@ -43,9 +44,7 @@ class Arrival(StrictRecord):
 
     def average(self, system: str) -> float | None:
         """Return a system's mean over the benchmarks, 0..1; ``None`` if a score is missing."""
-        values = list(self.scores.get(system, {}).values())
-        known = [value for value in values if value is not None]
-        return sum(known) / len(known) if known and len(known) == len(values) else None
+        return whole_mean(list(self.scores.get(system, {}).values()))
 
 
 class ContinualResults(FileRecord):

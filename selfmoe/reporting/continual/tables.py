@@ -10,7 +10,7 @@ from rich.table import Table
 
 from selfmoe.reporting.continual.model import Arrival, ContinualResults
 from selfmoe.reporting.model import Changes
-from selfmoe.reporting.numbers import change, margin, percent, plural
+from selfmoe.reporting.numbers import change, margin, percent, plural, whole_mean
 from selfmoe.reporting.terminal.narrow import print_table
 from selfmoe.reporting.terminal.progress import duration
 
@@ -44,8 +44,8 @@ def row_of(arrival: Arrival, system: str) -> list[str]:
     """Return what one arrival changed for a system, and what it cost."""
     return [
         str(arrival.experts),
-        percent(_mean([arrival.scores.get(system, {}).get(name) for name in arrival.home])),
-        percent(_mean(list(arrival.home.values()))),
+        percent(whole_mean([arrival.scores.get(system, {}).get(name) for name in arrival.home])),
+        percent(whole_mean(list(arrival.home.values()))),
         since_text(kept(arrival, system)),
         percent(arrival.average(system)),
         duration(arrival.made_in()),
@@ -106,8 +106,3 @@ def _missing(results: ContinualResults) -> Iterator[str]:
     for state, cells in results.missing.items():
         for name, why in cells.items():
             yield f"Failed: {name} (root seed and state {state}): {why.partition(chr(10))[0]}"
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known and len(known) == len(values) else None
