@@ -107,6 +107,7 @@ def _question(
 
 def _show(plan: ClaimsPlan) -> None:
     from selfmoe.cli.plan_table import print_tasks
+    from selfmoe.pipeline.forecast import rates_of
     from selfmoe.reporting.terminal.progress import output
 
     for claim in plan.claims:
@@ -114,7 +115,7 @@ def _show(plan: ClaimsPlan) -> None:
             line = f"Not testable: {claim.id}: {plan.untestable[claim.id]}."
             output().print(line, markup=False, soft_wrap=True)
     title = f"Plan of {len(plan.tested)} claims in {plan.directory.root}"
-    print_tasks(title, plan.tasks, plan.directory.root)
+    print_tasks(title, plan.tasks, rates_of(plan.base, plan.directory.root))
 
 
 def _carry_out(plan: ClaimsPlan, display: object, target: Path | None) -> None:

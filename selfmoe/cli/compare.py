@@ -70,11 +70,13 @@ def command(
 
 def _show(plan: ComparisonPlan) -> None:
     from selfmoe.cli.plan_table import print_tasks
+    from selfmoe.pipeline.forecast import rates_of
     from selfmoe.reporting.terminal.progress import output
 
     for label, why in plan.no_composers.items():
         output().print(f"Left out: {label}: {why}", markup=False, soft_wrap=True)
-    print_tasks(f"Plan of a comparison in {plan.directory.root}", plan.tasks)
+    root = plan.directory.root
+    print_tasks(f"Plan of a comparison in {root}", plan.tasks, rates_of(plan.base, root))
 
 
 def _carry_out(plan: ComparisonPlan, as_json: bool) -> None:

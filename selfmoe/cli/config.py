@@ -67,7 +67,7 @@ def layers_of(
     return layers
 
 
-_OPTIONS = [param for param in run_command.params if param.name != "dry_run"]
+_OPTIONS = [param for param in run_command.params if param.name not in ("dry_run", "rates")]
 _JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print JSON.")
 command.add_command(
     click.Command("show", callback=show, params=[*_OPTIONS, _JSON], help=show.__doc__)

@@ -60,9 +60,10 @@ def command(
 def _show(plan: ContinualPlan) -> None:
     from selfmoe.cli.plan_table import print_tasks
     from selfmoe.contracts.errors import counted
+    from selfmoe.pipeline.forecast import rates_of
 
     root, came = plan.directory.root, counted(len(plan.states) - 1, "arrival")
-    print_tasks(f"Plan of {came} in {root}", plan.tasks, root)
+    print_tasks(f"Plan of {came} in {root}", plan.tasks, rates_of(plan.base, root))
 
 
 def _carry_out(plan: ContinualPlan, join: Any, as_json: bool) -> None:

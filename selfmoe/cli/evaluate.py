@@ -120,10 +120,12 @@ def raw_settings(
 
 def _show(plan: EvaluationPlan) -> None:
     from selfmoe.cli.plan_table import print_tasks
+    from selfmoe.pipeline.forecast import rates_of
 
     for line in _about(plan):
         click.echo(line)
-    print_tasks(f"Plan of an evaluation in {plan.directory.root}", plan.tasks)
+    root = plan.directory.root
+    print_tasks(f"Plan of an evaluation in {root}", plan.tasks, rates_of(plan.base, root))
 
 
 def _about(plan: EvaluationPlan) -> Iterator[str]:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.table import Table
 
+from selfmoe.cli.cost_table import print_costs
+from selfmoe.pipeline.forecast import Rates
 from selfmoe.pipeline.run_plan import RunPlan
 from selfmoe.pipeline.task import Task
 from selfmoe.reporting.terminal.progress import Display, output
-from selfmoe.store.costs import estimate
 
 
-def print_plans(plans: RunPlan) -> None:
-    """Print every cell with its key, its size, and whether it is done or why not."""
+def print_plans(plans: RunPlan, rates: Rates) -> None:
+    """Print every cell with its key, its size, whether it is done or why not, and what it takes."""
     console, done = output(), 0
     for plan in plans:
         title = f"Plan for {plan.directory.root}, root seed {plan.root}"
@@ -22,20 +22,19 @@ def print_plans(plans: RunPlan) -> None:
     for line in (*_left_out(plans), *_base(plans), f"{place(plans)}.", f"{asked_in(plans)}."):
         console.print(line, markup=False, soft_wrap=True)
     _print_counts(done, len(plans.tasks))
-    _print_estimate(plans.directory.root, plans.tasks)
+    print_costs(plans.tasks, rates)
 
 
-def print_tasks(title: str, tasks: Sequence[Task], root: Path | None = None) -> None:
-    """Print every task with its key, its size, and whether it is done or why not.
+def print_tasks(title: str, tasks: Sequence[Task], rates: Rates) -> None:
+    """Print every task with its key, its size, whether it is done or why not, and what it takes.
 
     Args:
         title: What the tasks are.
         tasks: The tasks.
-        root: The run's folder, whose cells say how long the rest takes; ``None``: that is not said.
+        rates: What such cells took.
     """
     _print_counts(_print_table(title, tasks), len(tasks))
-    if root is not None:
-        _print_estimate(root, tasks)
+    print_costs(tasks, rates)
 
 
 def say_todo(what: str, tasks: Sequence[Task], display: Display) -> None:
@@ -45,12 +44,6 @@ def say_todo(what: str, tasks: Sequence[Task], display: Display) -> None:
         display.say(f"{what}: {missing} of {len(tasks)} cells to do")
     else:
         display.say(f"Nothing to do: all {len(tasks)} cells are there.")
-
-
-def _print_estimate(root: Path, tasks: Sequence[Task]) -> None:
-    todo = {task.cell: task.stage for task in tasks if task.problem() is not None}
-    if said := estimate(root, todo.values()):
-        output().print(said, markup=False, soft_wrap=True)
 
 
 def _print_counts(done: int, total: int) -> None:

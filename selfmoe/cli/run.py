@@ -58,10 +58,18 @@ MOST_SEEDS = 1000
 @click.option("--base-url", help="Where the backend is, such as http://127.0.0.1:8000/v1.")
 @click.option("--model", help="What the backend calls the base.")
 @click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
+@click.option(
+    "--rates",
+    type=options.PATH,
+    multiple=True,
+    help="With --dry-run: a run of the same base, whose cells say what such cells take; two of "
+    "different size tell it better.",
+)
 def command(
     config: Path | None,
     assignments: tuple[str, ...],
     dry_run: bool,
+    rates: tuple[Path, ...],
     seeds: str | None,
     **flags: Any,
 ) -> None:
@@ -74,6 +82,7 @@ def command(
     Examples:
       selfmoe run
       selfmoe run --domains math,coding --set brainstorm.n=500 --dry-run
+      selfmoe run --preset paper --out runs/paper --dry-run --rates runs/demo
       selfmoe run --base ./my-model --preset paper --track benchmark --data-dir data
       selfmoe run --base Qwen/Qwen3-0.6B-Base --device cuda --dtype bfloat16
       selfmoe run --generate openai --base-url http://127.0.0.1:8000/v1 --model seedling
@@ -81,13 +90,16 @@ def command(
     from selfmoe.config.resolve import resolve
     from selfmoe.pipeline.make import make_plans
 
+    if rates and not dry_run:
+        raise ConfigError("--rates says what a run will take; give --dry-run with it")
     complete = resolve(raw_settings(config, assignments, seeds, flags), str(config or "settings"))
     plans = make_plans(complete)
     warn_of_broken(complete)
     if dry_run:
         from selfmoe.cli.plan_table import print_plans
+        from selfmoe.pipeline.forecast import rates_of
 
-        print_plans(plans)
+        print_plans(plans, rates_of(plans.base, plans.directory.root, rates))
         return
     _execute(plans)
 

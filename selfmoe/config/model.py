@@ -6,6 +6,7 @@ The defaults are the paper's recipe (arXiv 2406.12034, section 3).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import ceil
 from pathlib import Path
 from typing import Any, Literal
 
@@ -272,6 +273,12 @@ class RunConfig(Section):
     def experts(self) -> list[str]:
         """Return the names of all experts: those of the domains, then those from outside."""
         return list(dict.fromkeys([*(self.domains or []), *self.adapters]))
+
+    @property
+    def most_examples(self) -> int:
+        """Return how many examples an expert of a domain learns from at the most."""
+        whole = self.brainstorm.n if self.curate.data == "made" else self.seeds.n
+        return ceil(whole * self.curate.share)
 
     def with_template(self, name: Template) -> RunConfig:
         """Return the settings with the template that ``auto`` stands for on their base."""

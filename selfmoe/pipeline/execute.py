@@ -17,6 +17,7 @@ from selfmoe.contracts.errors import ConfigError, DataError, RunError, SelfmoeEr
 from selfmoe.contracts.paths import written
 from selfmoe.models.base import BaseFiles
 from selfmoe.pipeline.interrupts import interrupted
+from selfmoe.pipeline.metering import metered
 from selfmoe.pipeline.plan import Plan
 from selfmoe.pipeline.run_plan import RunPlan
 from selfmoe.pipeline.session import Session
@@ -133,7 +134,7 @@ def _one(task: Task, session: Session, outcome: Outcome, counter: str) -> None:
     remarks: list[str] = []
     try:
         seconds = task.cell.build(
-            lambda work, out: task.run(Job(task, session, work, out, remarks)), _facts(task)
+            lambda work, out: metered(Job(task, session, work, out, remarks)), _facts(task)
         )
     except Exception as error:
         if interrupted():  # what it was raised through made something else of it

@@ -54,6 +54,7 @@ def route(
             seeded=False,
         ),
         size=answers.size,
+        amount=answers.amount,
         folder_label=system.name,
     )
 

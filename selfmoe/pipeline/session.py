@@ -10,6 +10,7 @@ from selfmoe.config.model import RunConfig
 from selfmoe.contracts.records import LoadedBase
 from selfmoe.contracts.trainer import Trainer
 from selfmoe.models.base import BaseFiles, load_base
+from selfmoe.models.meter import Meter
 from selfmoe.reporting.terminal.progress import Display
 
 if TYPE_CHECKING:
@@ -28,11 +29,12 @@ class Session:
 
     Attributes:
         files: Where the base lies.
+        meter: Counts what the base computes.
     """
 
     def __init__(self, config: RunConfig, files: BaseFiles, display: Display) -> None:
         self.config, self.display = config, display
-        self.files = files
+        self.files, self.meter = files, Meter()
         self._kept: dict[Callable[[], Any], Any] = {}
 
     @cached_property
@@ -41,7 +43,9 @@ class Session:
         for note in self.files.notes:
             self.display.warn(f"base {self.files.name}: {note}")
         with self.display.work(f"loading {self.files.name}"):
-            return load_base(self.files, self.config)
+            base = load_base(self.files, self.config)
+        self.meter.watch(base.model)
+        return base
 
     def remote(self, stage: str) -> Remote | None:
         """Return the backend that writes with the plain base in a stage, if not this process.
@@ -94,7 +98,7 @@ class _Under(Session):
 
     def __init__(self, over: Session, config: RunConfig) -> None:
         super().__init__(config, over.files, over.display)
-        self._over, self._kept = over, over._kept
+        self._over, self._kept, self.meter = over, over._kept, over.meter
 
     @cached_property
     def base(self) -> LoadedBase:

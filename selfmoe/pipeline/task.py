@@ -30,6 +30,8 @@ class Task:
         seed: Seed of this cell.
         root: Root seed of the pipeline it belongs to.
         outdated: Says why a finished cell should be made again after all.
+        amount: Returns how much it is in the unit that its cost grows with: texts, items, examples
+            times epochs; 1 where it grows with nothing.
         foresee: Called before any task is done, if this one is to be: to refuse what cannot work,
             and to say what is going to happen. Tasks that share one share the call.
     """
@@ -44,6 +46,7 @@ class Task:
     root: int
     outdated: Callable[[Path], str | None] | None = None
     foresee: Callable[[Session], None] | None = None
+    amount: Callable[[], int] = lambda: 1
 
     def problem(self) -> str | None:
         """Return why the task has to be done, or ``None`` if it is done."""
@@ -61,6 +64,13 @@ class Task:
     def name(self) -> str:
         """Return stage and label as one text."""
         return f"{self.stage} {self.label}"
+
+
+def passes(options: Mapping[str, Any], examples: int) -> int:
+    """Return how many examples a fit with these options sees, each as often as it does."""
+    seen = examples * int(options.get("epochs") or 1)
+    steps, size = options.get("max_steps"), options.get("batch_size")
+    return min(seen, steps * size) if steps and size else seen
 
 
 @dataclass(frozen=True)

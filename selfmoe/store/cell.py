@@ -48,11 +48,13 @@ class Cell:
         """Return what is wrong with the result, or ``None`` if the cell is done."""
         return damage(self.path)
 
-    def build(self, write: Callable[[Path, Path], None], facts: Mapping[str, Any]) -> float:
+    def build(
+        self, write: Callable[[Path, Path], Mapping[str, Any] | None], facts: Mapping[str, Any]
+    ) -> float:
         """Do the work and commit it; return the seconds it took.
 
         Args:
-            write: Called with ``work`` and the folder to fill.
+            write: Called with ``work`` and the folder to fill; may return further facts.
             facts: What the cell was made from; kept in its seal.
         """
         self.work.mkdir(parents=True, exist_ok=True)
@@ -61,7 +63,7 @@ class Cell:
         kept: dict[str, Any] = dict(facts)
 
         def fill(out: Path) -> None:
-            write(self.work, out)
+            kept.update(write(self.work, out) or {})
             kept["seconds"] = round(time.monotonic() - start, 3)
             kept["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
 

@@ -1,38 +1,85 @@
-"""What is still to do, in time: from how long cells of the same stage took that are there."""
+"""What finished cells took, by their seals: time, tokens, room on disk."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
-from statistics import fmean
+from typing import Any, NamedTuple
 
-from selfmoe.contracts.errors import counted
+from selfmoe.contracts.errors import DataError
+from selfmoe.contracts.names import CellName
 from selfmoe.store.cells import read_json
 from selfmoe.store.directory import CELL_FOLDERS
 from selfmoe.store.files import SEAL
+from selfmoe.store.status import size_of
 
 
-def estimate(root: Path, stages: Iterable[str]) -> str:
-    """Return how long some cells will take, as a sentence.
+class Tokens(NamedTuple):
+    """Tokens that a model computed, padding included; never negative.
 
-    Args:
-        root: The run's folder, whose finished cells say how long theirs took.
-        stages: The stage of every cell that is to do.
+    Attributes:
+        read: In forwards of several tokens a row, without gradients.
+        written: In forwards of one token a row, as texts are gone on with.
+        learnt: In forwards with gradients; the backward pass is not counted again.
     """
-    todo = Counter(stages)
-    means = {stage: seconds_of(root, stage) for stage in todo}
-    unknown = [stage for stage, mean in means.items() if mean is None]
-    total = sum(mean * todo[stage] for stage, mean in means.items() if mean is not None)
-    said = f"About {total / 60:.0f} min, by what such cells took here."
-    if len(unknown) == len(todo):
-        return "How long that takes is not known here: no such cell is done." if todo else ""
-    more = ", ".join(counted(todo[stage], "cell") + f" of {stage}" for stage in unknown)
-    return said + (f" Not known: {more}." if unknown else "")
+
+    read: int = 0
+    written: int = 0
+    learnt: int = 0
+
+    def since(self, before: Tokens) -> Tokens:
+        """Return what was computed after an earlier count."""
+        return Tokens(*(now - then for now, then in zip(self, before, strict=True)))
 
 
-def seconds_of(root: Path, stage: str) -> float | None:
-    """Return the mean time that finished cells of a stage took; ``None`` if there is none."""
-    seals = (root / CELL_FOLDERS[stage]).glob(f"*@*/{SEAL}")
-    found = [float(read_json(seal).get("seconds", 0.0)) for seal in seals]
-    return fmean(found) if found else None
+class Cost(NamedTuple):
+    """What a cell took.
+
+    Attributes:
+        amount: What was to be done, in the stage's own unit: texts, items, examples.
+        seconds: How long it took.
+        tokens: What the base computed.
+        bytes: Room on disk.
+        place: Where it was computed: device, number format, threads.
+    """
+
+    amount: float
+    seconds: float
+    tokens: Tokens
+    bytes: float
+    place: str
+
+
+def costs_of(root: Path) -> dict[CellName, list[Cost]]:
+    """Return what the finished cells of a run took; one name may stand for several root seeds.
+
+    Cells that were resumed are left out, and those of builds that did not count: their seals tell
+    the time of the last process alone, or no more than that.
+    """
+    found: dict[CellName, list[Cost]] = {}
+    for stage, folder in CELL_FOLDERS.items():
+        for path in sorted((root / folder).glob(f"*@*/{SEAL}")):
+            seal = _read(path)
+            cost = seal.get("cost")
+            if seal.get("stage") == stage and cost and cost["whole"]:
+                name = CellName(stage, str(seal["label"]))
+                found.setdefault(name, []).append(_cost(path.parent, seal, cost))
+    return found
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        seal: dict[str, Any] = read_json(path)
+    except DataError:  # a damaged one is made again; here it tells nothing
+        return {}
+    return seal
+
+
+def _cost(folder: Path, seal: Mapping[str, Any], cost: Mapping[str, Any]) -> Cost:
+    return Cost(
+        float(cost["amount"]),
+        float(seal["seconds"]),
+        Tokens(**cost["tokens"]),
+        float(size_of(folder)),
+        cost["place"],
+    )

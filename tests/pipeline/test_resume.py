@@ -172,7 +172,7 @@ def test_a_dry_run_changes_nothing(runner: Runner, cli: Callable[..., Any]) -> N
     assert "22 of 22 cells are done, 0 to do" in cli(*arguments).stdout
     changed = cli(*arguments, "--set", "compose.mixse.options.k=2")
     assert "19 of 22 cells are done, 3 to do" in changed.stdout
-    assert "by what such cells took here" in changed.stdout
+    assert "by what such cells took on cpu, float32" in changed.stdout
     assert sorted(runner.out.rglob("*")) == before
 
 

@@ -29,7 +29,6 @@ PUBLISHED: Mapping[str, Any] = {
     **TWO_CORES,
     "seed": [0, 1, 2],
     "seeds": {"n": 100},
-    "brainstorm": {"n": 100, "batch_size": 32, "max_new_tokens": 64},
     "evaluate": {"limit": 120, "batch_size": 24},
     "compose": {
         "mixse": {"router": "topk"},

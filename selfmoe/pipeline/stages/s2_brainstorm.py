@@ -40,8 +40,9 @@ def plan(plan: Plan) -> None:
             inputs={"seeds": plan.of("seeds")[domain.name]},
             writes=True,
         )
-        size, run = f"{plan.config.brainstorm.n} instructions", partial(brainstorm, domain)
-        plan.add("brainstorm", domain.name, run, basis, size=size, foresee=foresee)
+        n, run = plan.config.brainstorm.n, partial(brainstorm, domain)
+        size, amount = f"{n} instructions", partial(int, n)
+        plan.add("brainstorm", domain.name, run, basis, size=size, foresee=foresee, amount=amount)
 
 
 foresee = partial(foresee_writing, "brainstorm")

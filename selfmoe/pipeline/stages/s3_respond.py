@@ -47,9 +47,11 @@ def plan(plan: Plan) -> None:
             },
             writes=True,
         )
-        size = f"up to {plan.config.brainstorm.n} responses"
-        run = partial(respond, domain)
-        task = plan.add("respond", domain.name, run, basis, size=size, foresee=foresee)
+        n, run = plan.config.brainstorm.n, partial(respond, domain)
+        size, amount = f"up to {n} responses", partial(int, n * (1 + config.samples))
+        task = plan.add(
+            "respond", domain.name, run, basis, size=size, foresee=foresee, amount=amount
+        )
         if folder is not None and task.problem():
             read_passages(folder, config.passage_words)  # what is wrong is said now, not later
 

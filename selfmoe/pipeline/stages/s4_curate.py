@@ -50,9 +50,9 @@ def plan(plan: Plan) -> None:
             components=[("domain", domain.name)],
             inputs=_inputs(plan, domain.name),
         )
-        made = plan.config.curate.data == "made"
-        size = f"up to {plan.config.brainstorm.n if made else plan.config.seeds.n} examples"
-        task = plan.add("curate", domain.name, partial(curate, domain), basis, size=size)
+        most, run = plan.config.most_examples, partial(curate, domain)
+        size, amount = f"up to {most} examples", partial(int, most)
+        task = plan.add("curate", domain.name, run, basis, size=size, amount=amount)
         if verifies and domain.verifies_by_running and task.problem():
             _need_sandbox(domain, plan.config)
 

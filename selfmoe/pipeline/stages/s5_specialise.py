@@ -14,7 +14,7 @@ from selfmoe.pipeline.demonstrations import Demonstrations
 from selfmoe.pipeline.fitting import fitting
 from selfmoe.pipeline.foresight import adapted, foresee_training
 from selfmoe.pipeline.records import read_examples
-from selfmoe.pipeline.task import Basis, Job
+from selfmoe.pipeline.task import Basis, Job, passes
 from selfmoe.store.files import write_json
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def plan(plan: Plan) -> None:
             basis,
             size="1 expert",
             foresee=foresee_training,
+            amount=partial(passes, config.options_of(name), plan.config.most_examples),
         )
 
 

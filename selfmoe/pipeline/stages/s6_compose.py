@@ -11,14 +11,14 @@ from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING
 
-from selfmoe.config.model import ComposeConfig
+from selfmoe.config.model import ComposeConfig, RunConfig
 from selfmoe.contracts.composer import ComposeContext, Composer
 from selfmoe.contracts.errors import ConfigError, counted
 from selfmoe.contracts.records import Expert
 from selfmoe.pipeline.demonstrations import Demonstrations
 from selfmoe.pipeline.fitting import fitting
 from selfmoe.pipeline.records import read_examples
-from selfmoe.pipeline.task import Basis, Job, Task
+from selfmoe.pipeline.task import Basis, Job, Task, passes
 from selfmoe.registry.registry import Registry
 from selfmoe.store.files import write_json
 
@@ -89,7 +89,14 @@ def _add(
         basis,
         size=counted(len(experts), "expert") + drawn,
         name=label if last else f"{label} of {', '.join(experts)}",
+        amount=partial(_amount, plan.config, entry, len(experts)),
     )
+
+
+def _amount(config: RunConfig, entry: ComposeConfig, experts: int) -> int:
+    """Return how many examples are seen, if a composer of so many experts sees any."""
+    options = {**config.specialise.options, **entry.options}
+    return passes(options, config.most_examples * experts)
 
 
 def _configured(names: Registry, entry: ComposeConfig) -> Composer:

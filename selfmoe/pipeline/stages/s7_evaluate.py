@@ -79,7 +79,13 @@ def ask_one(
         folder_label=system.name,
         outdated=outdated,
         foresee=None if made_by else partial(foresee_answers, benchmark),
+        amount=partial(_items, benchmark, config.limit),
     )
+
+
+def _items(benchmark: Benchmark, limit: int | None) -> int:
+    """Return how many items are asked."""
+    return min(limit or 2**31, len(benchmark.items))
 
 
 def template_for(

@@ -1,0 +1,38 @@
+"""Doing a task and saying what it took, by which it is told what others will take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from selfmoe.pipeline.session import Session
+from selfmoe.pipeline.task import Job
+from selfmoe.store.cell import FAILURE
+
+
+def metered(job: Job) -> dict[str, Any]:
+    """Do a task; return its cost, for the seal of its cell.
+
+    ``amount`` is that of the plan, ``tokens`` what the base computed meanwhile, ``whole`` whether
+    that is all: not so where a killed process had begun. ``place`` says where.
+    """
+    whole = all(path.name == FAILURE for path in job.work.iterdir())
+    meter = job.session.meter
+    before = meter.tokens
+    job.task.run(job)
+    tokens = meter.tokens.since(before)
+    cost = {
+        "amount": job.task.amount(),
+        "tokens": tokens._asdict(),
+        "whole": whole,
+        "place": place_of(job.session),
+    }
+    return {"cost": cost}
+
+
+def place_of(session: Session) -> str:
+    """Return where a base computes, as ``cpu, float32, 2 threads``."""
+    import torch
+
+    files = session.files
+    here = f"{files.device}, {files.dtype}"
+    return f"{here}, {torch.get_num_threads()} threads" if files.device == "cpu" else here
