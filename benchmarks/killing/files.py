@@ -19,7 +19,7 @@ from selfmoe.store.directory import LOCK
 from selfmoe.store.files import SEAL, sha256, write_atomic, write_json
 
 TIMES: Mapping[str, str] = {
-    f"*/*@*/{SEAL}": "`seconds`, `cost`, `finished`: how long the cell took, what for, and when it was done",
+    f"*/*@*/{SEAL}": "`seconds`, `cost`, `finished`: what the cell took, and when it was done",
     LOCK: "the number of the process that wrote last",
     "report/results.json": "`seconds`: how long the stages took",
     "report/index.html": "the same, and how long every fit took",
