@@ -1,4 +1,4 @@
-"""lm-eval's own client of servers gets from one of ours what the mixture writes and finds likely."""
+"""lm-eval's own client of servers gets from ours what the mixture writes and finds likely."""
 
 from __future__ import annotations
 
