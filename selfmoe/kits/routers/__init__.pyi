@@ -21,6 +21,7 @@ from .extending import (
 from .gates import (
     at_unit_mean_square as at_unit_mean_square,
     keep_largest as keep_largest,
+    prompt_mean as prompt_mean,
     unit_logits as unit_logits,
     weigh_kept as weigh_kept,
 )
