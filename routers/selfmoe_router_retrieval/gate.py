@@ -7,15 +7,10 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from selfmoe.contracts import Site, TokenInfo
-from selfmoe.kits.routers import (
-    Weight,
-    at_unit_mean_square,
-    keep_largest,
-    prompt_mean,
-    weigh_kept,
-)
+from selfmoe.kits.routers import Weight, keep_largest, prompt_mean, unit_scale, weigh_kept
 
 RETRIEVES: Mapping[str, Literal["embedding", "base_final_hidden"]] = {
     "embedding": "embedding",
@@ -52,30 +47,36 @@ class RetrievalGate(nn.Module):
 
     def retrieve(self, x: Tensor, info: TokenInfo) -> Tensor:
         """Return the nearest experts of each row, the nearest first, shape ``(batch, m)``."""
-        scores = nearness(prompt_mean(x, info)[None], self.prompts.float()[None])[0]
-        return scores.topk(min(self.m, len(self.prompts)), dim=-1).indices
+        prompts = self.prompts.float()
+        squares = torch.linalg.vector_norm(prompts, dim=-1).square()
+        scores = linear(prompt_mean(x, info), prompts) - squares / 2
+        return scores.topk(min(self.m, len(prompts))).indices
 
     def forward(self, x: Tensor, where: Site, info: TokenInfo) -> Tensor:
         """Return the weights α, float32, shape ``(batch, time, n_experts)``."""
         some = info.candidates
         assert some is not None
         centroids = self.tokens[:, where.block][some].float()
-        scores = nearness(at_unit_mean_square(x), centroids) / self.temperature
+        scores = nearness(x.float(), centroids) / self.temperature
         kept = weigh_kept(keep_largest(torch.softmax(scores, dim=-1), self.k), self.weight)
         alpha = kept.new_zeros(*x.shape[:2], len(self.tokens))
         return alpha.scatter_(-1, some[:, None].expand_as(kept), kept)
 
 
 def nearness(x: Tensor, centroids: Tensor) -> Tensor:
-    """Return ``−‖x − c‖² / (2 width)`` but for a term that all centroids of a row share.
+    """Return ``−‖x̂ − c‖² / (2 width)`` but for a term that all centroids of a row share.
+
+    x̂ is x at unit mean square. Centroids are taken from their mean first: what they have in common
+    is most of each, and would be most of the rounding.
 
     Args:
-        x: Shape ``(batch, time, width)``.
-        centroids: Shape ``(batch, n, width)``.
+        x: Float32, shape ``(batch, time, width)``.
+        centroids: Float32, shape ``(batch, m, width)``.
 
     Returns:
-        Shape ``(batch, time, n)``.
+        Shape ``(batch, time, m)``.
     """
-    width = x.shape[-1]
-    squares = torch.linalg.vector_norm(centroids, dim=-1).square_()[:, None]
-    return torch.baddbmm(squares, x, centroids.mT, beta=-0.5 / width, alpha=1 / width)
+    middle = centroids.mean(1, keepdim=True)
+    off = centroids - middle
+    there = torch.linalg.vecdot(off, middle + off / 2)
+    return (torch.bmm(x, off.mT) * unit_scale(x) - there[:, None]) / x.shape[-1]

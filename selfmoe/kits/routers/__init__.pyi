@@ -23,6 +23,7 @@ from .gates import (
     keep_largest as keep_largest,
     prompt_mean as prompt_mean,
     unit_logits as unit_logits,
+    unit_scale as unit_scale,
     weigh_kept as weigh_kept,
 )
 from .labelled import (

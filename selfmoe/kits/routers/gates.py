@@ -48,9 +48,18 @@ def unit_logits(theta: Tensor, x: Tensor) -> Tensor:
         x: Shape ``(..., width)``.
     """
     x = x.float()
+    return linear(x, theta.float()) * unit_scale(x)
+
+
+def unit_scale(x: Tensor) -> Tensor:
+    """Return what scales x to unit mean square, float32, shape ``(..., 1)``.
+
+    Args:
+        x: Float32, shape ``(..., width)``.
+    """
     size = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
     scale: Tensor = size.square().div_(x.shape[-1]).add_(1e-6).rsqrt_()
-    return linear(x, theta.float()) * scale
+    return scale
 
 
 def keep_largest(probabilities: Tensor, k: int) -> Tensor:
