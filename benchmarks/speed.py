@@ -135,9 +135,7 @@ def measured(one: Measurement, folder: Path, rounds: int, tries: int) -> Json:
     """
     start = time.monotonic()
     title = f"{one.title}, hidden {one.shape}, n = {one.n}"
-    setting = Setting(
-        one.shape, one.n, folder, one.dtype, live=one.live, retrieved=one.retrieved
-    )
+    setting = Setting(one.shape, one.n, folder, one.dtype, live=one.live, retrieved=one.retrieved)
     models = build(setting, one.systems)
     rounds_of: Mapping[str, work.Round] = {n: one.make(n, m) for n, m in models.items()}
     result = measure(rounds_of, rounds, tries, lambda text: click.echo(f"{title}: {text}"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from selfmoe.contracts.composer import ComposeContext
-from selfmoe.contracts.records import Composition, Example, Expert, LoadedBase
+from selfmoe.contracts.records import Example, Expert, LoadedBase
 from selfmoe.mixture.adapters import factors_of, write_factors
 from selfmoe.mixture.runtime import attach
 from selfmoe.mixture.storage import read_composition, reference, write_composition
@@ -35,6 +36,29 @@ def attached(model: Any, setting: Setting) -> Any:
     return model
 
 
+def joined(model: Any, setting: Setting) -> dict[str, float]:
+    """Return the seconds in which the last expert joins all others, and of these the checking."""
+    composer, experts = Retrieval(), written(model, setting)
+    made = read_composition(stored(model, setting), base_hash=HASH)
+    (*_, last), work = experts, setting.folder / "joining"
+    before = replace(
+        made,
+        experts=made.experts[:-1],
+        tensors={name: tensor[:-1] for name, tensor in made.tensors.items()},
+    )
+    known = context(model, work, experts)
+    alone = known._replace(data=[example for example in known.data if example.domain == last])
+    start = time.perf_counter()
+    after = composer.extend(before, alone)
+    whole = time.perf_counter() - start
+    if not all(torch.equal(after.tensors[name], made.tensors[name]) for name in made.tensors):
+        raise RuntimeError("an expert that joined is not what it is among all at once")
+    start = time.perf_counter()
+    for expert in experts.values():
+        reference(expert)
+    return {"whole": round(whole, 2), "checked": round(time.perf_counter() - start, 2)}
+
+
 def stored(model: Any, setting: Setting) -> Path:
     """Return the folder of the composition; it is made when it is first asked for."""
     folder = setting.folder / setting.shape / f"retrieval-{setting.n}"
@@ -56,10 +80,8 @@ def examples(name: str) -> list[Example]:
     number = int(name.rpartition("-")[2])
     generator = torch.Generator().manual_seed(number)
     texts = torch.randint(97, 123, (EXAMPLES, 2, 24), generator=generator)
-    return [
-        Example(f"{number}-{i}", name, *("".join(map(chr, t)) for t in (task, task[:0], answer)))
-        for i, (task, answer) in enumerate(texts)
-    ]
+    words = [["".join(map(chr, text)) for text in pair] for pair in texts.tolist()]
+    return [Example(f"{i}", name, task, "", answer) for i, (task, answer) in enumerate(words)]
 
 
 def written(model: Any, setting: Setting) -> dict[str, Expert]:

@@ -50,7 +50,8 @@ class RetrievalGate(nn.Module):
         prompts = self.prompts.float()
         squares = torch.linalg.vector_norm(prompts, dim=-1).square()
         scores = linear(prompt_mean(x, info), prompts) - squares / 2
-        return scores.topk(min(self.m, len(prompts))).indices
+        found: Tensor = scores.topk(min(self.m, len(prompts))).indices
+        return found
 
     def forward(self, x: Tensor, where: Site, info: TokenInfo) -> Tensor:
         """Return the weights α, float32, shape ``(batch, time, n_experts)``."""
@@ -79,4 +80,5 @@ def nearness(x: Tensor, centroids: Tensor) -> Tensor:
     middle = centroids.mean(1, keepdim=True)
     off = centroids - middle
     there = torch.linalg.vecdot(off, middle + off / 2)
-    return (torch.bmm(x, off.mT) * unit_scale(x) - there[:, None]) / x.shape[-1]
+    scores: Tensor = (torch.bmm(x, off.mT) * unit_scale(x) - there[:, None]) / x.shape[-1]
+    return scores

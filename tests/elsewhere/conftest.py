@@ -21,7 +21,12 @@ OPTIONS = {
     "sequence": {"init_std": 0.6},
     "retrieval": {"m": 2},
 }
-LEARNING = ("phatgoose", "ridge", "joint", "retrieval")  # those that cannot be composed without data
+LEARNING = (
+    "phatgoose",
+    "ridge",
+    "joint",
+    "retrieval",
+)  # those that cannot be composed without data
 
 
 @pytest.fixture(scope="session")

@@ -250,5 +250,5 @@ def test_data_of_no_expert_is_counted_and_left_out(llama):
 
 def test_examples_beyond_the_context(llama):
     short = replace(llama.base, context=10)
-    with pytest.raises(StageError, match="router retrieval: .* examples are longer"):
+    with pytest.raises(StageError, match=r"router retrieval: .* examples are longer"):
         router().compose(llama._replace(base=short))

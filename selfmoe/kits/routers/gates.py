@@ -1,4 +1,4 @@
-"""What gates share: inputs at unit size, their mean over a prompt, logits, the k largest weights."""
+"""What gates share: inputs at unit size, their mean over a prompt, logits, the k largest."""
 
 from __future__ import annotations
 
