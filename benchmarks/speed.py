@@ -45,6 +45,8 @@ class Measurement(NamedTuple):
         systems: Who takes part.
         make: System and model -> what a round does.
         dtype: Number format of the base.
+        live: How many experts a block keeps in memory; ``None``: all.
+        retrieved: How many experts are retrieved for a prompt where not all are in memory.
     """
 
     title: str
@@ -53,6 +55,8 @@ class Measurement(NamedTuple):
     systems: tuple[str, ...]
     make: Callable[[str, Any], work.Round]
     dtype: torch.dtype = torch.float32
+    live: int | None = None
+    retrieved: int = 4
 
 
 def measurements() -> Iterator[Measurement]:
@@ -131,7 +135,7 @@ def measured(one: Measurement, folder: Path, rounds: int, tries: int) -> Json:
     """
     start = time.monotonic()
     title = f"{one.title}, hidden {one.shape}, n = {one.n}"
-    setting = Setting(one.shape, one.n, folder, one.dtype)
+    setting = Setting(one.shape, one.n, folder, one.dtype, live=one.live, retrieved=one.retrieved)
     models = build(setting, one.systems)
     rounds_of: Mapping[str, work.Round] = {n: one.make(n, m) for n, m in models.items()}
     result = measure(rounds_of, rounds, tries, lambda text: click.echo(f"{title}: {text}"))

@@ -40,6 +40,9 @@ class Setting(NamedTuple):
         folder: Where the experts are kept.
         dtype: Number format of the base.
         kernel: Kernel of selfmoe.
+        live: How many experts a block of selfmoe keeps in memory, by the router ``retrieval``;
+            ``None``: all, by ``topk``.
+        retrieved: How many experts it retrieves for a prompt.
     """
 
     shape: str
@@ -47,6 +50,8 @@ class Setting(NamedTuple):
     folder: Path
     dtype: torch.dtype = torch.float32
     kernel: str = "auto"
+    live: int | None = None
+    retrieved: int = 4
 
 
 _WEIGHTS: dict[tuple[str, torch.dtype], Mapping[str, Any]] = {}
@@ -134,6 +139,10 @@ def xlora(setting: Setting) -> Any:
 def selfmoe(setting: Setting) -> Any:
     """Return the mixture of selfmoe: router topk, k = 1, reading the input of each block."""
     from selfmoe.mixture.compose import compose
+    from speeds.retrieved import attached
+
+    if setting.live is not None:
+        return attached(base(setting), setting)
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it is as initialised: there is nothing to learn here

@@ -19,6 +19,7 @@ ROUTERS = (
     "joint",
     "xlora",
     "sequence",
+    "retrieval",
 )
 HANDS: Mapping[str, str] = {
     "generate_batch": "continuous batching by `generate_batch`",
@@ -72,6 +73,11 @@ _PAGES = {
         "keeps its decision on each prompt",
         "keeps its decision on a prompt with the cache; rows of continuous batching come and go",
     ),
+    "retrieval": Refusal(
+        "keeps the experts it retrieved for each prompt",
+        "keeps what it retrieved for a prompt with the cache; rows of continuous batching come "
+        "and go",
+    ),
 }
 _WHOLE = Refusal(
     "weighs its experts while the model runs",
@@ -84,9 +90,11 @@ _PROMPT = Refusal("decides from the whole prompt", "decides from the whole promp
 REFUSED: Mapping[str, Mapping[str, Refusal]] = {
     "generate_batch": _PAGES,
     "paged cache": _PAGES,
-    "chunked prefill": {"sequence": _PROMPT},
+    "chunked prefill": dict.fromkeys(("sequence", "retrieval"), _PROMPT),
     "save_pretrained": dict.fromkeys(ROUTERS, _WHOLE),
-    "Trainer, router": dict.fromkeys(("arrow", "phatgoose", "uniform", "random", "oracle"), _FIXED),
+    "Trainer, router": dict.fromkeys(
+        ("arrow", "phatgoose", "uniform", "random", "oracle", "retrieval"), _FIXED
+    ),
     "Trainer, experts": {"oracle": _TOLD},
     "SFTTrainer": {"oracle": _TOLD},
 }

@@ -37,7 +37,30 @@ def many() -> str:
         return ""
     names, rows = ("twin", "selfmoe", "selfmoe, torch"), read(MANY)["measurements"]
     head = ("workload", "hidden", "n", "twin", "with the native operator", "without")
-    return f"{table(head, (_workload(row, names) for row in rows))}\n{conditions(MANY)}"
+    return f"{table(head, (_workload(row, names) for row in rows))}\n{_most()}{conditions(MANY)}"
+
+
+def _most() -> str:
+    """Return what the most experts need besides, as a paragraph, if it was measured."""
+    most = read(MANY).get("most")
+    if most is None:
+        return ""
+    memory, choosing = most["memory"], most["choosing"]
+    held = {name: memory[name]["anonymous"] for name in ("base", "selfmoe")}
+    files = {name: memory[name]["files"] for name in ("base", "selfmoe")}
+    joining = ", ".join(
+        f"{whole['whole']:.1f} s beside {int(n) - 1} others ({whole['checked']:.1f} s of them to "
+        "check these)"
+        for n, whole in most["joining"].items()
+    )
+    return (
+        f"With {most['n']} experts a process that has read prompts and written holds "
+        f"{held['selfmoe']:.0f} MB of anonymous memory, the base alone {held['base']:.0f} MB; the "
+        f"live experts weigh {memory['live']:.0f} MB. Pages of mapped files beside it: "
+        f"{files['selfmoe']:.0f} MB and {files['base']:.0f} MB. Choosing among them takes "
+        f"{choosing['median']:.2f} ms a prompt ({choosing['low']:.2f}–{choosing['high']:.2f}), "
+        f"its embedding not counted. One more joins in {joining}.\n\n"
+    )
 
 
 def _workload(row: dict[str, Any], names: Sequence[str] = _ROWS) -> tuple[str, ...]:

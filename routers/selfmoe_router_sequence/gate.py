@@ -12,9 +12,9 @@ from torch.nn.functional import linear
 from selfmoe.contracts import ComposeContext, Site, TokenInfo, derive
 from selfmoe.kits.routers import (
     Weight,
-    at_unit_mean_square,
     final_width,
     keep_largest,
+    prompt_mean,
     text_config,
     weigh_kept,
 )
@@ -52,25 +52,9 @@ class SequenceGate(nn.Module):
 
     def forward(self, x: Tensor, where: Site, info: TokenInfo) -> Tensor:
         """Return the weights α, float32, shape ``(batch, time, n_experts)``, equal along time."""
-        logits = linear(read_prompt(x, info), self.theta.float()) / self.temperature
+        logits = linear(prompt_mean(x, info), self.theta.float()) / self.temperature
         kept = keep_largest(torch.softmax(logits, dim=-1), self.k)
         return weigh_kept(kept, self.weight)[:, None].expand(-1, x.shape[1], -1)
-
-
-def read_prompt(x: Tensor, info: TokenInfo) -> Tensor:
-    """Return x̂: the mean over the prompt's tokens, at unit mean square, ``(batch, width)``.
-
-    Args:
-        x: What is read, shape ``(batch, time, width)``.
-        info: Says which tokens are the prompt.
-    """
-    x, prompt = x.float(), info.prompt_mask
-    if prompt is None:
-        prompt = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
-    if info.attention_mask is not None:
-        prompt = prompt & info.attention_mask[:, -x.shape[1] :].bool()
-    weights = prompt.to(x) / prompt.sum(-1, keepdim=True).clamp(min=1)
-    return at_unit_mean_square((x * weights[..., None]).sum(1))
 
 
 def initial_tensors(ctx: ComposeContext, options: Any) -> dict[str, Tensor]:

@@ -16,10 +16,10 @@ from selfmoe.kits.routers import (
     count_ignored,
     find_decoder,
     own_examples,
+    prompt_mean,
     solve_ridge,
     watched,
 )
-from selfmoe_router_sequence.gate import read_prompt
 
 GRID = 2.0**20
 """Sums are multiples of 1 / GRID; below 2³³ such numbers add up exactly, so in any order."""
@@ -98,7 +98,7 @@ def _prompt_states(
     for name, batch in batches_by_expert(ctx, own, options.batch_size, label, prompts=True):
         info = TokenInfo(attention_mask=batch.attention_mask, prompt_mask=batch.prompt_mask)
         x = _read(ctx, batch, embedding=options.inputs == "embedding")
-        parts[name].append(read_prompt(x, info).cpu().double())
+        parts[name].append(prompt_mean(x, info).cpu().double())
     return {name: torch.cat(rows) for name, rows in parts.items()}
 
 

@@ -29,6 +29,7 @@ def load(
     dtype: str | None = None,
     check: bool = True,
     trainable: Trainable = None,
+    live: int | None = None,
 ) -> tuple[Module, Any]:
     """Return a system of a run, ready to generate, and its tokenizer.
 
@@ -41,6 +42,7 @@ def load(
         dtype: Number format of the base; default: as the run's settings say.
         check: Read two tokens with a cache and without, and refuse a mixture where they differ.
         trainable: What is left open to training, as in ``selfmoe.compose``.
+        live: How many experts a routed block keeps in memory, as in ``selfmoe.compose``.
 
     Returns:
         The model, frozen but for that and in eval mode; ``model.mixture`` is the handle to record
@@ -58,7 +60,7 @@ def load(
     """
     root = expand(run)
     chosen = default_system(root) if system is None else system
-    base = load_system(root, chosen, seed, device=device, dtype=dtype, check=check)
+    base = load_system(root, chosen, seed, device=device, dtype=dtype, check=check, live=live)
     end_turns(base)
     if trainable:
         from selfmoe.mixture.handle import mixture_of
@@ -131,6 +133,7 @@ def load_system(
     device: str | None = None,
     dtype: str | None = None,
     check: bool = True,
+    live: int | None = None,
 ) -> LoadedBase:
     """Return the base of a run with a system attached; see ``load``.
 
@@ -141,5 +144,5 @@ def load_system(
     run = open_run(root, seed, device=device, dtype=dtype)
     named, cell = run.find(system)
     base = run.load_base()
-    attach_system(base, named, cell, run.config.registry, check=check)
+    attach_system(base, named, cell, run.config.registry, check=check, live=live)
     return base

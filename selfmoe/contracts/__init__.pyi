@@ -24,6 +24,7 @@ from .composer import (
     Router as Router,
     Site as Site,
     TokenInfo as TokenInfo,
+    TwoLevelGate as TwoLevelGate,
 )
 from .deltas import (
     read_deltas as read_deltas,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 from selfmoe.contracts.component import Component
 from selfmoe.contracts.errors import CompositionError, NotSupportedError, counted
@@ -35,6 +35,8 @@ class TokenInfo(NamedTuple):
         position_ids: Position of each token, padding not counted, shape ``(batch, time)``.
         prompt_mask: True on prompt tokens, shape ``(batch, time)``, or ``None`` if not known.
         domain: Domain label of each row, or ``None`` if not known.
+        candidates: Experts that a gate of two levels has retrieved for each row, by their index,
+            shape ``(batch, m)``; ``None`` for other gates.
     """
 
     input_ids: Tensor | None = None
@@ -42,6 +44,7 @@ class TokenInfo(NamedTuple):
     position_ids: Tensor | None = None
     prompt_mask: Tensor | None = None
     domain: Sequence[str] | None = None
+    candidates: Tensor | None = None
 
 
 class Gate(Protocol):
@@ -78,6 +81,30 @@ class Gate(Protocol):
 
         Returns:
             Weights, float32, shape ``(batch, time, n_experts)``.
+        """
+
+
+@runtime_checkable
+class TwoLevelGate(Gate, Protocol):
+    """A gate that first retrieves candidates for a whole sequence, then weighs these by token.
+
+    It retrieves in the first forward of a sequence; what it found is kept with the KV cache and is
+    ``info.candidates`` of every later call. Its second level reads ``hidden`` or ``embedding``.
+    """
+
+    @property
+    def retrieves_from(self) -> Literal["base_final_hidden", "embedding"]:
+        """What it retrieves by, in the words of ``reads``."""
+
+    def retrieve(self, x: Tensor, info: TokenInfo) -> Tensor:
+        """Return the candidates of each row, by their index, without gradient.
+
+        Args:
+            x: What ``retrieves_from`` names, shape ``(batch, time, width)``.
+            info: The tokens of the first forward.
+
+        Returns:
+            int64, shape ``(batch, m)``, no expert of a row twice.
         """
 
 

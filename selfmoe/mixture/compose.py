@@ -90,8 +90,7 @@ def compose(
         ConfigError: If an option is unknown or out of range.
     """
     check_kernel(kernel)
-    if "experts" in check_trainable(trainable) and live is not None:
-        raise CompositionError("experts that stay in their files cannot be trained; leave out live")
+    check_trainable(trainable)
     if template not in get_args(Template):
         raise unknown_name("template", template, get_args(Template))
     composer = _composer(router, merge, options or {})

@@ -42,12 +42,14 @@ class Mixture:
         decoder: Where the decoder blocks are, if there is a gate.
         needs: What its composer cannot do without, as far as it concerns forwards.
         keep_alive: Something that must live as long as the mixture, such as a temporary folder.
+        live: How many experts a block keeps in memory; ``None``: all.
 
     Attributes:
         composition: What is attached.
         gate: The gate that routes tokens, or ``None`` if the composition is static.
         experts: Names of the experts in gate order.
         needs: What its composer cannot do without, as far as it concerns forwards.
+        live: How many experts a block keeps in memory; ``None``: all.
         memory: What it keeps from one forward to the next.
         running: What it is doing in the thread that asks.
     """
@@ -63,8 +65,9 @@ class Mixture:
         decoder: Decoder | None = None,
         needs: frozenset[Need] = frozenset(),
         keep_alive: object = None,
+        live: int | None = None,
     ) -> None:
-        self.composition, self.experts = composition, tuple(experts)
+        self.composition, self.experts, self.live = composition, tuple(experts), live
         self.gate: Any = gate
         self.needs = needs
         self.memory = Memory()

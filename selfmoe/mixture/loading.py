@@ -34,6 +34,7 @@ def load_mixture(
     blocks: str | None = None,
     kernel: str = AUTO,
     check: bool = True,
+    live: int | None = None,
 ) -> nn.Module:
     """Return a base model with a mixture that ``save_mixture`` or a trainer's checkpoint wrote.
 
@@ -45,6 +46,7 @@ def load_mixture(
         blocks: Name of the list of decoder blocks, for models where it cannot be told.
         kernel: How routed layers compute, see ``selfmoe.mixture.forward.kernels``.
         check: Read two tokens with a cache and without, and refuse the mixture where they differ.
+        live: How many experts a routed block keeps in memory, as in ``selfmoe.compose``.
 
     Raises:
         CompositionError: If the folder holds no mixture, is damaged, or was made on another base.
@@ -70,6 +72,7 @@ def load_mixture(
         kernel=kernel,
         check=check,
         keep_alive=room,
+        live=live,
     )
     put_to_use(mixture, trainable)
     return model
@@ -101,7 +104,8 @@ def put_to_use(mixture: Mixture, trainable: Trainable) -> None:
         NotSupportedError: If the mixture has no such part; the model is as before then.
     """
     try:
-        wanted = "experts" in check_trainable(trainable) and deltas_of(mixture.model)
+        wanted = "experts" in check_trainable(trainable) and mixture.live is None
+        wanted = wanted and bool(deltas_of(mixture.model))
         open_parts(mixture, trainable, _factors(mixture) if wanted else {})
     except BaseException:
         mixture.detach()

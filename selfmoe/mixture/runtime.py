@@ -90,6 +90,7 @@ def attach(
         decoder=decoder,
         needs=composer.needs - {"data"},
         keep_alive=keep_alive,
+        live=None if files is None else files.live,
     )
     if decoder is None:
         return _put_on(mixture, surgery, partial(_add, mixture, surgery, factors, deltas))

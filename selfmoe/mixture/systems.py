@@ -38,7 +38,13 @@ def attached(
 
 
 def attach_system(
-    base: LoadedBase, system: System, path: Path | None, names: Registry, *, check: bool = True
+    base: LoadedBase,
+    system: System,
+    path: Path | None,
+    names: Registry,
+    *,
+    check: bool = True,
+    live: int | None = None,
 ) -> Mixture | None:
     """Put a system to work on the base for good; see ``attached``.
 
@@ -48,6 +54,7 @@ def attach_system(
         path: The cell that made it; ``None`` for the base itself.
         names: Where its composer is looked up.
         check: Read two tokens with a cache and without, and refuse a mixture where they differ.
+        live: How many experts a routed block keeps in memory, as in ``selfmoe.compose``.
 
     Raises:
         CompositionError: If the stored system does not fit the base.
@@ -65,5 +72,5 @@ def attach_system(
         ref.name: Expert(ref.name, (path / ref.path).resolve()) for ref in composition.experts
     }
     return runtime.attach(
-        base.model, composer, composition, experts, blocks=base.blocks, check=check
+        base.model, composer, composition, experts, blocks=base.blocks, check=check, live=live
     )

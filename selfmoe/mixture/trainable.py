@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from selfmoe.contracts.errors import NotSupportedError, unknown_name
+from selfmoe.contracts.errors import CompositionError, NotSupportedError, unknown_name
 from selfmoe.mixture.adapters import Factors
 from selfmoe.mixture.forward.layers import RoutedDelta
 from selfmoe.mixture.forward.packing import Packed
@@ -53,9 +53,12 @@ def open_parts(
         factors: What each expert adds to each layer; asked for where experts are opened.
 
     Raises:
+        CompositionError: If experts are to be trained, and not all of them are in memory.
         NotSupportedError: If the mixture has no such part.
     """
     parts = check_trainable(trainable)
+    if "experts" in parts and mixture.live is not None:
+        raise CompositionError("experts that stay in their files cannot be trained; leave out live")
     if mixture.gate is not None or deltas_of(mixture.model):
         _freeze(mixture)
     if "router" in parts:

@@ -19,8 +19,14 @@ OPTIONS = {
     "joint": {"max_steps": 2, "lr": 0.05},
     "xlora": {"init_std": 0.6},
     "sequence": {"init_std": 0.6},
+    "retrieval": {"m": 2},
 }
-LEARNING = ("phatgoose", "ridge", "joint")  # those that cannot be composed without data
+LEARNING = (
+    "phatgoose",
+    "ridge",
+    "joint",
+    "retrieval",
+)  # those that cannot be composed without data
 
 
 @pytest.fixture(scope="session")
@@ -91,7 +97,7 @@ def train_sft(composed, router, tmp_path):
     from datasets import Dataset
 
     def trained():
-        fixed = router in ("arrow", "phatgoose", "uniform", "random", "oracle")
+        fixed = router in ("arrow", "phatgoose", "uniform", "random", "oracle", "retrieval")
         model = composed(router, trainable="experts" if fixed else ("router", "experts"))
         rows = [{"prompt": "Add 1 and 2.", "completion": " 3"}] * 4
         before = copy.deepcopy(model.state_dict())

@@ -21,7 +21,9 @@ from .extending import (
 from .gates import (
     at_unit_mean_square as at_unit_mean_square,
     keep_largest as keep_largest,
+    prompt_mean as prompt_mean,
     unit_logits as unit_logits,
+    unit_scale as unit_scale,
     weigh_kept as weigh_kept,
 )
 from .labelled import (

@@ -1,4 +1,4 @@
-"""What gates share: inputs at unit size, logits of these, the k largest weights and their scale."""
+"""What gates share: inputs at unit size, their mean over a prompt, logits, the k largest."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
+from selfmoe.contracts.composer import TokenInfo
 from selfmoe.kits.routers.weighing import Weight
 
 
@@ -19,6 +20,24 @@ def at_unit_mean_square(x: Tensor) -> Tensor:
     return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-6)
 
 
+def prompt_mean(x: Tensor, info: TokenInfo) -> Tensor:
+    """Return the mean over each row's prompt at unit mean square, float32, ``(batch, width)``.
+
+    All tokens but padding are the prompt where nobody says which are; of none the mean is 0.
+
+    Args:
+        x: What is read, shape ``(batch, time, width)``.
+        info: Says which tokens are the prompt, and which are padding.
+    """
+    x, prompt = x.float(), info.prompt_mask
+    if prompt is None:
+        prompt = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
+    if info.attention_mask is not None:
+        prompt = prompt & info.attention_mask[:, -x.shape[1] :].bool()
+    weights = prompt.to(x) / prompt.sum(-1, keepdim=True).clamp(min=1)
+    return at_unit_mean_square((x * weights[..., None]).sum(1))
+
+
 def unit_logits(theta: Tensor, x: Tensor) -> Tensor:
     """Return ``theta x̂``, x̂ being x at unit mean square, float32, shape ``(..., n_experts)``.
 
@@ -29,9 +48,18 @@ def unit_logits(theta: Tensor, x: Tensor) -> Tensor:
         x: Shape ``(..., width)``.
     """
     x = x.float()
+    return linear(x, theta.float()) * unit_scale(x)
+
+
+def unit_scale(x: Tensor) -> Tensor:
+    """Return what scales x to unit mean square, float32, shape ``(..., 1)``.
+
+    Args:
+        x: Float32, shape ``(..., width)``.
+    """
     size = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
     scale: Tensor = size.square().div_(x.shape[-1]).add_(1e-6).rsqrt_()
-    return linear(x, theta.float()) * scale
+    return scale
 
 
 def keep_largest(probabilities: Tensor, k: int) -> Tensor:

@@ -146,7 +146,7 @@ class Block:
 
     def _ask(self, x: Tensor, linear: str | None, scope: Scope) -> Weights:
         site = self._site if linear is None else Site(self.index, linear)
-        alpha = scope.weighed(self.gate(self._read(x, scope), site, scope.info))
+        alpha = scope.weighed(self.gate(self._read(x, scope), site, scope.told()))
         if scope.record is not None and scope.running:
             scope.record.add(self.index, alpha, scope.info)
         return Weights(alpha)

@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers.cache_utils import Cache
 
-from selfmoe.contracts.composer import Gate
+from selfmoe.contracts.composer import Gate, TwoLevelGate
+from selfmoe.contracts.errors import CompositionError
 from selfmoe.mixture.forward.caches import (
     cache_in,
     cache_of,
@@ -146,19 +147,72 @@ class Decisions(Memory):
             batch, time = _shape(arguments)
             if len(rows) != batch:
                 raise torn(f"the router has decided on {len(rows)} sequences, here are {batch}")
-            scope.weights, scope.decided = Weights(rows.expand(-1, time, -1)), True
+            self._recall(scope, rows, time)
         elif self._base is not None:
             scope.base = self._base.run(arguments, empty_twin(cache))[0]
 
     def end(self, scope: Scope, arguments: Mapping[str, Any], output: Any) -> None:
         """Keep the decision with the cache."""
-        if scope.weights is not None:
-            scope.companion = CompanionRows(self.owner, scope.weights.given[:, :1])
+        rows = self._rows(scope)
+        if rows is not None:
+            scope.companion = CompanionRows(self.owner, rows)
         super().end(scope, arguments, output)
+
+    def _recall(self, scope: Scope, rows: Tensor, time: int) -> None:
+        """Let a forward of so many tokens go by what ``_rows`` returned in an earlier one."""
+        scope.weights, scope.decided = Weights(rows.expand(-1, time, -1)), True
+
+    def _rows(self, scope: Scope) -> Tensor | None:
+        """Return what was decided, a row a sequence, shape ``(batch, ...)``."""
+        return None if scope.weights is None else scope.weights.given[:, :1]
+
+
+class Candidates(Decisions):
+    """The experts that a gate of two levels retrieved for each sequence in its first forward.
+
+    Args:
+        gate: The gate.
+        base: Runs the base before that forward, for gates that retrieve by what it says.
+    """
+
+    keeps = "the experts it retrieved for each prompt"
+
+    def __init__(self, gate: TwoLevelGate, base: BasePass | None) -> None:
+        super().__init__(base)
+        self._gate = gate
+
+    def begin(self, scope: Scope, arguments: Mapping[str, Any]) -> None:
+        """Look up what was retrieved, unless the sequences begin with this forward.
+
+        Raises:
+            CompositionError: If the cache holds tokens that this mixture has not seen, or it has
+                retrieved for another number of sequences.
+            NotSupportedError: If nothing can follow the cache.
+        """
+        scope.retrieve = self._gate.retrieve
+        super().begin(scope, arguments)
+
+    def _recall(self, scope: Scope, rows: Tensor, time: int) -> None:
+        scope.info = scope.info._replace(candidates=rows)
+
+    def _rows(self, scope: Scope) -> Tensor | None:
+        return scope.info.candidates
 
 
 def memory_of(gate: Gate, stack: nn.Module) -> Memory:
-    """Return what keeps what a gate needs of earlier forwards of a decoder stack."""
+    """Return what keeps what a gate needs of earlier forwards of a decoder stack.
+
+    Raises:
+        CompositionError: If a gate of two levels reads at the second what a pass of the base says.
+    """
+    if isinstance(gate, TwoLevelGate):
+        if gate.site == "sequence" or gate.reads == "base_final_hidden":
+            raise CompositionError(
+                f"a gate of two levels weighs tokens by hidden or embedding; this one reads "
+                f"{gate.reads} once a {gate.site}"
+            )
+        from_base = gate.retrieves_from == "base_final_hidden"
+        return Candidates(gate, BasePass(stack) if from_base else None)
     base = BasePass(stack) if gate.reads == "base_final_hidden" else None
     return Decisions(base) if gate.site == "sequence" else base or Memory()
 

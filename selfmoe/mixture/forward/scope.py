@@ -7,7 +7,7 @@ however many others have run since.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -38,6 +38,7 @@ class Scope:
         companion: What shall follow the cache.
         plain: Whether this is a pass of the base alone, with the experts off.
         factors: What the caller multiplies weights by, shape ``(batch, n_experts)``.
+        retrieve: The first level of a gate that has two, see ``TwoLevelGate``.
     """
 
     info: TokenInfo
@@ -51,6 +52,16 @@ class Scope:
     companion: Companion | None = None
     plain: bool = False
     factors: Tensor | None = None
+    retrieve: Callable[[Tensor, TokenInfo], Tensor] | None = None
+
+    def told(self) -> TokenInfo:
+        """Return the tokens, once there are candidates for them, if the gate has two levels."""
+        if self.retrieve is not None and self.info.candidates is None:
+            read = self.entry if self.base is None else self.base
+            assert read is not None
+            with torch.no_grad():
+                self.info = self.info._replace(candidates=self.retrieve(read, self.info))
+        return self.info
 
     def weighed(self, alpha: Tensor) -> Tensor:
         """Return the weights of a gate as the caller wants them, shape ``(batch, time, n)``.

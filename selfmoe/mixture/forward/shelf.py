@@ -118,7 +118,8 @@ class Shelf:
         Raises:
             CompositionError: If more are used than there are slots.
         """
-        used = alpha.detach().reshape(-1, alpha.shape[-1]).any(0).nonzero().flatten().tolist()
+        most = alpha.detach().reshape(-1, alpha.shape[-1]).amax(0)  # faster than any()
+        used = most.nonzero().flatten().tolist()
         if len(used) > self.live:
             raise CompositionError(
                 f"a block uses {counted(len(used), 'expert')} at once and live is "
