@@ -66,7 +66,7 @@ def can_read_apart(states: States, model: Any) -> bool:
         states: Returns final states, shape ``(batch, time, width)``.
         model: The model.
     """
-    if _drops(model):
+    if drops(model):
         return False
     batch, size = _trial(model)
     try:
@@ -100,8 +100,8 @@ def _first(batch: Batch, size: int) -> Batch:
     )
 
 
-def _drops(model: nn.Module) -> bool:
-    """Return whether anything is left out at random."""
+def drops(model: nn.Module) -> bool:
+    """Return whether a model in its present mode leaves anything out at random."""
     for module in model.modules():
         rates = [rate for name, rate in vars(module).items() if "drop" in name]
         rates += [module.p] if isinstance(module, nn.Dropout) else []
