@@ -1,4 +1,4 @@
-"""The fitting loop as a task uses it: with its progress shown, shared by all processes there are."""
+"""The fitting loop as a task uses it: shared by all processes, its progress shown."""
 
 from __future__ import annotations
 

@@ -66,9 +66,7 @@ class Several(Ranks):
         tell: Told in words why a fit is not shared.
     """
 
-    def __init__(
-        self, world: World, come: Callable[[], None], tell: Callable[[str], None]
-    ) -> None:
+    def __init__(self, world: World, come: Callable[[], None], tell: Callable[[str], None]) -> None:
         self._world, self._come, self._tell = world, come, tell
         self.leads, self.own = world.rank == 0, (world.rank,) if world.rank else ()
         self._whole, self._fits = False, 0

@@ -1,8 +1,8 @@
 """All processes of a run, started by torchrun, and how they speak to each other.
 
-There is one kind of message, in which all take part: each says where it is, what it has to tell, and
-what has gone wrong there. So who cannot go on says so in the place of what the others wait for, and
-who is elsewhere is found out instead of waited for. Tensors go round only behind such a message.
+There is one kind of message, in which all take part: each says where it is, what it has to tell,
+and what has gone wrong there. So who cannot go on says so in the place of what the others wait for,
+and who is elsewhere is found out instead of waited for. Tensors go round behind such a message only.
 A process that ends has its connections closed, which ends the others' waiting at once.
 """
 
@@ -50,13 +50,13 @@ class World:
 
     def __init__(self, rank: int, size: int) -> None:
         import torch.distributed as dist
+        from torch.distributed.rendezvous import rendezvous
 
         self.rank, self.size, self._dist = rank, size, dist
         self.open = self.lost = False
         cards = _own_card()
         with self._named():
-            store, _, _ = next(dist.rendezvous("env://", timeout=MEETING))
-            met = dist.PrefixStore("selfmoe", store)
+            met, _, _ = next(rendezvous("env://", timeout=MEETING))
             dist.init_process_group("gloo", store=met, rank=rank, world_size=size, timeout=ALONE)
             self._orders = dist.new_group(backend="gloo", timeout=ORDERS)
             # over gloo tensors go by way of the processor
@@ -126,7 +126,7 @@ class World:
             (flat,) = self._placed([torch.cat([tensor.flatten() for tensor in some])])
             with self._named():
                 self._dist.all_reduce(flat, group=self._group(flat))
-            parts = flat.split([tensor.numel() for tensor in some])
+            parts = torch.split(flat, [tensor.numel() for tensor in some])
             for tensor, part in zip(some, parts, strict=True):
                 tensor.copy_(part.view_as(tensor))
 
