@@ -2,7 +2,7 @@
 
 There is one kind of message, in which all take part: each says where it is, what it has to tell,
 and what has gone wrong there. So who cannot go on says so in the place of what the others wait for,
-and who is elsewhere is found out instead of waited for. Tensors go round behind such a message only.
+and who is elsewhere is found out instead of waited for. Tensors go round behind a message only.
 A process that ends has its connections closed, which ends the others' waiting at once.
 """
 
