@@ -21,7 +21,7 @@ from selfmoe.models.fitting.loop import Fit
 from selfmoe.testing.models import tiny_base
 
 WORKER = Path(__file__).parent / "several" / "worker.py"
-TIMEOUT = 200
+TIMEOUT = 280
 Environment = Callable[..., dict[str, str]]
 Facts = dict[str, Any]
 
