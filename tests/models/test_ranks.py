@@ -38,7 +38,7 @@ def worker() -> Facts:
 
 
 def alone(worker: Facts, work: Path, stop: int | None = None) -> Facts:
-    """Fit in this process; stop as if killed in a step. Return losses, tokens and what is fitted."""
+    """Fit in this process, or stop as if killed in a step; return losses and what is fitted."""
     base = tiny_base()
     parameters = {n: base.model.get_parameter(n) for n in worker["NAMES"]}
     for parameter in parameters.values():
@@ -191,9 +191,7 @@ def test_what_goes_wrong_in_one_is_said_by_all(two: dict[str, list[Facts]]) -> N
         assert len(found["steps"]) == 2
 
 
-def test_a_process_that_is_killed_ends_the_others(
-    tmp_path: Path, environment: Environment
-) -> None:
+def test_a_process_that_is_killed_ends_the_others(tmp_path: Path, environment: Environment) -> None:
     assert by_hand(environment, tmp_path, "other-dies") == [3, -9]
     found = json.loads((tmp_path / "other-dies-0.json").read_text())
     assert found["error"].startswith("RunError: process 0 of 2 has lost the others: one has ended")

@@ -81,7 +81,7 @@ def fits(folder: Path) -> dict[str, list[float]]:
     found = {}
     for path in sorted(folder.glob("*/*@*/training.json")):
         told = json.loads(path.read_text())
-        some = told["fits"] if "fits" in told else [told]
+        some = told.get("fits", [told])
         found[path.parent.name] = [loss for fit in some for loss in fit["losses"]]
     return found
 
