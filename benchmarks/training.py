@@ -51,9 +51,9 @@ def command(**options: Any) -> None:
     """Measure time and memory of fits against an earlier build and PEFT."""
     with tempfile.TemporaryDirectory() as place, ExitStack() as until:
         folder = Path(place)
-        before = options["before"] or until.enter_context(
-            places.checkout(options["commit"], folder / "before")
-        )
+        before = options["before"] or folder / "before"
+        if options["before"] is None and options["only"] != PACKED:
+            until.enter_context(places.checkout(options["commit"], before))
         results = {**_facts(options), **_measured(options, folder, before)}
     if options["target"] is not None:
         write_json(options["target"], results)

@@ -177,10 +177,10 @@ class TrainerContract(ComponentContract):
             report = trainer.train(alone)
             assert reports[name]["losses"] == pytest.approx(report["losses"], rel=1e-5, abs=1e-5)
             assert {**reports[name], "losses": 0} == {**report, "losses": 0}
-            before, after = read_factors(alone.out), read_factors(packed[name][1].out)
-            assert before.keys() == after.keys()
-            for layer, factors in before.items():
-                assert_close(after[layer].delta(), factors.delta(), 1e-3)  # AdamW: sign of noise
+            expected, found = read_factors(alone.out), read_factors(packed[name][1].out)
+            assert found.keys() == expected.keys()
+            for layer, factors in expected.items():  # AdamW makes steps of rounding noise, too
+                assert_close(found[layer].delta(), factors.delta(), 1e-3)
 
     def test_resumes_a_pass_with_the_same_bits(
         self, learner: Trainer, context: TrainContext, tmp_path: Path

@@ -79,7 +79,7 @@ def report_of(fitted: FitReport, parameters: Iterable[Tensor]) -> dict[str, Any]
 
     Args:
         fitted: What the fit did.
-        parameters: What learnt.
+        parameters: What learnt, of any shape.
     """
     return {
         "losses": [round(loss, 6) for loss in fitted.losses],

@@ -113,14 +113,14 @@ class World:
         return found
 
     def align(self, tensors: Sequence[Tensor]) -> None:
-        """Let tensors be in all processes what they are in the first."""
+        """Let tensors of any shape be in all processes what they are in the first."""
         with self._named():
             for tensor, there in zip(tensors, self._placed(tensors), strict=True):
                 self._dist.broadcast(there, src=0, group=self._group(there))
                 tensor.copy_(there)
 
     def add(self, tensors: Sequence[Tensor]) -> None:
-        """Let each tensor be in all processes the sum of what it is in each."""
+        """Let each tensor, of any shape, be in all processes the sum of what it is in each."""
         for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
             some = [tensor for tensor in tensors if tensor.dtype == dtype]
             (flat,) = self._placed([torch.cat([tensor.flatten() for tensor in some])])
@@ -129,10 +129,6 @@ class World:
             parts = torch.split(flat, [tensor.numel() for tensor in some])
             for tensor, part in zip(some, parts, strict=True):
                 tensor.copy_(part.view_as(tensor))
-
-    def leave(self) -> None:
-        """Close the connections; without this process there is nothing left to do together."""
-        self._dist.destroy_process_group()
 
     def _placed(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Return tensors where they can be sent from."""

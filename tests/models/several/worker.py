@@ -112,7 +112,6 @@ def main(folder, names):
         told.clear()
         if here.lost:
             sys.exit(3)
-    here.leave()
 
 
 if __name__ == "__main__":
