@@ -28,6 +28,7 @@ from writing.builds import FORMER as COMMIT
 
 Json = dict[str, Any]
 BEFORE, NOW, REFERENCE = "before", "selfmoe", "PEFT + Trainer"
+APART, PACKED = "apart", "packed"
 EXPERTS, RANK = 4, 8
 VOCABULARIES = (32_000, 262_144)
 
@@ -43,16 +44,16 @@ VOCABULARIES = (32_000, 262_144)
 @click.option("--steps", default=2, show_default=True, help="Steps of a fit.")
 @click.option("--longest", default=256, show_default=True, help="Tokens of an example.")
 @click.option("--threads", default=(1, 2), show_default=True, multiple=True, help="Of torch.")
-@click.option("--only", help="Only what has this in its title: expert, router, vocabulary.")
+@click.option("--only", help="Only what has this in its title: expert, router, packed, vocabulary.")
 @click.option("--reference/--no-reference", default=True, help="Ask PEFT and the Trainer, too.")
 @click.option("--json", "target", type=click.Path(path_type=Path), help="Write JSON there.")
 def command(**options: Any) -> None:
     """Measure time and memory of fits against an earlier build and PEFT."""
     with tempfile.TemporaryDirectory() as place, ExitStack() as until:
         folder = Path(place)
-        before = options["before"] or until.enter_context(
-            places.checkout(options["commit"], folder / "before")
-        )
+        before = options["before"] or folder / "before"
+        if options["before"] is None and options["only"] != PACKED:
+            until.enter_context(places.checkout(options["commit"], before))
         results = {**_facts(options), **_measured(options, folder, before)}
     if options["target"] is not None:
         write_json(options["target"], results)
@@ -86,10 +87,11 @@ def _measured(options: Mapping[str, Any], folder: Path, before: Path) -> Json:
 
     wanted = options["only"] or ""
     base, number = options["base"], options["batch"] * options["steps"]
-    rows = texts(options["data"], AutoTokenizer.from_pretrained(base), options["longest"], number)
-    found = []
-    for workload in ("expert", "router"):
+    tokenizer, found = AutoTokenizer.from_pretrained(base), []
+    for workload in ("expert", "router", "packed"):
         if wanted in workload:
+            every = number * (EXPERTS if workload == PACKED else 1)
+            rows = texts(options["data"], tokenizer, options["longest"], every)
             adapters = places.experts(base, folder / "experts", EXPERTS, RANK)
             for threads in options["threads"]:
                 setting = places.setting(folder, base, rows, adapters, options["batch"], threads)
@@ -102,6 +104,8 @@ def _measured(options: Mapping[str, Any], folder: Path, before: Path) -> Json:
 
 def _systems(workload: str, before: Path, options: Mapping[str, Any]) -> Systems:
     here = places.REPOSITORY
+    if workload == PACKED:  # the experts of a run, which an earlier build trains one by one
+        return {APART: (here, APART), PACKED: (here, PACKED)}
     known = {BEFORE: (before, workload), NOW: (here, workload)}
     asked = workload == "expert" and options["reference"]
     return known | ({REFERENCE: (here, "trainer")} if asked else {})
@@ -113,10 +117,11 @@ def _fit(
     times = in_turns(systems, setting, threads, options["rounds"])
     spaces = alone(systems, setting, threads, options["runs"])
     seconds = {name: [one["seconds"] for one in answers] for name, answers in times.items()}
-    rows = ratios(seconds, BEFORE)
+    first = next(iter(systems))
+    rows = ratios(seconds, first)
     for name, row in rows.items():
-        row["losses_apart"] = largest_difference(times[BEFORE], times[name])
-        row["memory"] = _space(spaces[name], spaces[BEFORE])
+        row["losses_apart"] = largest_difference(times[first], times[name])
+        row["memory"] = _space(spaces[name], spaces[first])
         click.echo(
             f"{workload}, {threads} threads: {name:14} time {row['ratio']:.3f} ({row['low']:.3f} "
             f"to {row['high']:.3f}), {row['seconds']:.1f} s, memory {row['memory']['ratio']:.3f}, "

@@ -103,6 +103,36 @@ def train_expert(worker: Worker, folder: Path) -> list[float]:
     return _losses(fit)
 
 
+def train_apart(worker: Worker, folder: Path) -> list[float]:
+    """Return the losses of training an expert a domain, one after the other."""
+    found = []
+    for name, (trainer, context) in _experts(worker, folder).items():
+        trainer.train(context._replace(work=folder / f"{name}-work"))
+        found += context.fit.history[-1][1].losses
+    return found
+
+
+def train_packed(worker: Worker, folder: Path) -> list[float]:
+    """Return the losses of training an expert a domain, all in one pass."""
+    experts = _experts(worker, folder)
+    trainer, context = next(iter(experts.values()))
+    type(trainer).train_together(experts)
+    return [loss for _, report in context.fit.history for loss in report.losses]
+
+
+def _experts(worker: Worker, folder: Path) -> Json:
+    """Return trainer and context of an expert a domain."""
+    from selfmoe_trainer_lora import Lora
+
+    fit, found = find("Fit")(), {}
+    for seed, name in enumerate(sorted({example.domain for example in worker.data})):
+        data = [example for example in worker.data if example.domain == name]
+        (folder / name).mkdir()
+        context = find("TrainContext")(worker.base, data, fit, seed, folder / "work", folder / name)
+        found[name] = (Lora(Lora.Config(r=RANK, alpha=ALPHA, **worker.options)), context)
+    return found
+
+
 def fit_router(worker: Worker, folder: Path) -> list[float]:
     """Return the losses of fitting the router topk."""
     from selfmoe_router_topk import TopK
@@ -135,6 +165,8 @@ def use_trainer(worker: Worker, folder: Path) -> list[float]:
 
 WORKLOADS: dict[str, Callable[[Worker, Path], list[float]]] = {
     "expert": train_expert,
+    "apart": train_apart,
+    "packed": train_packed,
     "router": fit_router,
     "trainer": use_trainer,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from typing import Any, Self
 
 from selfmoe.contracts import LoadedBase, TrainContext, Trainer, hookimpl
 from selfmoe.kits.trainers import LoraOptions
@@ -33,6 +33,21 @@ class Lora(Trainer):
         from selfmoe.kits.trainers import train_lora
 
         return train_lora(self.options, ctx)
+
+    def alone(self, base: LoadedBase) -> str | None:
+        """Return why an expert has to be trained by itself; see ``Trainer.alone``."""
+        from selfmoe.kits.trainers import why_alone
+
+        return why_alone(self.options, base)
+
+    @classmethod
+    def train_together(
+        cls, experts: Mapping[str, tuple[Self, TrainContext]]
+    ) -> Mapping[str, Mapping[str, Any]]:
+        """Train several adapters in one pass; see ``Trainer.train_together``."""
+        from selfmoe.kits.trainers import train_loras
+
+        return train_loras({name: (one.options, ctx) for name, (one, ctx) in experts.items()})
 
 
 @hookimpl

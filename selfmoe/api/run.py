@@ -14,6 +14,7 @@ from selfmoe.contracts.errors import ConfigError
 from selfmoe.contracts.paths import expand, written
 from selfmoe.pipeline.execute import Outcome, execute
 from selfmoe.pipeline.make import make_plans
+from selfmoe.pipeline.ranks import together
 from selfmoe.pipeline.run_plan import RunPlan
 from selfmoe.registry.registry import LOCAL
 from selfmoe.reporting.model import RunResults
@@ -61,10 +62,15 @@ def run(config: Settings, *, display: Display | None = None) -> Run:
 
 
 def run_plans(plans: RunPlan, display: Display) -> tuple[Run, Outcome]:
-    """Execute plans and write the report on what could be done; see ``run``."""
-    outcome = execute(plans, display)
-    directory = plans.directory.root
-    write_report(directory, again=bool(outcome.built))
+    """Execute plans and write the report on what could be done; see ``run``.
+
+    Of several processes the first does that; the others fit with it and return what it has written.
+    """
+    directory, outcome = plans.directory.root, Outcome()
+    with together(plans, display) as leading:
+        if leading:
+            outcome = execute(plans, display)
+            write_report(directory, again=bool(outcome.built))
     finished = Run(directory, plans.config, read_results(directory), len(outcome.built))
     return finished, outcome
 

@@ -16,7 +16,8 @@ import click
 
 from selfmoe import __version__
 from selfmoe.cli.plain import speak_plainly
-from selfmoe.contracts.errors import RunError, SelfmoeError, did_you_mean
+from selfmoe.contracts.errors import ConfigError, RunError, SelfmoeError, did_you_mean
+from selfmoe.models.launched import number_of_processes, own_rank
 from selfmoe.pipeline import interrupts
 
 COMMANDS = {
@@ -106,6 +107,24 @@ class LazyGroup(click.Group):
 )
 def cli(debug: bool) -> None:
     """Turn one base LLM into a mixture of self-specialised LoRA experts."""
+    _refuse_several(str(click.get_current_context().invoked_subcommand))
+
+
+def _refuse_several(command: str) -> None:
+    """Refuse several processes where there is nothing that they would share.
+
+    Raises:
+        ConfigError: In the first of them; the others end.
+    """
+    count = number_of_processes()
+    if count == 1 or command == "run":
+        return
+    if own_rank() == 0:
+        raise ConfigError(
+            f"selfmoe {command} was started as {count} processes; only selfmoe run shares work\n"
+            "  Start it without torchrun."
+        )
+    sys.exit(0)
 
 
 def _drop_output() -> None:

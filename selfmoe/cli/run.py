@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ import click
 
 from selfmoe.cli import options
 from selfmoe.cli.completing import keys, names, presets
-from selfmoe.contracts.errors import ConfigError
+from selfmoe.contracts.errors import ConfigError, StageError
 
 if TYPE_CHECKING:
     from selfmoe.config.model import RunConfig
@@ -89,10 +90,14 @@ def command(
     """
     from selfmoe.config.resolve import resolve
     from selfmoe.pipeline.make import make_plans
+    from selfmoe.pipeline.ranks import leads
 
     if rates and not dry_run:
         raise ConfigError("--rates says what a run will take; give --dry-run with it")
     complete = resolve(raw_settings(config, assignments, seeds, flags), str(config or "settings"))
+    if not leads():
+        _follow(complete, dry_run)
+        return
     plans = make_plans(complete)
     warn_of_broken(complete)
     if dry_run:
@@ -102,6 +107,20 @@ def command(
         print_plans(plans, rates_of(plans.base, plans.directory.root, rates))
         return
     _execute(plans)
+
+
+def _follow(complete: RunConfig, dry_run: bool) -> None:
+    """Fit with the first process, which says what there is to say."""
+    from rich.console import Console
+
+    from selfmoe.api.run import run_plans
+    from selfmoe.pipeline.make import make_plans
+    from selfmoe.reporting.terminal.progress import Display
+
+    with contextlib.suppress(StageError):
+        plans = make_plans(complete)
+        if not dry_run:
+            run_plans(plans, Display(Console(quiet=True)))
 
 
 def warn_of_broken(complete: RunConfig) -> None:

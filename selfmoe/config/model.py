@@ -141,6 +141,11 @@ class SpecialiseConfig(Section):
         default_factory=dict,
         description="Expert -> options it is trained with instead, such as a rank of its own.",
     )
+    packed: bool = Field(
+        False,
+        description="Train all experts in one pass over the base, where the trainer can; results "
+        "are the same up to rounding.",
+    )
 
     def options_of(self, expert: str) -> dict[str, Any]:
         """Return all options that an expert is trained with."""

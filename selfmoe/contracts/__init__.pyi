@@ -51,8 +51,10 @@ from .fitting import (
     IGNORE as IGNORE,
     Batch as Batch,
     FitConfig as FitConfig,
+    FitOne as FitOne,
     FitReport as FitReport,
     Fitting as Fitting,
+    LossOfEach as LossOfEach,
     Penalty as Penalty,
     Progress as Progress,
 )

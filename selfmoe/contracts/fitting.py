@@ -105,6 +105,36 @@ class Penalty(Protocol):
         """
 
 
+@dataclass(frozen=True)
+class FitOne:
+    """One of several things that are fitted in one pass.
+
+    Attributes:
+        parameters: What to optimise, by name.
+        examples: What to fit to; the order of use depends on ``seed`` only.
+        config: Learning rate, epochs and so on; each can have its own.
+        seed: Decides the order of the examples.
+        label: What is fitted, for messages.
+    """
+
+    parameters: Mapping[str, nn.Parameter]
+    examples: Sequence[Example]
+    config: FitConfig
+    seed: int
+    label: str
+
+
+class LossOfEach(Protocol):
+    """Reads a batch in which several fits have rows."""
+
+    def __call__(self, batch: Batch) -> Mapping[str, Tensor]:
+        """Return the sum of the losses of each fit's response tokens, scalars by name.
+
+        Args:
+            batch: ``domains`` holds the names; the rows of a name lie beside each other.
+        """
+
+
 class Fitting(Protocol):
     """The training loop, as trainers and composers are given it.
 
@@ -158,5 +188,30 @@ class Fitting(Protocol):
         Raises:
             StageError: If there are no examples, one is longer than the context, or a loss is not
                 finite.
+            DataError: If an example holds a token that the base has no row for.
+        """
+
+    def together(
+        self, fits: Mapping[str, FitOne], base: LoadedBase, forward: LossOfEach, *, work: Path
+    ) -> Mapping[str, FitReport]:
+        """Fit several things in place, in one pass over one model; none may change another's loss.
+
+        Each has its own losses, clipping, schedule and AdamW, and takes the steps that it would
+        take by itself, in the same order; results are the same up to rounding. A batch mixes
+        examples of all. Gradient checkpointing is on if one of them asks for it, and
+        ``micro_batch_size`` is the smallest that one of them gives.
+
+        Args:
+            fits: What is fitted, by name.
+            base: Whose tokenizer and context length apply.
+            forward: Returns the losses of a batch. As of ``__call__``, where it has an attribute
+                ``apart`` that is true, the rows of a part begin with the same words.
+            work: Folder for checkpoints, of all together; of the same fits in every attempt.
+
+        Returns:
+            The reports by name; without those whose loss became no finite number, which stop alone.
+
+        Raises:
+            StageError: If one has no examples, or examples longer than the context.
             DataError: If an example holds a token that the base has no row for.
         """

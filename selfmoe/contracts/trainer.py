@@ -5,9 +5,10 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self
 
 from selfmoe.contracts.component import Component
+from selfmoe.contracts.errors import NotSupportedError
 from selfmoe.contracts.records import Example, LoadedBase
 
 if TYPE_CHECKING:
@@ -86,3 +87,35 @@ class Trainer(Component):
         The base must be bit for bit what it was. The report is JSON-ready and holds at least
         ``losses`` (one a step), ``tokens`` and ``trained_parameters``.
         """
+
+    def alone(self, base: LoadedBase) -> str | None:
+        """Return why an expert has to be trained by itself.
+
+        ``None`` says that it can be trained in one pass with others, by ``train_together``, with
+        the results that ``train`` has, up to rounding.
+
+        Args:
+            base: The frozen base.
+        """
+        return f"trainer '{self.name}' trains one expert at a time"
+
+    @classmethod
+    def train_together(
+        cls, experts: Mapping[str, tuple[Self, TrainContext]]
+    ) -> Mapping[str, Mapping[str, Any]]:
+        """Train several experts in one pass over one base; return what ``train`` does, by name.
+
+        Each has its own options, data, seed and folder ``out``; base, ``fit`` and ``work`` are
+        those of all. Who can do it overrides ``alone``, too.
+
+        Args:
+            experts: Trainer and context by the expert's name, at least two. ``start`` is ``None``.
+
+        Returns:
+            The reports of those that were trained; the others are trained by themselves then.
+
+        Raises:
+            StageError: If they cannot be trained in one pass on this base.
+            NotSupportedError: If this trainer does not offer it.
+        """
+        raise NotSupportedError(f"trainer '{cls.name}' trains one expert at a time")

@@ -8,6 +8,7 @@ from selfmoe.config.model import RunConfig
 from selfmoe.contracts.errors import DataError, PluginError
 from selfmoe.models.base import find_base
 from selfmoe.pipeline.plan import Plan
+from selfmoe.pipeline.ranks import in_turn
 from selfmoe.pipeline.run_plan import RunPlan
 from selfmoe.pipeline.stages import STAGES
 from selfmoe.registry.registry import LOCAL
@@ -38,6 +39,11 @@ def make_plans(config: RunConfig) -> RunPlan:
     Raises:
         SelfmoeError: If the base or the data a domain needs is missing.
     """
+    with in_turn():  # what is fetched or converted is fetched or converted once
+        return _make_plans(config)
+
+
+def _make_plans(config: RunConfig) -> RunPlan:
     directory = RunDirectory(Path(str(config.out)))
     directory.check()
     check_surroundings(config)

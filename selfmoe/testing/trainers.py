@@ -163,6 +163,43 @@ class TrainerContract(ComponentContract):
         assert rest.count < steps.count, "it started over; let ctx.fit keep its state in ctx.work"
         assert _weights(half.out) == _weights(context.out)
 
+    def test_trains_together_what_it_trains_apart(
+        self, learner: Trainer, context: TrainContext, tmp_path: Path
+    ) -> None:
+        """Where it says that it can, experts of one pass are those it trains by themselves."""
+        apart = _two(learner, context, tmp_path / "apart")
+        packed = _two(learner, context, tmp_path / "packed")
+        before = fingerprint(context.base.model)
+        reports = type(learner).train_together(packed)
+        after = fingerprint(context.base.model)
+        assert after == before, "the base changed"
+        for name, (trainer, alone) in apart.items():
+            report = trainer.train(alone)
+            assert reports[name]["losses"] == pytest.approx(report["losses"], rel=1e-5, abs=1e-5)
+            assert {**reports[name], "losses": 0} == {**report, "losses": 0}
+            expected, found = read_factors(alone.out), read_factors(packed[name][1].out)
+            assert found.keys() == expected.keys()
+            for layer, factors in expected.items():  # AdamW makes steps of rounding noise, too
+                assert_close(found[layer].delta(), factors.delta(), 1e-3)
+
+    def test_resumes_a_pass_with_the_same_bits(
+        self, learner: Trainer, context: TrainContext, tmp_path: Path
+    ) -> None:
+        """Interrupted after a step, a pass leaves nothing, goes on from there and ends the same."""
+        steps, rest, together = Steps(), Steps(), type(learner).train_together
+        whole = _two(learner, context, tmp_path / "whole", Fit(steps))
+        together(whole)
+        if steps.count < 2:
+            pytest.skip("the trainer takes no two steps by ctx.fit that it could stop between")
+        half = _two(learner, context, tmp_path / "half", Fit(Steps(stop=2), save_seconds=-1))
+        with pytest.raises(KeyboardInterrupt):
+            together(half)
+        assert all(contents(ctx.out) == {} for _, ctx in half.values()), "half an adapter was left"
+        together({name: (one, ctx._replace(fit=Fit(rest))) for name, (one, ctx) in half.items()})
+        assert rest.count < steps.count, "it started over; let ctx.fit keep its state in ctx.work"
+        for name, (_, ctx) in whole.items():
+            assert _weights(half[name][1].out) == _weights(ctx.out)
+
     def test_goes_on_with_an_adapter(
         self, trainer: Trainer, trained: Trained, context: TrainContext, tmp_path: Path
     ) -> None:
@@ -234,6 +271,22 @@ def _anew(context: TrainContext, root: Path, seed: int = 0) -> TrainContext:
     """Return the context with empty folders of its own below ``root``."""
     (root / "adapter").mkdir(parents=True)
     return context._replace(seed=seed, work=root / "work", out=root / "adapter")
+
+
+def _two(
+    trainer: Trainer, context: TrainContext, root: Path, fit: Fit | None = None
+) -> dict[str, tuple[Trainer, TrainContext]]:
+    """Return two experts of one trainer that learn from different examples, for one pass."""
+    if (why := trainer.alone(context.base)) is not None:
+        pytest.skip(f"the trainer trains one expert at a time: {why}")
+    found, half = {}, len(context.data) // 2
+    for seed, data in enumerate((context.data[:half], context.data[half:])):
+        own = _anew(context, root / f"{seed}", seed)
+        found[f"{seed}"] = (
+            trainer,
+            own._replace(data=data, fit=fit or context.fit, work=root / "work"),
+        )
+    return found
 
 
 def _weights(path: Path) -> list[bytes]:

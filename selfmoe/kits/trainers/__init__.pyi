@@ -33,6 +33,10 @@ from .lora import (
 from .options import (
     LoraOptions as LoraOptions,
 )
+from .packing import (
+    train_loras as train_loras,
+    why_alone as why_alone,
+)
 from .reading import (
     Responses as Responses,
 )

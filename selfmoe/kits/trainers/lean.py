@@ -7,9 +7,9 @@ of x. Layers that are more than this, or of another precision than the adapter, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from peft.tuners.lora import Linear
@@ -69,36 +69,83 @@ class _Lean:
         other = x.dtype != weight.dtype or torch.is_autocast_enabled(x.device.type)
         if other or self._layer.disable_adapters:
             return self._plain(x)  # type: ignore[no-any-return]
-        factors = self._a.weight, self._b.weight, self._scale
-        out: Tensor = _Lora.apply(x, weight, bias, *factors)  # type: ignore[no-untyped-call]
-        return out
+        all_rows = Share(slice(None), self._a.weight, self._b.weight, self._scale)
+        return lora_product(x, weight, bias, [all_rows])
+
+
+class Share(NamedTuple):
+    """What an adapter adds to some rows of a product.
+
+    Attributes:
+        rows: Which of them, along the first dimension.
+        a: Shape ``(rank, in)``.
+        b: Shape ``(out, rank)``.
+        scale: What ``b a`` is multiplied by.
+    """
+
+    rows: slice
+    a: Tensor
+    b: Tensor
+    scale: float
+
+
+def lora_product(x: Tensor, weight: Tensor, bias: Tensor | None, shares: Sequence[Share]) -> Tensor:
+    """Return ``W x + bias`` with what adapters add, with the gradients of x, A and B.
+
+    Args:
+        x: Shape ``(rows, …, in)``.
+        weight: W, shape ``(out, in)``; constant.
+        bias: Shape ``(out,)``; constant.
+        shares: The adapters; no two of them for one row.
+
+    Returns:
+        Shape ``(rows, …, out)``.
+    """
+    factors = [factor for share in shares for factor in (share.a, share.b)]
+    parts = [(share.rows, share.scale) for share in shares]
+    out: Tensor = _Lora.apply(x, weight, bias, parts, *factors)  # type: ignore[no-untyped-call]
+    return out
 
 
 class _Lora(Function):
-    """``W x + b + s B A x`` with the gradients of x, A and B."""
+    """``W x + b + s B A x``, A, B and s those of each row, with the gradients of x, A and B."""
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, scale: float
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        parts: Sequence[tuple[slice, float]],
+        *factors: Tensor,
     ) -> Tensor:
         """Return the sum, shape ``(..., out)``, for x of shape ``(..., in)``."""
-        out = product(x, weight, bias)
-        z = product(x.reshape(-1, x.shape[-1]), a)
-        out.view(-1, out.shape[-1]).addmm_(z, b.t(), alpha=scale)
-        ctx.save_for_backward(x, z, weight, a, b)
-        ctx.scale = scale
+        out, zs = product(x, weight, bias), []
+        for (rows, scale), a, b in zip(parts, factors[::2], factors[1::2], strict=True):
+            z = product(x[rows].reshape(-1, x.shape[-1]), a)
+            out[rows].view(-1, out.shape[-1]).addmm_(z, b.t(), alpha=scale)
+            zs.append(z)
+        ctx.save_for_backward(x, weight, *zs, *factors)
+        ctx.parts = parts
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of x, A and B, of their shapes, from one ``(..., out)``."""
-        x, z, weight, a, b = ctx.saved_tensors
-        flat = grad.reshape(-1, grad.shape[-1])
-        dz = product(flat, b.t()).mul_(ctx.scale)
-        da = product(dz.t(), x.reshape(-1, x.shape[-1]).t())
-        db = product(z.t(), flat.t()).mul_(ctx.scale).t()  # several times as fast as turned
-        dx = None
+        x, weight, *rest = ctx.saved_tensors
+        count = len(ctx.parts)
+        zs, factors = rest[:count], rest[count:]
+        dx, found = None, []
         if ctx.needs_input_grad[0]:
-            dx = product(flat, weight.t()).addmm_(dz, a).view_as(x)
-        return dx, None, None, da, db, None
+            dx = product(grad.reshape(-1, grad.shape[-1]), weight.t()).view_as(x)
+        for (rows, scale), z, a, b in zip(ctx.parts, zs, factors[::2], factors[1::2], strict=True):
+            flat = grad[rows].reshape(-1, grad.shape[-1])
+            dz = product(flat, b.t()).mul_(scale)
+            found.append(product(dz.t(), x[rows].reshape(-1, x.shape[-1]).t()))
+            found.append(
+                product(z.t(), flat.t()).mul_(scale).t()
+            )  # several times as fast as turned
+            if dx is not None:
+                dx[rows].view(-1, dx.shape[-1]).addmm_(dz, a)
+        return dx, None, None, None, *found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch import Tensor
 
-from selfmoe.contracts.fitting import Batch
+from selfmoe.contracts.fitting import Batch, FitReport
 from selfmoe.contracts.randomness import derive
 from selfmoe.contracts.records import Example
 from selfmoe.contracts.trainer import TrainContext
@@ -61,17 +61,31 @@ def train_lora(
             options,
             seed=derive(ctx.seed, "fit"),
             work=ctx.work,
-            label=f"training on {len(ctx.data)} examples",
+            label=label_of(ctx),
             forward=learnt.forward,
             on_policy=learnt.on_policy,
         )
         save_adapter(model, ctx.out, ctx.base)
-    trained = sum(parameter.numel() for parameter in parameters.values())
+    return report_of(fitted, parameters.values())
+
+
+def label_of(ctx: TrainContext) -> str:
+    """Return what is fitted, for messages."""
+    return f"training on {len(ctx.data)} examples"
+
+
+def report_of(fitted: FitReport, parameters: Iterable[Tensor]) -> dict[str, Any]:
+    """Return what is reported of training an adapter.
+
+    Args:
+        fitted: What the fit did.
+        parameters: What learnt, of any shape.
+    """
     return {
         "losses": [round(loss, 6) for loss in fitted.losses],
         "steps": fitted.steps,
         "tokens": fitted.tokens,
-        "trained_parameters": trained,
+        "trained_parameters": sum(parameter.numel() for parameter in parameters),
     }
 
 

@@ -40,7 +40,9 @@ def beginning(batch: Batch) -> int:
     return min(alike, int(batch.prompt_mask.sum(1).min()) - 1)
 
 
-def read_apart(states: States, batch: Batch, size: int, model: Any) -> tuple[Batch, Tensor]:
+def read_apart(
+    states: States, batch: Batch, size: int, model: Any, *, each: bool = False
+) -> tuple[Batch, Tensor]:
     """Return the rest of a batch and its final states, having read its beginning once.
 
     Args:
@@ -48,10 +50,16 @@ def read_apart(states: States, batch: Batch, size: int, model: Any) -> tuple[Bat
         batch: The batch; the first tokens of all its rows are the same.
         size: How many these are.
         model: The model.
+        each: Read it once for each domain, as what the model makes of it differs between these.
     """
     cache, known = _past(model)
-    states(_first(batch, size), known)
-    cache.batch_repeat_interleave(len(batch.input_ids))
+    order = list(dict.fromkeys(batch.domains)) if each else []
+    states(_first(batch, size, [batch.domains.index(one) for one in order] or [0]), known)
+    if each:
+        found = [order.index(one) for one in batch.domains]
+        cache.batch_select_indices(torch.tensor(found, device=batch.input_ids.device))
+    else:
+        cache.batch_repeat_interleave(len(batch.input_ids))
     rest = replace(batch, input_ids=batch.input_ids[:, size:], labels=batch.labels[:, size:])
     return rest, states(rest, known)
 
@@ -66,7 +74,7 @@ def can_read_apart(states: States, model: Any) -> bool:
         states: Returns final states, shape ``(batch, time, width)``.
         model: The model.
     """
-    if _drops(model):
+    if drops(model):
         return False
     batch, size = _trial(model)
     try:
@@ -84,30 +92,32 @@ def can_read_apart(states: States, model: Any) -> bool:
     return bool(apart.max() <= near)
 
 
-def _past(model: Any) -> tuple[DynamicCache, dict[str, Any]]:
-    """Return an empty cache, and the arguments of forwards that write to it."""
-    cache = DynamicCache(config=model.config)
-    return cache, {cache_name(model) or "past_key_values": cache, "use_cache": True}
-
-
-def _first(batch: Batch, size: int) -> Batch:
-    return Batch(
-        batch.input_ids[:1, :size],
-        batch.attention_mask[:1, :size],
-        batch.labels[:1, :size],
-        batch.prompt_mask[:1, :size],
-        batch.domains[:1],
-    )
-
-
-def _drops(model: nn.Module) -> bool:
-    """Return whether anything is left out at random."""
+def drops(model: nn.Module) -> bool:
+    """Return whether a model in its present mode leaves anything out at random."""
     for module in model.modules():
         rates = [rate for name, rate in vars(module).items() if "drop" in name]
         rates += [module.p] if isinstance(module, nn.Dropout) else []
         if module.training and any(isinstance(rate, float) and rate > 0 for rate in rates):
             return True
     return False
+
+
+def _past(model: Any) -> tuple[DynamicCache, dict[str, Any]]:
+    """Return an empty cache, and the arguments of forwards that write to it."""
+    cache = DynamicCache(config=model.config)
+    return cache, {cache_name(model) or "past_key_values": cache, "use_cache": True}
+
+
+def _first(batch: Batch, size: int, rows: list[int] | None = None) -> Batch:
+    """Return the beginning of a batch's first row, or of others."""
+    some = rows or [0]
+    return Batch(
+        batch.input_ids[some, :size],
+        batch.attention_mask[some, :size],
+        batch.labels[some, :size],
+        batch.prompt_mask[some, :size],
+        tuple(batch.domains[row] for row in some),
+    )
 
 
 def _trial(model: Any) -> tuple[Batch, int]:

@@ -7,22 +7,31 @@ number stops it before anything is saved.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from selfmoe.contracts.errors import StageError
-from selfmoe.contracts.fitting import Batch, FitConfig, FitReport, Penalty, Progress
-from selfmoe.contracts.randomness import derive, permutation
+from selfmoe.contracts.fitting import (
+    Batch,
+    FitConfig,
+    FitOne,
+    FitReport,
+    LossOfEach,
+    Penalty,
+    Progress,
+)
+from selfmoe.contracts.randomness import derive
 from selfmoe.contracts.records import Example, LoadedBase
 from selfmoe.models.fitting.batches import Encoded, collate, encode_all, parts_of
+from selfmoe.models.fitting.beginnings import drops
 from selfmoe.models.fitting.checkpointing import checkpointing
 from selfmoe.models.fitting.checkpoints import Checkpoints
+from selfmoe.models.fitting.job import Job, adamw, labelled
+from selfmoe.models.fitting.packed import Pass
+from selfmoe.models.fitting.ranks import Ranks
 from selfmoe.models.fitting.reading import ResponseLoss, summed_loss
 from selfmoe.models.structure import states_of
 from selfmoe.models.tokens import padding
@@ -37,16 +46,22 @@ class Fit:
     Args:
         progress: Told ``(step, steps, text)`` after every step.
         save_seconds: Time between checkpoints, in seconds; what a kill can cost at the most.
+        ranks: The processes that share the examples of a step; default: this one alone.
 
     Attributes:
         progress: For composers that do long work of another kind than fitting.
         history: Label and report of every fit that was finished, in order.
     """
 
-    def __init__(self, progress: Progress | None = None, save_seconds: float = 20.0) -> None:
+    def __init__(
+        self,
+        progress: Progress | None = None,
+        save_seconds: float = 20.0,
+        ranks: Ranks | None = None,
+    ) -> None:
         self.history: list[tuple[str, FitReport]] = []
         self.progress = progress or (lambda step, steps, text: None)
-        self._save_seconds = save_seconds
+        self._save_seconds, self._ranks = save_seconds, ranks or Ranks()
 
     def __call__(
         self,
@@ -69,94 +84,112 @@ class Fit:
         Raises:
             StageError: If there is nothing to fit to, or it cannot go on.
             DataError: If an example holds a token that the base has no row for.
+            RunError: If another process that fits with this one is gone.
         """
         if penalty is not None:
             forward = penalty.forward
-        job = _Job(
-            forward or ResponseLoss(model, base.blocks),
-            penalty,
-            parameters,
-            examples,
-            base,
-            config,
-            seed,
-            label,
-            rates or {},
-            on_policy,
-        )
+        reading = forward or ResponseLoss(model, base.blocks)
+        self._ranks.join(label, parameters, _why_whole(model, penalty))
+        job = Job(parameters, examples, base, config, seed, label)
+        loop = _Loop(job, reading, penalty, base, rates or {}, on_policy, self._ranks)
         with checkpointing(base.model, config.gradient_checkpointing, blocks=base.blocks):
-            report = job.run(work, self.progress, self._save_seconds)
+            report = loop.run(work, self.progress, self._save_seconds)
         self.history.append((label, report))
         return report
 
+    def together(
+        self, fits: Mapping[str, FitOne], base: LoadedBase, forward: LossOfEach, *, work: Path
+    ) -> Mapping[str, FitReport]:
+        """Fit several things in one pass; arguments, results and errors are those of ``Fitting``.
 
-class _Job:
-    """One fit: its schedule and its state."""
+        Raises:
+            StageError: If one of them has nothing to be fitted to.
+            DataError: If an example holds a token that the base has no row for.
+        """
+        jobs = {
+            name: Job(one.parameters, one.examples, base, one.config, one.seed, one.label)
+            for name, one in fits.items()
+        }
+        saving = any(one.config.gradient_checkpointing for one in fits.values())
+        with checkpointing(base.model, saving, blocks=base.blocks):
+            reports = Pass(jobs, base, forward).run(work, self.progress, self._save_seconds)
+        self.history += [(fits[name].label, report) for name, report in reports.items()]
+        return reports
+
+
+def _why_whole(model: nn.Module, penalty: Penalty | None) -> str | None:
+    """Return why the examples of a step cannot be shared by processes, if they cannot."""
+    if penalty is not None:
+        return "its penalty is about whole steps"
+    return "it leaves things out at random" if drops(model) else None
+
+
+class _Loop:
+    """The steps of one fit."""
 
     def __init__(
         self,
+        job: Job,
         forward: Callable[[Batch], Tensor],
         penalty: Penalty | None,
-        parameters: Mapping[str, nn.Parameter],
-        examples: Sequence[Example],
         base: LoadedBase,
-        config: FitConfig,
-        seed: int,
-        label: str,
         rates: Mapping[str, float],
         on_policy: OnPolicy | None,
+        ranks: Ranks,
     ) -> None:
-        if not examples:
-            raise StageError(f"{label}: there are no examples to train on")
-        self.forward, self.penalty = forward, penalty
-        self.parameters, self.config = dict(parameters), config
-        self.seed, self.label = seed, label
-        self.base, self.on_policy = base, on_policy
-        self.rows = encode_all(examples, base, label)
+        self.job, self.forward, self.penalty = job, forward, penalty
+        self.base, self.on_policy, self.ranks = base, on_policy, ranks
         self.pad = padding(base.tokenizer)
-        self.device = next(iter(self.parameters.values())).device
+        self.device = next(iter(job.parameters.values())).device
         self.states = states_of(base.model)
-        self.per_epoch = math.ceil(len(self.rows) / config.batch_size)
-        self.steps = min(self.per_epoch * config.epochs, config.max_steps or 2**62)
-        self.optimizer = torch.optim.AdamW(
-            _groups(self.parameters, config.lr, rates), weight_decay=config.weight_decay
-        )
-        self.losses: list[float] = []
-        self.tokens = 0
+        self.optimizer = adamw(job.groups(rates))
 
     def run(self, work: Path, progress: Progress, save_seconds: float) -> FitReport:
-        saved = time.monotonic()
-        checkpoints = Checkpoints(work, self.parameters, self.optimizer)
-        self.losses, self.tokens = checkpoints.resume()
-        for step in range(len(self.losses), self.steps):
+        saved, job = time.monotonic(), self.job
+        checkpoints = Checkpoints(work, job.parameters, self.optimizer)
+        if (state := self.ranks.first(checkpoints.read)) is not None:
+            checkpoints.restore(state)
+            job.go_on(state.facts)
+        for step in range(len(job.losses), job.steps):
             loss = self._step(step)
-            progress(step + 1, self.steps, f"loss {loss:.3f}")
-            if time.monotonic() - saved > save_seconds:
-                checkpoints.save(self.losses, self.tokens)
+            progress(step + 1, job.steps, f"loss {loss:.3f}")
+            if self.ranks.leads and time.monotonic() - saved > save_seconds:
+                checkpoints.save(len(job.losses), job.facts)
                 saved = time.monotonic()
-        return FitReport(self.losses, self.steps, self.tokens)
+        return job.report
 
     def _step(self, step: int) -> float:
         rows = self._rows_of(step)
-        batches = [collate(part, self.pad, self.device) for part in self._parts(rows)]
-        loss = self._accumulate(step, batches, sum(len(row.ids) - row.prompt for row in rows))
-        self._update(step, loss)
-        self.tokens += sum(len(row.ids) for row in rows)
-        self.losses.append(loss)
+        mine, total = self.ranks.share(rows), labelled(rows)
+        loss = self.ranks.add(
+            lambda: self._accumulate(step, mine, total), self.job.parameters.values()
+        )
+        self.job.prepare(step, loss, self.optimizer.param_groups)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.job.record(loss, rows)
         return loss
 
+    def _rows_of(self, step: int) -> list[Encoded]:
+        if (answer := self.on_policy) is None:
+            return self.job.rows_of(step)
+        places = self.job.places(step)
+        examples = self.ranks.first(lambda: list(answer(step, places)))
+        return encode_all(examples, self.base, self.job.label, places)
+
     def _parts(self, rows: Sequence[Encoded]) -> list[list[Encoded]]:
-        size = self.config.micro_batch_size
+        size = self.job.config.micro_batch_size
         if size is None and self.penalty is not None:
             size = len(rows)  # several parts would have to be read twice
         alike = bool(getattr(self.forward, "apart", False))
         return parts_of(rows, size, self.device, alike=alike, states=self.states)
 
-    def _accumulate(self, step: int, batches: Sequence[Batch], total: int) -> float:
-        """Return the loss of the parts of a step, whose gradients add up; ``total`` labels."""
+    def _accumulate(self, step: int, rows: Sequence[Encoded], total: int) -> float:
+        """Return the loss of rows of a step, whose gradients add up; ``total`` labels in it."""
         loss = 0.0
+        batches = [collate(part, self.pad, self.device) for part in self._parts(rows)]
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive(self.seed, "step", step))
+            torch.manual_seed(derive(self.job.seed, "step", step, *self.ranks.own))
             if self.penalty is not None:
                 self.penalty.begin(batches)
             for batch in batches:
@@ -167,48 +200,6 @@ class _Job:
                 part.backward()  # type: ignore[no-untyped-call]
         return loss
 
-    def _rows_of(self, step: int) -> list[Encoded]:
-        epoch, index = divmod(step, self.per_epoch)
-        order = permutation(len(self.rows), derive(self.seed, "epoch", epoch))
-        size = self.config.batch_size
-        places = order[index * size : (index + 1) * size]
-        if self.on_policy is None:
-            return [self.rows[place] for place in places]
-        return encode_all(self.on_policy(step, places), self.base, self.label, places)
-
     def _loss(self, batch: Batch) -> Tensor:
         read = self.forward(batch)
         return summed_loss(read, batch) if read.dim() else read
-
-    def _update(self, step: int, loss: float) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["peak"] * _rate(self.config, step, self.steps)
-        norm = nn.utils.clip_grad_norm_(list(self.parameters.values()), self.config.clip)
-        if not (math.isfinite(loss) and math.isfinite(norm.item())):
-            raise StageError(
-                f"{self.label}: loss {loss} with gradient norm {norm.item()} in step {step + 1} of "
-                f"{self.steps}; nothing of this step was saved. Lower lr ({self.config.lr})."
-            )
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-
-
-def _rate(config: FitConfig, step: int, steps: int) -> float:
-    """Return the learning rate of a step as a share of the peak, in 0..1."""
-    warm = math.ceil(config.warmup * steps)
-    if step < warm:
-        return (step + 1) / (warm + 1)
-    if config.schedule == "constant":
-        return 1.0
-    left = (steps - step) / max(1, steps - warm)
-    return left if config.schedule == "linear" else 0.5 - 0.5 * math.cos(math.pi * left)
-
-
-def _groups(
-    parameters: Mapping[str, nn.Parameter], lr: float, rates: Mapping[str, float]
-) -> list[dict[str, Any]]:
-    """Return the parameters by their peak learning rate, as optimizers take them."""
-    groups: dict[float, list[nn.Parameter]] = {}
-    for name, parameter in parameters.items():
-        groups.setdefault(rates.get(name, lr), []).append(parameter)
-    return [{"params": group, "lr": peak, "peak": peak} for peak, group in groups.items()]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -42,6 +43,7 @@ class Responses:
             its output as it is; default: as ``model(input_ids=…, attention_mask=…)``.
         apart: Whether what the model makes of a token depends on it and those before it in its row
             alone, so that the beginning may be read apart.
+        each: Whether it depends on the domain of its row, too.
 
     Attributes:
         apart: Whether beginnings are read apart.
@@ -57,10 +59,12 @@ class Responses:
         run: Callable[..., Any] | None = None,
         *,
         apart: bool = True,
+        each: bool = False,
     ) -> None:
         self._inner: Any = getattr(model, "get_base_model", lambda: model)()
         self._run, self._tail = run or partial(_run, model), tail_of(self._inner, blocks)
         self.head = self._tail or Logits(rows_of(self._inner) or 1)
+        self._each = each
         self.apart = apart and self._tail is not None and can_read_apart(self._states, self._inner)
 
     def read(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -74,7 +78,7 @@ class Responses:
         if self.apart and not recomputes(self._inner):
             size = beginning(batch)
             if size >= WORTH:
-                return read_apart(self._states, batch, size, self._inner)
+                return read_apart(self._states, batch, size, self._inner, each=self._each)
         return batch, self._states(batch, {"use_cache": False})
 
     def _states(self, batch: Batch, options: Mapping[str, Any]) -> Tensor:
@@ -82,6 +86,27 @@ class Responses:
             logits: Tensor = self._run(batch).logits
             return logits
         return self._tail.states(partial(self._run, batch, **options))
+
+
+class LossOfEachDomain(Responses):
+    """Reads batches and returns the sums of the losses of their response tokens by domain.
+
+    For the arguments see ``Responses``.
+    """
+
+    def __call__(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the sums for a batch, scalars; the rows of a domain lie beside each other."""
+        states, targets = self.read(batch)
+        sizes: dict[str, int] = {}
+        labelled = (batch.labels[:, 1:] != IGNORE).sum(1).tolist()
+        for domain, count in zip(batch.domains, labelled, strict=True):
+            sizes[domain] = sizes.get(domain, 0) + count
+        counts = list(sizes.values())
+        parts = zip(torch.split(states, counts), torch.split(targets, counts), strict=True)
+        return {
+            domain: chunked_loss(self.head, *part)
+            for domain, part in zip(sizes, parts, strict=True)
+        }
 
 
 class ResponseLoss(Responses):

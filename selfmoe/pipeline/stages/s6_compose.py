@@ -75,7 +75,7 @@ def _add(
     drawn = f", composer seed {plan.composer_seed}" if plan.composer_seed else ""
     # which experts, and which of them were added, the inputs say
     settings = entry.model_dump(exclude={"experts", "extend"})
-    settings["trainer"] = trainer.model_dump(exclude={"experts"})
+    settings["trainer"] = trainer.model_dump(exclude={"experts", "packed"})
     basis = Basis(
         settings | plan.template,
         components=[entry.component, ("trainer", str(trainer.trainer))],

@@ -133,3 +133,40 @@ class Silent(ToyTrainer):
 
     def train(self, ctx):
         return {**super().train(ctx), "tokens": None}
+
+
+class Packing(ToyTrainer):
+    """Trains experts of a pass one after the other, which nothing speaks against."""
+
+    fails = ""
+
+    def alone(self, base):
+        return None
+
+    @classmethod
+    def train_together(cls, experts):
+        return {name: cls.one(name, *expert) for name, expert in experts.items()}
+
+    @classmethod
+    def one(cls, name, trainer, ctx):
+        return trainer.train(ctx._replace(work=ctx.work / name))
+
+
+class Uniform(Packing):
+    """Shows the experts of a pass their examples in one order."""
+
+    fails = "test_trains_together_what_it_trains_apart"
+
+    @classmethod
+    def one(cls, name, trainer, ctx):
+        return super().one(name, trainer, ctx._replace(seed=7))
+
+
+class Restarting(Packing):
+    """Begins a pass anew."""
+
+    fails = "test_resumes_a_pass_with_the_same_bits"
+
+    @classmethod
+    def one(cls, name, trainer, ctx):
+        return super().one(name, trainer, ctx._replace(work=ctx.work / str(time.time_ns())))
