@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from io import BufferedRandom, BufferedReader
 from pathlib import Path
 
+from selfmoe.contracts.errors import RunError
+
 _TRIES, _PAUSE_S = 3, 0.05
 """How often, and how far apart, the lock is asked for: someone may only be asking who holds it."""
 
@@ -38,6 +40,36 @@ def held(path: Path) -> Iterator[str | None]:
         file.truncate()
         file.flush()
         yield None
+
+
+@contextlib.contextmanager
+def awaited(path: Path, seconds: float = 60.0) -> Iterator[None]:
+    """Hold the lock on a file, waiting for who else does; the file's folder is made if needed.
+
+    Args:
+        path: The file.
+        seconds: How long it is waited for.
+
+    Raises:
+        RunError: If it is not free by then.
+        OSError: As ``held`` does.
+    """
+    due = time.monotonic() + seconds
+    with contextlib.ExitStack() as stack:
+        while True:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # who was done has just removed the folder
+                other = stack.enter_context(held(path))
+                if other is None:
+                    break
+                stack.close()
+                if time.monotonic() > due:
+                    raise RunError(
+                        f"{path.parent} is being filled by {other}\n"
+                        "  Wait for it, or end it; then run the same command again."
+                    )
+            time.sleep(_PAUSE_S)
+        yield
 
 
 def holder(path: Path) -> str | None:
