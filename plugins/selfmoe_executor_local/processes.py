@@ -38,8 +38,18 @@ class Processes(Workers):
     def start(self, unit: Unit) -> None:
         """Let a process do a unit, one that has done others if possible."""
         with _undisturbed(self._environment):
-            pool = self._idle.pop() if self._idle else self._new()
-            self._busy[pool.submit(self._work, unit.order)] = unit, pool
+            while self._idle:
+                pool = self._idle.pop()
+                try:
+                    future = pool.submit(self._work, unit.order)
+                except BrokenProcessPool:  # it died while it was idle
+                    self._end(pool)
+                else:
+                    break
+            else:
+                pool = self._new()
+                future = pool.submit(self._work, unit.order)
+        self._busy[future] = unit, pool
 
     def wait(self, seconds: float) -> Ended | None:
         """Return a unit that has ended; ``None`` if none does in time."""

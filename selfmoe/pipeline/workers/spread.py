@@ -141,10 +141,8 @@ class _Board:
             self._session.display.warn(f"{_words(piece)}: {ended.lost}; it is done again")
             self._ready.appendleft(piece)
             return
-        why = f"given up after {piece.deaths} tries: {ended.lost}"
-        self._settle(
-            piece, StageError(f"{why}\n  See execute.retries, and whether memory suffices.")
-        )
+        why = f"its worker was lost each of {piece.deaths} times, at last: {ended.lost}"
+        self._settle(piece, StageError(f"{why}\n  Look at whether there is memory enough for it."))
 
     def _settle(self, piece: _Piece, came: Done | SelfmoeError) -> None:
         """Keep what came of a task; the first share of it that fails decides."""

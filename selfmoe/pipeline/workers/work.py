@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -18,7 +19,7 @@ from selfmoe.pipeline.task import Task
 from selfmoe.pipeline.versions import versions
 from selfmoe.pipeline.workers.order import Order, Report, failure_of, plain
 from selfmoe.registry.options import validate
-from selfmoe.reporting.terminal.progress import Display
+from selfmoe.reporting.terminal.progress import Display, Update
 from selfmoe.store.shards import Share
 
 
@@ -28,6 +29,11 @@ class _Told(Display):
     def __init__(self) -> None:
         super().__init__()
         self.said: list[tuple[bool, str]] = []
+
+    @contextmanager
+    def work(self, title: str) -> Iterator[Update]:
+        """Show nothing: how far a unit is would be told too late."""
+        yield lambda *progress: None
 
     def say(self, text: str) -> None:
         """Keep one line."""
