@@ -40,7 +40,7 @@ WORKERS = 2
 @click.argument("file", type=click.Path(path_type=Path, exists=True))
 @click.option("--executor", "executors", multiple=True, default=EXECUTORS, show_default=True)
 @click.option("--kills", default=20, show_default=True, help="Of each executor's workers.")
-@click.option("--a-run", default=4, show_default=True, help="Kills a run, at the most.")
+@click.option("--a-run", default=7, show_default=True, help="Kills a run, at the most.")
 @click.option("--seed", default=0, show_default=True, help="Decides when, and which worker.")
 @click.option("--json", "target", type=PATH, help="Write JSON there.")
 def command(
@@ -105,7 +105,10 @@ def of_executor(runs: Runs, executor: str, kills: int, a_run: int, chance: rando
     done: list[list[Kill]] = []
     made_again: list[str] = []
     told_of = 0
-    while (left := kills - sum(map(len, done))) > 0:
+    for _ in range(2 * kills):
+        left = kills - sum(map(len, done))
+        if left == 0:
+            break
         part = 0.9 * seconds / min(left, a_run)
         moments = [part * (place + chance.random()) for place in range(min(left, a_run))]
         process, out = runs.start(flags)

@@ -18,6 +18,10 @@ from selfmoe.store.files import SEAL
 from selfmoe.store.lock import holder
 
 
+MOST_S = 1800.0
+"""Seconds that a run may take; one that takes longer is ended, which is an error."""
+
+
 class Kill(NamedTuple):
     """A worker that was killed.
 
@@ -56,6 +60,8 @@ def kill_workers(
     done: dict[str, tuple[int, int]] = {}
     while process.poll() is None:
         now = time.monotonic() - begin
+        if now > MOST_S:
+            process.kill()
         if due and now >= due[0] and (held := sorted(_held(out, process.pid))):
             number, unit = chance.choice(held)
             done |= _done(out)
