@@ -99,6 +99,7 @@ def of_executor(runs: Runs, executor: str, kills: int, a_run: int, chance: rando
         RuntimeError: If a run fails.
     """
     flags = ["--executor", executor, "--workers", str(WORKERS)]
+    flags += ["--set", f"execute.retries={a_run}"]  # all may fall on one unit
     whole = runs.files("one")
     quiet, seconds = runs.make(f"{executor}-quiet", flags)
     differ = {"undisturbed": differing(whole, quiet)}

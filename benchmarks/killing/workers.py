@@ -17,7 +17,6 @@ from killing.processes import PAUSE_S, Process, check
 from selfmoe.store.files import SEAL
 from selfmoe.store.lock import holder
 
-
 MOST_S = 1800.0
 """Seconds that a run may take; one that takes longer is ended, which is an error."""
 
@@ -41,7 +40,8 @@ def kill_workers(
 ) -> tuple[list[Kill], list[str]]:
     """Kill a random worker of a run at each moment, and wait for the run to end by itself.
 
-    A moment at which nothing is being filled is put off until something is.
+    A moment at which nothing is being filled is put off until something is. No process is killed
+    twice: it may take a while to be gone.
 
     Args:
         process: The run.
@@ -58,12 +58,15 @@ def kill_workers(
     begin, due = time.monotonic(), list(moments)
     kills: list[Kill] = []
     done: dict[str, tuple[int, int]] = {}
+    dead: set[int] = set()
     while process.poll() is None:
         now = time.monotonic() - begin
         if now > MOST_S:
             process.kill()
-        if due and now >= due[0] and (held := sorted(_held(out, process.pid))):
+        held = sorted(one for one in _held(out, process.pid) if one[0] not in dead)
+        if due and now >= due[0] and held:
             number, unit = chance.choice(held)
+            dead.add(number)
             done |= _done(out)
             with suppress(ProcessLookupError):
                 os.kill(number, signal.SIGKILL)

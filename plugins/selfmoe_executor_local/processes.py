@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import psutil
 
@@ -24,7 +24,12 @@ class Processes(Workers):
         size: How many there are.
         work: Does the order of a unit.
         environment: Variables that they have.
+
+    Attributes:
+        method: How processes start. A fork would copy what runs threads already, as torch does.
     """
+
+    method: ClassVar[Literal["spawn", "fork"]] = "spawn"
 
     def __init__(
         self, size: int, work: Callable[[Any], Any], environment: Mapping[str, str]
@@ -76,7 +81,7 @@ class Processes(Workers):
 
     def _new(self) -> ProcessPoolExecutor:
         """Return a pool of one process, which is started."""
-        context = multiprocessing.get_context("spawn")
+        context = multiprocessing.get_context(self.method)
         pool = ProcessPoolExecutor(1, mp_context=context, initializer=_begin)
         self._numbers[pool] = pool.submit(os.getpid)
         return pool

@@ -32,7 +32,7 @@ def held(path: Path) -> Iterator[str | None]:
     if not path.exists():
         path.touch()
     with path.open("r+b") as file:
-        if not _take(file):
+        if not (_take(file) and _lies_at(path, file)):
             yield _name(file)
             return
         name = f"process {os.getpid()} on {socket.gethostname()}\n"
@@ -72,6 +72,16 @@ def awaited(path: Path, seconds: float = 60.0) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def removed(path: Path) -> Iterator[None]:
+    """Remove the file of a lock that is held, in the end; who waits for it makes another one."""
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # Windows removes no open file
+            path.unlink(missing_ok=True)
+
+
 def holder(path: Path) -> str | None:
     """Return who holds the lock on a file, as ``process 7 on host``; ``None`` if nobody does."""
     try:
@@ -91,6 +101,14 @@ def _take(file: BufferedRandom | BufferedReader) -> bool:
         if lock_descriptor(file.fileno(), blocking=False):
             return True
     return False
+
+
+def _lies_at(path: Path, file: BufferedRandom) -> bool:
+    """Return whether an open file has not been removed by who held it before."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def _name(file: BufferedRandom | BufferedReader) -> str:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from selfmoe.contracts.errors import DataError
 from selfmoe.store.files import read_jsonl, write_jsonl
-from selfmoe.store.lock import awaited
+from selfmoe.store.lock import awaited, removed
 
 Row = dict[str, Any]
 Asked = TypeVar("Asked")
@@ -157,10 +157,9 @@ def shard(
     path = _path(work, index)
     if not _holds(path, stubs):
         lock = path.with_suffix(".lock")
-        with awaited(lock):
+        with awaited(lock), removed(lock):
             if not _holds(path, stubs):
                 write_jsonl(path, make())
-        lock.unlink(missing_ok=True)  # whoever waited for it finds the shard
     return read_jsonl(path)
 
 

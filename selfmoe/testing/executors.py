@@ -27,7 +27,7 @@ from selfmoe.testing.components import ComponentContract
 
 MOST_S = 120.0
 """Seconds that anything may take; the first unit of a worker waits for its process to start."""
-MEET_S = 40.0
+MEET_S = 20.0
 """Seconds that one unit waits for another to begin."""
 VARIABLE, VALUE = "SELFMOE_TOLD_WORKERS", "by the run"
 

@@ -9,10 +9,16 @@ from selfmoe_executor_local import Local
 from selfmoe_executor_local.processes import Processes
 
 
+class Forked(Processes):
+    """Processes that are there at once: nothing here runs threads."""
+
+    method = "fork"
+
+
 class Two(Local):
     """The local one, with two workers of a kind of its own."""
 
-    kind = Processes
+    kind = Forked
 
     def __init__(self, options=None):
         super().__init__(options or Local.Config(workers=2))
@@ -21,7 +27,7 @@ class Two(Local):
         return self.kind(2, work, environment)
 
 
-class _Stutter(Processes):
+class _Stutter(Forked):
     again = None
 
     def wait(self, seconds):
@@ -40,7 +46,7 @@ class Stuttering(Two):
     kind = _Stutter
 
 
-class _Queue(Processes):
+class _Queue(Forked):
     kept = ()
 
     def start(self, unit):
@@ -64,7 +70,7 @@ class OneByOne(Two):
     kind = _Queue
 
 
-class _Here(Processes):
+class _Here(Forked):
     done = None
 
     def start(self, unit):
@@ -96,7 +102,7 @@ class Bare(Two):
         return super().open(work, {})
 
 
-class _Silent(Processes):
+class _Silent(Forked):
     def wait(self, seconds):
         found = super().wait(seconds)
         return Ended(found.unit) if found and "ValueError" in found.lost else found
@@ -109,7 +115,7 @@ class Silent(Two):
     kind = _Silent
 
 
-class _Fragile(Processes):
+class _Fragile(Forked):
     died = False
 
     def wait(self, seconds):
@@ -125,7 +131,7 @@ class Fragile(Two):
     kind = _Fragile
 
 
-class _Impatient(Processes):
+class _Impatient(Forked):
     def wait(self, seconds):
         if seconds == 0.2:
             return Ended(next(iter(self._busy.values()))[0])
@@ -139,7 +145,7 @@ class Impatient(Two):
     kind = _Impatient
 
 
-class _Leaving(Processes):
+class _Leaving(Forked):
     left = False
 
     def close(self):
