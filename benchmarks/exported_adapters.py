@@ -22,7 +22,7 @@ from selfmoe.contracts.records import Expert, LoadedBase, System
 from selfmoe.mixture.runtime import attach_expert
 from selfmoe.outward.export.formats import WRITERS, Wishes
 from selfmoe.outward.export.source import Source
-from selfmoe.pipeline.execute import versions
+from selfmoe.pipeline.versions import versions
 from selfmoe.store.files import write_json
 from selfmoe.testing.families import FAMILIES, tiny_model
 from selfmoe.testing.gguf import Contents, write_gguf

@@ -18,10 +18,10 @@ import click
 from selfmoe.api.run import complete, from_yaml, run
 from selfmoe.config.layers import assign
 from selfmoe.config.model import RunConfig
-from selfmoe.pipeline.execute import versions
 from selfmoe.pipeline.forecast import Forecast, rates_of
 from selfmoe.pipeline.make import make_plans
 from selfmoe.pipeline.run_plan import RunPlan
+from selfmoe.pipeline.versions import versions
 from selfmoe.store.costs import costs_of
 from selfmoe.store.files import write_json
 from speeds.machine import processor

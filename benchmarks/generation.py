@@ -20,7 +20,7 @@ from transformers import AutoConfig, AutoTokenizer
 from selfmoe.config.model import RunConfig
 from selfmoe.config.resolve import resolve
 from selfmoe.models.processor import bfloat16_instructions
-from selfmoe.pipeline.execute import versions
+from selfmoe.pipeline.versions import versions
 from selfmoe.registry.registry import registry
 from selfmoe.store.files import write_json
 from speeds.machine import processor

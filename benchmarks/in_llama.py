@@ -31,7 +31,7 @@ from selfmoe.outward.opening import OpenRun, open_run
 from selfmoe.outward.serve.asked import Asked
 from selfmoe.outward.serve.elsewhere import LlamaWorker
 from selfmoe.outward.serve.systems import Systems
-from selfmoe.pipeline.execute import versions
+from selfmoe.pipeline.versions import versions
 from selfmoe.store.files import write_json
 
 PATH = click.Path(path_type=Path)

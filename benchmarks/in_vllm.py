@@ -28,7 +28,7 @@ from selfmoe.evaluation.statistics import wilson
 from selfmoe.models.generation.stopping import Stops, ends_of
 from selfmoe.outward.opening import OpenRun, open_run
 from selfmoe.outward.serve.asked import Asked
-from selfmoe.pipeline.execute import versions
+from selfmoe.pipeline.versions import versions
 from selfmoe.store.files import write_json
 
 PATH = click.Path(path_type=Path)

@@ -24,7 +24,7 @@ import click
 from killing.files import TIMES, differing, holds_times, timeless
 from killing.processes import Process, Start
 from killing.rounds import Rounds, kill_and_resume
-from selfmoe.pipeline.execute import versions
+from selfmoe.pipeline.versions import versions
 from selfmoe.store.directory import RunDirectory
 from selfmoe.store.files import write_json
 from speeds.machine import processor

@@ -30,7 +30,7 @@ from selfmoe.contracts.records import LoadedBase
 from selfmoe.models.base import find_base, load_base
 from selfmoe.models.remote.sameness import check_same
 from selfmoe.models.tokens import prompt_ids
-from selfmoe.pipeline.execute import versions
+from selfmoe.pipeline.versions import versions
 
 
 def prompts(config: Any, count: int) -> list[str]:

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import click
 import torch
 
-from selfmoe.pipeline.execute import versions
+from selfmoe.pipeline.versions import versions
 from selfmoe.store.files import write_json
 from speeds import memory, work
 from speeds.clock import above_floor, measure

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import click
 
 from selfmoe.config.layers import assign
-from selfmoe.pipeline.execute import versions
+from selfmoe.pipeline.versions import versions
 from selfmoe.store.files import write_json
 from speeds.machine import processor
 from steadiness.rows import counted, kind_of, partings

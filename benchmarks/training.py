@@ -20,7 +20,7 @@ import torch
 from fits import places
 from fits.builds import Systems, alone, in_turns, largest_difference
 from fits.texts import texts
-from selfmoe.pipeline.execute import versions
+from selfmoe.pipeline.versions import versions
 from selfmoe.store.files import write_json
 from speeds.clock import ratios
 from speeds.machine import processor

@@ -18,7 +18,7 @@ from typing import Any
 
 import click
 
-from selfmoe.pipeline.execute import versions
+from selfmoe.pipeline.versions import versions
 from selfmoe.store.files import write_json
 from speeds.machine import processor
 from writing.builds import FORMER as COMMIT

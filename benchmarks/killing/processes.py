@@ -39,6 +39,10 @@ class Process(Protocol):
         """Return when it has ended."""
         ...
 
+    def kill(self) -> None:
+        """End it."""
+        ...
+
 
 Start = Callable[[Path], Process]
 """Starts the run in a folder, or goes on with it."""

@@ -66,6 +66,7 @@ BLOCKS: dict[tuple[str, str], Callable[[], str]] = {
     ("docs/performance.md", "memory"): speed.memory,
     ("docs/performance.md", "many"): speed.many,
     ("docs/run-directory.md", "kills"): steadiness.kills,
+    ("docs/executors.md", "worker-kills"): steadiness.worker_kills,
     ("docs/bases.md", "tokens"): tokens.compared,
     ("docs/elsewhere.md", "table"): elsewhere.overview,
     ("docs/export.md", "models"): exported.models,

@@ -9,7 +9,7 @@ import selfmoe.testing
 from _generate.markdown import code, paragraphs, plain, table
 from selfmoe.testing import pytest_plugin
 
-ORDER = ("Component", "Domain", "Benchmark", "Trainer", "Composer", "Base", "Backend")
+ORDER = ("Component", "Domain", "Benchmark", "Trainer", "Composer", "Base", "Backend", "Executor")
 
 
 def names() -> list[str]:

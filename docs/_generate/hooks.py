@@ -22,6 +22,7 @@ USED = {
     "register_routers": "as `compose.<label>.router`",
     "register_merges": "as `compose.<label>.merge`",
     "register_backends": "as `generate.backend`, or `--generate`",
+    "register_executors": "as `execute.executor`, or `--executor`",
 }
 """Hook -> where settings name what it registers."""
 

@@ -87,6 +87,27 @@ def kills(file: Path = RESULTS / "kills.json") -> str:
     return f"{table(head, rows)}\n{''.join(_left_out(found))}"
 
 
+def worker_kills(file: Path = RESULTS / "worker-kills.json") -> str:
+    """Return what killing workers cost; nothing if not measured yet."""
+    if not file.exists():
+        return ""
+    found: Json = json.loads(file.read_text("utf-8"))
+    head = ("executor", "workers", "undisturbed", "runs", "kills", "done again", "made twice")
+    rows = (
+        [
+            *(code(row["executor"]), str(row["workers"]), f"{row['seconds']:.0f} s"),
+            *(str(row["runs"]), str(row["kills"]), str(row["told"]), str(len(row["made_again"]))),
+            *(str(row["files"]), str(len({n for some in row["differ"].values() for n in some}))),
+        ]
+        for row in found["executors"]
+    )
+    made = f"`{found['command']}` makes `results/worker-kills.json`."
+    return (
+        f"{table((*head, 'files', 'differ'), rows)}\n"
+        f"One process takes {found['seconds']:.0f} s on the same machine, which did other work. {made}\n"
+    )
+
+
 def _left_out(found: Json) -> Iterator[str]:
     yield "Files that hold times are compared without them, all others as they are:\n\n"
     for name, what in found["left_out"].items():

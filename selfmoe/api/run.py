@@ -12,8 +12,9 @@ from selfmoe.config.resolve import resolve
 from selfmoe.config.yaml_text import read_yaml_file
 from selfmoe.contracts.errors import ConfigError
 from selfmoe.contracts.paths import expand, written
-from selfmoe.pipeline.execute import Outcome, execute
+from selfmoe.pipeline.execute import execute
 from selfmoe.pipeline.make import make_plans
+from selfmoe.pipeline.outcome import Outcome
 from selfmoe.pipeline.ranks import together
 from selfmoe.pipeline.run_plan import RunPlan
 from selfmoe.registry.registry import LOCAL

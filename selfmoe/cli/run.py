@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +58,12 @@ MOST_SEEDS = 1000
 )
 @click.option("--base-url", help="Where the backend is, such as http://127.0.0.1:8000/v1.")
 @click.option("--model", help="What the backend calls the base.")
+@click.option(
+    "--executor",
+    shell_complete=names("executor"),
+    help="Who does the work: local, this machine, or one that is installed, such as ray.",
+)
+@click.option("--workers", type=int, help="Units of work done at once; default: the executor's.")
 @click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
 @click.option(
     "--rates",
@@ -87,6 +93,7 @@ def command(
       selfmoe run --base ./my-model --preset paper --track benchmark --data-dir data
       selfmoe run --base Qwen/Qwen3-0.6B-Base --device cuda --dtype bfloat16
       selfmoe run --generate openai --base-url http://127.0.0.1:8000/v1 --model seedling
+      selfmoe run --workers 4
     """
     from selfmoe.config.resolve import resolve
     from selfmoe.pipeline.make import make_plans
@@ -166,7 +173,8 @@ def raw_settings(
 
     raw = from_yaml(config) if config else {}
     flags = dict(flags)
-    raw = merge(raw, _generation(flags))
+    raw = merge(raw, _section(flags, "generate", "backend", "generate", ("base_url", "model")))
+    raw = merge(raw, _section(flags, "execute", "executor", "executor", ("workers",)))
     if flags["seed"] is not None and seeds is not None:
         raise ConfigError("give --seed or --seeds, not both")
     if seeds is not None:
@@ -179,16 +187,25 @@ def raw_settings(
     return raw
 
 
-def _generation(flags: dict[str, Any]) -> dict[str, Any]:
-    """Take the options on who generates out of all; return the settings that they ask for."""
-    named = {key: flags.pop(key, None) for key in ("base_url", "model")}
-    options = {key: value for key, value in named.items() if value is not None}
-    backend = flags.pop("generate", None)
-    section = {
-        **({"options": options} if options else {}),
-        **({"backend": backend} if backend else {}),
+def _section(
+    flags: dict[str, Any], section: str, key: str, flag: str, options: Sequence[str]
+) -> dict[str, Any]:
+    """Take the flags on a component out of all; return the settings that they ask for.
+
+    Args:
+        flags: All flags; those that are taken are gone.
+        section: Where the settings are.
+        key: What names the component there.
+        flag: The flag that does.
+        options: Flags that are options of the component.
+    """
+    given = {name: flags.pop(name, None) for name in options}
+    asked = {
+        key: flags.pop(flag, None),
+        "options": {name: value for name, value in given.items() if value is not None},
     }
-    return {"generate": section} if section else {}
+    asked = {name: value for name, value in asked.items() if value}
+    return {section: asked} if asked else {}
 
 
 def parse_seeds(text: str) -> list[int]:

@@ -46,6 +46,18 @@ class Filler:
             named = ", ".join(section["options"])
             self.found.append(f"generate.options: {named} without a backend; name generate.backend")
 
+    def fill_executor(self, full: dict[str, Any]) -> None:
+        """Name the executor if settings do not, and complete its options."""
+        section = merge(full.get("execute", {}))
+        full["execute"] = section
+        if section.get("executor") is None:
+            section["executor"] = next(iter(self.names.defaults("executor")), None)
+        if section["executor"] is not None:
+            self.fill("executor", section["executor"], section, "execute")
+        elif section.get("options"):
+            named = ", ".join(section["options"])
+            self.found.append(f"execute.options: {named} without an executor; name one")
+
     def whole(
         self, kind: Kind, name: str, given: Mapping[str, Any], where: str
     ) -> dict[str, Any] | None:

@@ -102,6 +102,18 @@ class GenerateConfig(Section):
     )
 
 
+class ExecuteConfig(Section):
+    """Who does the work, and how many at once; what comes out is the same, so no run keeps this."""
+
+    executor: str | None = Field(
+        None, description="Executor plugin, such as ray; default: the installed default one."
+    )
+    options: dict[str, Any] = Field(default_factory=dict, description="The executor's options.")
+    retries: int = Field(
+        3, ge=0, le=100, description="Tries more of a unit of work whose worker died."
+    )
+
+
 class CurateConfig(Section):
     """Stage 4, curate: drop duplicates, benchmark overlap and what the domain refuses."""
 
@@ -258,6 +270,7 @@ class RunConfig(Section):
     )
     prompts: PromptsConfig = Field(default_factory=PromptsConfig)
     generate: GenerateConfig = Field(default_factory=GenerateConfig)
+    execute: ExecuteConfig = Field(default_factory=ExecuteConfig)
     seeds: SeedsConfig = Field(default_factory=SeedsConfig)
     brainstorm: BrainstormConfig = Field(default_factory=BrainstormConfig)
     respond: RespondConfig = Field(default_factory=RespondConfig)
@@ -288,6 +301,13 @@ class RunConfig(Section):
     def with_template(self, name: Template) -> RunConfig:
         """Return the settings with the template that ``auto`` stands for on their base."""
         return self.model_copy(update={"prompts": PromptsConfig(template=name)})
+
+    def kept(self) -> dict[str, Any]:
+        """Return what a run keeps of its settings, as plain data: all that decides what comes out.
+
+        Who did the work does not.
+        """
+        return self.model_dump(mode="json", exclude={"execute"})
 
     @property
     def source(self) -> Source:

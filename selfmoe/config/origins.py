@@ -11,7 +11,7 @@ from selfmoe.registry.registry import Kind
 Path = tuple[str, ...]
 Layers = Mapping[str, Mapping[str, Any]]
 
-_BY_PLUGINS = {("base",), ("domains",), ("specialise", "trainer")}
+_BY_PLUGINS = {("base",), ("domains",), ("specialise", "trainer"), ("execute", "executor")}
 
 
 def origins(config: RunConfig, asked: Mapping[str, Any], layers: Layers) -> dict[Path, str]:
@@ -42,9 +42,11 @@ def leaves(tree: Mapping[str, Any], above: Path = ()) -> Iterator[tuple[Path, An
 
 
 def components(config: RunConfig) -> Iterator[tuple[Path, Kind, str]]:
-    """Yield backend, trainer and composers of a run, each with the path of its section."""
+    """Yield the components of a run that have a section of their own, with its path."""
     if config.generate.backend is not None:
         yield ("generate",), "backend", config.generate.backend
+    if config.execute.executor is not None:
+        yield ("execute",), "executor", config.execute.executor
     yield ("specialise",), "trainer", str(config.specialise.trainer)
     for label, entry in (config.compose or {}).items():
         yield ("compose", label), *entry.component

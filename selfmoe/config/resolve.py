@@ -65,6 +65,7 @@ def resolve(raw: Mapping[str, Any], origin: str = "settings") -> RunConfig:
     filler.fill("trainer", full["specialise"]["trainer"], full["specialise"], "specialise")
     _fill_experts(filler, full["specialise"])
     filler.fill_backend(full)
+    filler.fill_executor(full)
     for label, entry in full["compose"].items():
         kind: Kind = "router" if entry.get("router") else "merge"
         filler.fill(kind, entry.get(kind), entry, f"compose.{label}")

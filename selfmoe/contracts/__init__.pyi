@@ -47,6 +47,12 @@ from .errors import (
     did_you_mean as did_you_mean,
     unknown_name as unknown_name,
 )
+from .executor import (
+    Ended as Ended,
+    Executor as Executor,
+    Unit as Unit,
+    Workers as Workers,
+)
 from .fitting import (
     IGNORE as IGNORE,
     Batch as Batch,

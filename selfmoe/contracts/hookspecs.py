@@ -19,6 +19,7 @@ from selfmoe.contracts.backend import Backend
 from selfmoe.contracts.base import Base
 from selfmoe.contracts.composer import Merge, Router
 from selfmoe.contracts.domain import Domain
+from selfmoe.contracts.executor import Executor
 from selfmoe.contracts.trainer import Trainer
 
 API = 1
@@ -60,3 +61,8 @@ def register_merges() -> Iterable[type[Merge]]:  # type: ignore[empty-body]
 @hookspec
 def register_backends() -> Iterable[type[Backend]]:  # type: ignore[empty-body]
     """Return the programs that write texts with a base, such as servers of it. Since 0.1."""
+
+
+@hookspec
+def register_executors() -> Iterable[type[Executor]]:  # type: ignore[empty-body]
+    """Return the ways to do the work of a run by several processes. Since 0.1."""

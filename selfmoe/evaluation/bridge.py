@@ -26,7 +26,7 @@ from selfmoe.evaluation.prompting import (
 from selfmoe.evaluation.statistics import mean_stderr
 from selfmoe.models.chat import Chat, chat_of
 from selfmoe.models.context import Prompt, prompt_length
-from selfmoe.store.shards import Row, in_shards, in_turns
+from selfmoe.store.shards import Row, Share, in_shards, in_turns
 
 if TYPE_CHECKING:
     from selfmoe.evaluation.harness import HarnessModel
@@ -74,6 +74,7 @@ def evaluate(
     tell: Tell | None = None,
     prepared: Prepared | None = None,
     remote: Remote | None = None,
+    share: Share | None = None,
 ) -> tuple[Score, list[Row]]:
     """Ask a model the items of a benchmark and score its answers.
 
@@ -92,6 +93,7 @@ def evaluate(
         tell: Told (items answered, items in all, words on the speed) with every batch.
         prepared: Keeps prompts and tokens for further systems that are asked the same.
         remote: What answers in place of the model, if something else does that has the same one.
+        share: The shards to fill, if not all.
 
     Returns:
         The score, and one row an item: id, prompt, completion, gold, scores, shots, tokens.
@@ -99,6 +101,7 @@ def evaluate(
     Raises:
         StageError: If there are no items, prompts are too long, or scoring fails.
         DataError: If the base's chat template is asked for and there is none, or it refuses.
+        ShareFilled: In place of returning, if there is a share and anything to ask.
     """
     docs = list(benchmark.items[: setup.limit])
     if not docs:
@@ -121,11 +124,17 @@ def evaluate(
     asker = Asker(benchmark, benchmark_id, stop)
     encodings = prepared.encodings(model, tokenizer)
     harness = _harness(model, tokenizer, setup, context, encodings, chat, remote)
-    rows = _answered(harness, asker, stubs, work, setup, progress, Pace(len(stubs), tell))
+    pace = Pace(len(stubs), tell)
+    rows = _answered(harness, asker, stubs, work, setup, progress, pace, share)
     if chat is not None:  # those that were read from files are texts like any other
         rows = [{**row, "prompt": ChatPrompt(row["prompt"])} for row in rows]
     sandbox = {"sandbox": tier} if tier else {}
     return summarise(rows, {**benchmark.extra, "template": template, **sandbox}), rows
+
+
+def shard_size(batch_size: int) -> int:
+    """Return how many items a shard has, but for the last."""
+    return batch_size * ceil(_SHARD / batch_size)
 
 
 def _stubs(
@@ -171,9 +180,10 @@ def _answered(
     setup: Setup,
     progress: Callable[[int, int], None] | None,
     pace: Pace,
+    share: Share | None,
 ) -> list[Row]:
     """Return finished rows; code is run while the model writes the next answers."""
-    size = setup.batch_size * ceil(_SHARD / setup.batch_size)
+    size = shard_size(setup.batch_size)
     workers = min(4, os.cpu_count() or 1) if asker.runs_code else 1
 
     def ask(index: int, part: Sequence[Row]) -> dict[str, Row]:
@@ -182,8 +192,10 @@ def _answered(
     with threads(1) as background, threads(workers, setup.unsafe_code) as scoring:
         finish = partial(asker.finish, scoring)
         if asker.runs_code:
-            return in_turns(work, stubs, size, ask, finish, background, progress)
-        return in_shards(work, stubs, size, lambda n, part: finish(part, ask(n, part)), progress)
+            return in_turns(work, stubs, size, ask, finish, background, progress, share)
+        return in_shards(
+            work, stubs, size, lambda n, part: finish(part, ask(n, part)), progress, share
+        )
 
 
 def summarise(rows: Sequence[Row], extra: Mapping[str, Any]) -> Score:

@@ -2,73 +2,27 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import re
-import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-from importlib_metadata import PackageNotFoundError, version
-
 from selfmoe.config.yaml_text import settings_text
-from selfmoe.contracts.errors import ConfigError, DataError, RunError, SelfmoeError, StageError
+from selfmoe.contracts.errors import SelfmoeError
 from selfmoe.contracts.paths import written
 from selfmoe.models.base import BaseFiles
+from selfmoe.pipeline.doing import Done, deliberate, do
 from selfmoe.pipeline.interrupts import interrupted
-from selfmoe.pipeline.metering import metered
+from selfmoe.pipeline.outcome import Outcome
 from selfmoe.pipeline.plan import Plan
 from selfmoe.pipeline.run_plan import RunPlan
 from selfmoe.pipeline.session import Session
-from selfmoe.pipeline.task import Job, Task
-from selfmoe.reporting.terminal.progress import Display, duration
+from selfmoe.pipeline.task import Task
+from selfmoe.pipeline.versions import versions
+from selfmoe.pipeline.workers.crew import Crew, crew_of
+from selfmoe.pipeline.workers.spread import spread
+from selfmoe.reporting.terminal.progress import Display
 from selfmoe.store.directory import CONFIG
-from selfmoe.store.files import cannot_write, write_atomic
+from selfmoe.store.files import write_atomic
 from selfmoe.store.manifest import Manifest, StoredBase, StoredCell
-
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
-
-_WHOLE_RUN = (DataError, ConfigError, RunError)
-"""What concerns more than one task: input data, settings, a full disk."""
-
-LIBRARIES = ("selfmoe", "torch", "transformers", "peft", "lm-eval", "datasets", "safetensors")
-
-
-@dataclass
-class Outcome:
-    """What an execution did.
-
-    Attributes:
-        built: Tasks whose cells were filled now.
-        reused: Tasks whose cells were there already.
-        failed: Tasks that failed, each with why.
-        skipped: Tasks that could not be done because one of their inputs failed.
-    """
-
-    built: list[Task] = field(default_factory=list)
-    reused: list[Task] = field(default_factory=list)
-    failed: list[tuple[Task, SelfmoeError]] = field(default_factory=list)
-    skipped: list[Task] = field(default_factory=list)
-
-    def add(self, other: Outcome) -> None:
-        """Take in what another execution did."""
-        for name in vars(self):
-            getattr(self, name).extend(getattr(other, name))
-
-    def raise_failures(self) -> None:
-        """Raise what went wrong, if anything did.
-
-        Raises:
-            SelfmoeError: Of the kind of the first failure; its message names all of them.
-        """
-        if not self.failed:
-            return
-        _, first = self.failed[0]
-        lines = [f"{task.name}: {error}" for task, error in self.failed]
-        if self.skipped:
-            lines.append(f"  Not done because of that: {len(self.skipped)} cells.")
-        raise type(first)("\n".join(lines))
 
 
 def execute(plans: RunPlan, display: Display, *, recorded: bool = True) -> Outcome:
@@ -89,23 +43,31 @@ def execute(plans: RunPlan, display: Display, *, recorded: bool = True) -> Outco
         if recorded:
             _write_config(plans)
             directory.write_plan(plans.rows)
-        outcome = fill(plans.tasks, Session(plans.config, plans.base, display))
+        with crew_of(plans) as crew:
+            outcome = fill(plans.tasks, Session(plans.config, plans.base, display), crew)
         if recorded:
             directory.write_manifest(manifest_of(plans, outcome))
     return outcome
 
 
-def fill(tasks: Sequence[Task], session: Session) -> Outcome:
+def fill(tasks: Sequence[Task], session: Session, crew: Crew | None = None) -> Outcome:
     """Fill the cells of all tasks that are not done, in order; the caller holds the lock.
 
     A task that fails does not keep those from being done that do not depend on it.
+
+    Args:
+        tasks: The tasks.
+        session: What they share.
+        crew: Workers that do them; without, this process does one after the other.
 
     Raises:
         SelfmoeError: If something to be done can be seen to fail, input data is missing or
             malformed, or nothing can be written.
     """
-    outcome = Outcome()
     _foresee(tasks, session)
+    if crew is not None:
+        return spread(tasks, session, crew)
+    outcome = Outcome()
     for number, task in enumerate(tasks, start=1):
         _one(task, session, outcome, f"[{number}/{len(tasks)}]")
     return outcome
@@ -121,69 +83,21 @@ def _foresee(tasks: Sequence[Task], session: Session) -> None:
 
 def _one(task: Task, session: Session, outcome: Outcome, counter: str) -> None:
     problem = task.problem()
-    if problem is None:
-        outcome.reused.append(task)
-        return
-    lost = [*outcome.skipped, *(failed for failed, _ in outcome.failed)]
-    if any(needed.cell == other.cell for needed in task.inputs.values() for other in lost):
+    if problem is not None and outcome.blocks(task):
         outcome.skipped.append(task)
         return
-    aside = task.cell.set_aside()
-    if aside is not None:
-        session.display.warn(f"{problem}; moved to {aside.name}, doing {task.name} again")
-    remarks: list[str] = []
+    came: Done | SelfmoeError
     try:
-        seconds = task.cell.build(
-            lambda work, out: metered(Job(task, session, work, out, remarks)), _facts(task)
-        )
+        came = Done() if problem is None else do(task, session)
     except Exception as error:
         if interrupted():  # what it was raised through made something else of it
             raise KeyboardInterrupt from None
-        failure = _deliberate(error, task)
-        task.cell.note_failure(str(failure))
-        if isinstance(failure, _WHOLE_RUN):
-            raise failure from None
-        outcome.failed.append((task, failure))
-        first = str(error).partition("\n")[0]
-        session.display.say(f"{counter} {task.name} failed: {first}")
-        return
-    outcome.built.append(task)
-    what = ", ".join([task.size, *remarks])
-    session.display.say(f"{counter} {task.name} ({what}) done in {duration(seconds)}")
-
-
-def _deliberate(error: Exception, task: Task) -> SelfmoeError:
-    """Return what goes wrong in one task as an error that is written for the user."""
-    if isinstance(error, SelfmoeError):
-        return error
-    if (cause := _system_error(error)).errno in _NO_SPACE:
-        return cannot_write(task.cell.work, cause)
-    record = task.cell.work / "error.txt"
-    write_atomic(record, "".join(traceback.format_exception(error)))
-    return StageError(
-        f"{type(error).__name__}: {error}\n"
-        f"  That is a fault of selfmoe or of a plugin; {record} says where."
-    )
-
-
-def _system_error(error: Exception) -> OSError:
-    """Return an error of the operating system, such as a full disk; an empty one for any other.
-
-    Libraries written in Rust, such as safetensors, tell its number in words only.
-    """
-    if isinstance(error, OSError):
-        return error
-    told = re.search(r"\(os error (\d+)\)", str(error))
-    return OSError(int(told[1]), os.strerror(int(told[1]))) if told else OSError()
-
-
-def _facts(task: Task) -> dict[str, Any]:
-    inputs = {role: needed.cell.key for role, needed in task.inputs.items()}
-    return {"stage": task.stage, "label": task.label, "seed": task.root, "inputs": inputs}
+        came = deliberate(error, task)
+    outcome.take(task, came, session.display, counter)
 
 
 def _write_config(plan: RunPlan) -> None:
-    values = plan.config.model_dump(mode="json")
+    values = plan.config.kept()
     values["out"] = written(plan.directory.root.absolute())  # the file may be used from any folder
     text = settings_text(values)
     path = plan.directory.root / CONFIG
@@ -206,7 +120,7 @@ def manifest_of(
     return Manifest(
         format=Manifest.FORMAT,
         base=_stored(plans.base),
-        config=plans.config.model_dump(mode="json"),
+        config=plans.config.kept(),
         versions=versions(),
         systems=dict(plans.systems),
         left_out=dict(plans.left_out),
@@ -238,14 +152,3 @@ def _missing(plan: Plan, outcome: Outcome) -> dict[str, str]:
     why = {id(task): str(error) for task, error in outcome.failed}
     why |= {id(task): "not done: something it needs failed" for task in outcome.skipped}
     return {str(task.cell_name): why[id(task)] for task in plan.tasks if id(task) in why}
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of the libraries that results depend on."""
-    found = {}
-    for name in LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"
-    return found

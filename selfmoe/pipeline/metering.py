@@ -6,16 +6,17 @@ from typing import Any
 
 from selfmoe.pipeline.session import Session
 from selfmoe.pipeline.task import Job
-from selfmoe.store.cell import FAILURE
+from selfmoe.store.cell import FAILURE, LOCK
 
 
 def metered(job: Job) -> dict[str, Any]:
     """Do a task; return its cost, for the seal of its cell.
 
     ``amount`` is that of the plan, ``tokens`` what the base computed meanwhile, ``whole`` whether
-    that is all: not so where a killed process had begun. ``place`` says where.
+    that is all: not so where a killed process had begun, or other workers did a part. ``place``
+    says where.
     """
-    whole = all(path.name == FAILURE for path in job.work.iterdir())
+    whole = all(path.name in (FAILURE, LOCK) for path in job.work.iterdir())
     meter = job.session.meter
     before = meter.tokens
     job.task.run(job)

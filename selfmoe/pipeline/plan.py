@@ -101,6 +101,7 @@ class Plan:
         name: str | None = None,
         outdated: Callable[[Path], str | None] | None = None,
         foresee: Callable[[Session], None] | None = None,
+        shards: Callable[[Task, Session], int] | None = None,
         amount: Callable[[], int] = lambda: 1,
     ) -> Task:
         """Add a task and return it; see ``Task``.
@@ -115,13 +116,14 @@ class Plan:
             name: What the task is called in plan and manifest; default: ``label``.
             outdated: Says why a finished cell should be made again after all.
             foresee: Called before any task is done, if this one is to be.
+            shards: Says how many shards several workers may fill.
             amount: Returns how much it is; see ``Task``.
         """
         key = key_of({**self._facts(stage, label, run, basis), **self._writer(stage, basis)})
         cell = self.directory.cell(CELL_FOLDERS[stage], folder_label or label, key)
         seed = derive(self.root, stage, label, *([basis.draw] if basis.draw else []))
         known = (stage, name or label, cell, basis.inputs, run, size, seed, self.root)
-        task = Task(*known, outdated, foresee, amount)
+        task = Task(*known, outdated, foresee, shards, amount)
         self.tasks.append(task)
         return task
 

@@ -17,6 +17,7 @@ from selfmoe.contracts.errors import ConfigError, RunError, StageError
 from selfmoe.models.launched import number_of_processes, own_rank
 from selfmoe.pipeline.session import Session
 from selfmoe.pipeline.task import Job, Task
+from selfmoe.pipeline.workers.crew import executor_of
 
 if TYPE_CHECKING:
     from selfmoe.models.fitting.ranks import Ranks
@@ -127,6 +128,11 @@ def _check(plans: RunPlan) -> None:
         raise ConfigError(
             f"device {device} names one card, but {number_of_processes()} processes were started\n"
             f"  Give --device {device.partition(':')[0]}: each process takes a card of its own."
+        )
+    if (executor := executor_of(plans)) is not None:
+        raise ConfigError(
+            f"executor '{executor.name}' hands out work, but {number_of_processes()} processes "
+            "were started to share it\n  Leave the executor out, or start one process."
         )
 
 

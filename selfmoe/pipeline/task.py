@@ -11,6 +11,7 @@ from selfmoe.contracts.names import CellName
 from selfmoe.contracts.randomness import derive
 from selfmoe.registry.registry import Kind
 from selfmoe.store.cell import Cell
+from selfmoe.store.shards import Share
 
 if TYPE_CHECKING:
     from selfmoe.pipeline.session import Session
@@ -34,6 +35,8 @@ class Task:
             times epochs; 1 where it grows with nothing.
         foresee: Called before any task is done, if this one is to be: to refuse what cannot work,
             and to say what is going to happen. Tasks that share one share the call.
+        shards: Says, once the inputs are there, how many shards the cell is made from that several
+            workers may fill; ``run`` takes ``Job.share`` into account.
     """
 
     stage: str
@@ -46,6 +49,7 @@ class Task:
     root: int
     outdated: Callable[[Path], str | None] | None = None
     foresee: Callable[[Session], None] | None = None
+    shards: Callable[[Task, Session], int] | None = None
     amount: Callable[[], int] = lambda: 1
 
     def problem(self) -> str | None:
@@ -83,6 +87,7 @@ class Job:
         work: Folder for resumable state.
         out: Folder to fill.
         remarks: To be added to: what came of it, where that is less than what was planned.
+        share: The shards to fill, and no more, where several workers fill them.
     """
 
     task: Task
@@ -90,6 +95,7 @@ class Job:
     work: Path
     out: Path
     remarks: list[str] = field(default_factory=list)
+    share: Share | None = None
 
     def input(self, role: str) -> Path:
         """Return the folder of the task that plays a role among the inputs."""

@@ -17,11 +17,12 @@ from selfmoe.contracts.base import Base
 from selfmoe.contracts.component import Component
 from selfmoe.contracts.composer import Merge, Router
 from selfmoe.contracts.domain import Domain
+from selfmoe.contracts.executor import Executor
 from selfmoe.contracts.trainer import Trainer
 from selfmoe.registry.hooks import names, registered, returned
 from selfmoe.registry.problem import Problem
 
-Kind = Literal["base", "domain", "trainer", "router", "merge", "backend"]
+Kind = Literal["base", "domain", "trainer", "router", "merge", "backend", "executor"]
 
 KINDS: Mapping[Kind, tuple[str, type[Component]]] = {
     "base": ("register_bases", Base),
@@ -30,6 +31,7 @@ KINDS: Mapping[Kind, tuple[str, type[Component]]] = {
     "router": ("register_routers", Router),
     "merge": ("register_merges", Merge),
     "backend": ("register_backends", Backend),
+    "executor": ("register_executors", Executor),
 }
 """Kind of component -> the hook that registers it and the class it must extend."""
 

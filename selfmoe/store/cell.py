@@ -11,7 +11,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,9 +19,13 @@ from typing import Any
 
 from selfmoe.contracts.errors import RunError
 from selfmoe.store.files import commit_folder, damage, write_atomic
+from selfmoe.store.lock import awaited
 
 FAILURE = "failure.txt"
 """In the work folder of a cell: why the last attempt failed."""
+
+LOCK = "cell.lock"
+"""In the work folder of a cell: held by whoever fills it."""
 
 
 def key_of(facts: Mapping[str, Any]) -> str:
@@ -48,10 +52,24 @@ class Cell:
         """Return what is wrong with the result, or ``None`` if the cell is done."""
         return damage(self.path)
 
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Let nobody else fill the cell meanwhile; who does is waited for.
+
+        What lies there to resume from goes once the cell is done.
+
+        Raises:
+            RunError: If somebody else does not come to an end.
+        """
+        with awaited(self.work / LOCK):
+            yield
+        if self.path.exists():
+            shutil.rmtree(self.work, ignore_errors=True)
+
     def build(
         self, write: Callable[[Path, Path], Mapping[str, Any] | None], facts: Mapping[str, Any]
     ) -> float:
-        """Do the work and commit it; return the seconds it took.
+        """Do the work and commit it, with the cell ``locked``; return the seconds it took.
 
         Args:
             write: Called with ``work`` and the folder to fill; may return further facts.
@@ -68,7 +86,6 @@ class Cell:
             kept["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
 
         commit_folder(self.path, fill, kept)
-        shutil.rmtree(self.work, ignore_errors=True)
         return float(kept["seconds"])
 
     def note_failure(self, why: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shlex
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from selfmoe.contracts.errors import RunError
+from selfmoe.store.cell import LOCK as CELL_LOCK
 from selfmoe.store.cell import Cell
 from selfmoe.store.lock import held, holder
 from selfmoe.store.manifest import Manifest, PlannedCell, PlanRecord, read_manifest, read_plan
@@ -111,7 +113,15 @@ class RunDirectory:
         for name in ("manifest.json", "results.json", self.SETTINGS):
             found += self.root.glob(f".{name}.tmp-*")
         for leftover in found:
-            _remove(leftover)
+            if not self._being_filled(leftover):
+                _remove(leftover)
+
+    def _being_filled(self, leftover: Path) -> bool:
+        """Return whether a worker that outlived its run is still at the cell of a left-over."""
+        parts = leftover.relative_to(self.root).parts
+        folder, name, *_ = [*parts[parts[0] == "work" :], "", ""]
+        name = re.sub(r"^\.(.+)\.tmp-.*$", r"\1", name)
+        return holder(self.root / "work" / folder / name / CELL_LOCK) is not None
 
     def holder(self) -> str | None:
         """Return who holds the lock, as ``process 7 on host``; ``None`` if nobody does."""

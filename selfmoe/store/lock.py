@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from io import BufferedRandom, BufferedReader
 from pathlib import Path
 
+from selfmoe.contracts.errors import RunError
+
 _TRIES, _PAUSE_S = 3, 0.05
 """How often, and how far apart, the lock is asked for: someone may only be asking who holds it."""
 
@@ -30,7 +32,7 @@ def held(path: Path) -> Iterator[str | None]:
     if not path.exists():
         path.touch()
     with path.open("r+b") as file:
-        if not _take(file):
+        if not (_take(file) and _lies_at(path, file)):
             yield _name(file)
             return
         name = f"process {os.getpid()} on {socket.gethostname()}\n"
@@ -38,6 +40,46 @@ def held(path: Path) -> Iterator[str | None]:
         file.truncate()
         file.flush()
         yield None
+
+
+@contextlib.contextmanager
+def awaited(path: Path, seconds: float = 60.0) -> Iterator[None]:
+    """Hold the lock on a file, waiting for who else does; the file's folder is made if needed.
+
+    Args:
+        path: The file.
+        seconds: How long it is waited for.
+
+    Raises:
+        RunError: If it is not free by then.
+        OSError: As ``held`` does.
+    """
+    due = time.monotonic() + seconds
+    with contextlib.ExitStack() as stack:
+        while True:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # who was done has just removed the folder
+                other = stack.enter_context(held(path))
+                if other is None:
+                    break
+                stack.close()
+                if time.monotonic() > due:
+                    raise RunError(
+                        f"{path.parent} is being filled by {other}\n"
+                        "  Wait for it, or end it; then run the same command again."
+                    )
+            time.sleep(_PAUSE_S)
+        yield
+
+
+@contextlib.contextmanager
+def removed(path: Path) -> Iterator[None]:
+    """Remove the file of a lock that is held, in the end; who waits for it makes another one."""
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # Windows removes no open file
+            path.unlink(missing_ok=True)
 
 
 def holder(path: Path) -> str | None:
@@ -59,6 +101,14 @@ def _take(file: BufferedRandom | BufferedReader) -> bool:
         if lock_descriptor(file.fileno(), blocking=False):
             return True
     return False
+
+
+def _lies_at(path: Path, file: BufferedRandom) -> bool:
+    """Return whether an open file has not been removed by who held it before."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def _name(file: BufferedRandom | BufferedReader) -> str:

@@ -6,17 +6,40 @@ depends on another, so what comes out equals what work that was never interrupte
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from functools import partial
+from math import ceil
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from selfmoe.contracts.errors import DataError
 from selfmoe.store.files import read_jsonl, write_jsonl
+from selfmoe.store.lock import awaited, removed
 
 Row = dict[str, Any]
 Asked = TypeVar("Asked")
+
+
+class Share(NamedTuple):
+    """The shards that one of several workers fills: every so many-th.
+
+    Attributes:
+        first: The first of them.
+        of: How many workers share the shards.
+    """
+
+    first: int
+    of: int
+
+
+class ShareFilled(Exception):  # noqa: N818 - no error
+    """A share is filled: who was to fill no more stops here."""
+
+
+def shards_in(rows: int, size: int) -> int:
+    """Return how many shards some rows make, ``size`` of them a shard."""
+    return ceil(rows / size)
 
 
 def in_shards(
@@ -25,6 +48,7 @@ def in_shards(
     size: int,
     fill: Callable[[int, Sequence[Row]], list[Row]],
     progress: Callable[[int, int], None] | None = None,
+    share: Share | None = None,
 ) -> list[Row]:
     """Return all rows, filling and committing those that ``work`` does not hold yet.
 
@@ -34,18 +58,19 @@ def in_shards(
         size: Rows a shard.
         fill: Turns stubs into rows, given the number of the shard; sees one shard at a time.
         progress: Told (rows done, rows in all) at the start and after every shard.
+        share: The shards to fill, if not all.
 
     Raises:
         RunError: If a shard cannot be written.
+        ShareFilled: In place of returning, if there is a share.
     """
     tell = progress or (lambda done, total: None)
     rows: list[Row] = []
     tell(0, len(stubs))
-    for index, start in enumerate(range(0, len(stubs), size)):
-        part = stubs[start : start + size]
+    for index, part in _parts(stubs, size, share):
         rows += shard(work, index, partial(fill, index, part), part)
         tell(len(rows), len(stubs))
-    return rows
+    return _whole(rows, share)
 
 
 def in_turns(
@@ -56,6 +81,7 @@ def in_turns(
     finish: Callable[[Sequence[Row], Asked], list[Row]],
     background: Executor,
     progress: Callable[[int, int], None] | None = None,
+    share: Share | None = None,
 ) -> list[Row]:
     """Return all rows as ``in_shards`` does, finishing each shard while the next one is asked.
 
@@ -70,9 +96,11 @@ def in_turns(
         finish: Makes rows of stubs and what was asked; runs in ``background``.
         background: Its caller ends it, also when this raises.
         progress: Told (rows done, rows in all) at the start and after every shard.
+        share: The shards to fill, if not all.
 
     Raises:
         RunError: If a shard cannot be written.
+        ShareFilled: In place of returning, if there is a share.
     """
     tell = progress or (lambda done, total: None)
     rows: list[Row] = []
@@ -84,14 +112,28 @@ def in_turns(
             tell(len(rows), len(stubs))
 
     tell(0, len(stubs))
-    for index, start in enumerate(range(0, len(stubs), size)):
-        part = stubs[start : start + size]
+    for index, part in _parts(stubs, size, share):
         make: Callable[[], Sequence[Row]] = list
         if not _holds(_path(work, index), part):
             make = partial(finish, part, ask(index, part))
         settle()
         due.append(background.submit(shard, work, index, make, part))
     settle()
+    return _whole(rows, share)
+
+
+def _parts(
+    stubs: Sequence[Row], size: int, share: Share | None
+) -> Iterator[tuple[int, Sequence[Row]]]:
+    """Yield number and stubs of every shard of a share, or of all."""
+    first, step = share or (0, 1)
+    for index in range(first, shards_in(len(stubs), size), step):
+        yield index, stubs[index * size : (index + 1) * size]
+
+
+def _whole(rows: list[Row], share: Share | None) -> list[Row]:
+    if share is not None:
+        raise ShareFilled
     return rows
 
 
@@ -99,6 +141,8 @@ def shard(
     work: Path, index: int, make: Callable[[], Sequence[Row]], stubs: Sequence[Row] | None = None
 ) -> list[Row]:
     """Return the rows of one shard: from disk if they are there, else made and committed.
+
+    Whoever else makes it, such as a worker that outlived its run, is waited for.
 
     Args:
         work: Folder of the shards; made if needed.
@@ -108,11 +152,14 @@ def shard(
             again.
 
     Raises:
-        RunError: If it cannot be written.
+        RunError: If it cannot be written, or somebody else does not come to an end with it.
     """
     path = _path(work, index)
     if not _holds(path, stubs):
-        write_jsonl(path, make())
+        lock = path.with_suffix(".lock")
+        with awaited(lock), removed(lock):
+            if not _holds(path, stubs):
+                write_jsonl(path, make())
     return read_jsonl(path)
 
 

@@ -19,6 +19,7 @@ _HOMES = {
     "ComponentContract": "components",
     "ComposerContract": "composers",
     "DomainContract": "domains",
+    "ExecutorContract": "executors",
     "ToyDomain": "fakes",
     "ToyMerge": "fakes",
     "ToyRouter": "fakes",
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from selfmoe.testing.components import ComponentContract
     from selfmoe.testing.composers import ComposerContract
     from selfmoe.testing.domains import DomainContract
+    from selfmoe.testing.executors import ExecutorContract
     from selfmoe.testing.fakes import ToyDomain, ToyMerge, ToyRouter, ToyTrainer
     from selfmoe.testing.registries import registry_of
     from selfmoe.testing.trainers import TrainerContract
@@ -50,6 +52,7 @@ __all__ = [
     "ComponentContract",
     "ComposerContract",
     "DomainContract",
+    "ExecutorContract",
     "ToyDomain",
     "ToyMerge",
     "ToyRouter",

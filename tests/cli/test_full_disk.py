@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from selfmoe.config.resolve import resolve
 from selfmoe.contracts.errors import RunError
-from selfmoe.pipeline.execute import _deliberate
+from selfmoe.pipeline.doing import deliberate
 from selfmoe.pipeline.make import make_plans
 
 
@@ -21,7 +21,7 @@ def test_while_tensors_are_written(tmp_path):
     try:
         save_file({"a": torch.zeros(5000)}, tmp_path / "a.safetensors")
     except SafetensorError as error:
-        failure = _deliberate(error, task)
+        failure = deliberate(error, task)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert isinstance(failure, RunError)

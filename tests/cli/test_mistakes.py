@@ -124,7 +124,7 @@ USAGE = [
     Mistake("run a.yaml b.yaml", "Got unexpected extra argument (b.yaml)", code=2),
     Mistake("list-plugins --kind routers",
         "Invalid value for '--kind': 'routers' is not one of 'base', 'domain', "
-        "'trainer', 'router', 'merge', 'backend'.",
+        "'trainer', 'router', 'merge', 'backend', 'executor'.",
         code=2),
     Mistake("generate runs/demo", "Missing argument 'PROMPT'.", code=2),
     Mistake("generate runs/demo Hello --max-new-tokens 0",

@@ -17,8 +17,9 @@ from scipy.stats import t
 from selfmoe.config.resolve import resolve
 from selfmoe.contracts.errors import RunError
 from selfmoe.evaluation.statistics import wilson
-from selfmoe.pipeline.execute import Outcome, manifest_of
+from selfmoe.pipeline.execute import manifest_of
 from selfmoe.pipeline.make import make_plans
+from selfmoe.pipeline.outcome import Outcome
 from selfmoe.pipeline.run_plan import RunPlan
 from selfmoe.reporting.html.scores import averages
 from selfmoe.reporting.model import RunResults

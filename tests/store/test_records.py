@@ -37,6 +37,7 @@ OTHERS = {
     "tuning-smollm2",
     "vllm",
     "whole",
+    "worker-kills",
 }
 """Files that neither a run nor a comparison nor an addition made."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from selfmoe.store.shards import Row, in_shards, in_turns
+from selfmoe.store.shards import Row, Share, ShareFilled, in_shards, in_turns
 
 STUBS: list[Row] = [{"id": n} for n in range(10)]
 Finish = Callable[[Any, Any], list[Row]]
@@ -123,3 +124,52 @@ def test_a_damaged_shard_is_asked_again(tmp_path: Path, background: ThreadPoolEx
 
     assert in_turns(tmp_path, STUBS, 4, ask, finished, background) == whole
     assert asked == [1]
+
+
+# --- shares ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("turns", [False, True])
+def test_shares_are_the_shards_of_the_whole_and_none_twice(
+    tmp_path: Path, background: ThreadPoolExecutor, turns: bool
+) -> None:
+    asked: list[int] = []
+
+    def ask(index: int, part: Any) -> int:
+        asked.append(index)
+        return index
+
+    def fill(share: Share | None) -> list[Row]:
+        if turns:
+            return in_turns(tmp_path / "x", STUBS, 2, ask, finished, background, None, share)
+        made = lambda n, part: finished(part, ask(n, part))  # noqa: E731
+        return in_shards(tmp_path / "x", STUBS, 2, made, None, share)
+
+    for first, filled in ((1, [1, 3]), (0, [0, 2, 4])):
+        asked.clear()
+        with pytest.raises(ShareFilled):
+            fill(Share(first, 2))
+        assert asked == filled
+    asked.clear()
+    assert fill(None) == in_shards(tmp_path / "y", STUBS, 2, lambda n, part: finished(part, n))
+    assert asked == []
+    assert contents(tmp_path / "x") == contents(tmp_path / "y")
+
+
+def test_nobody_makes_a_shard_that_another_is_making(tmp_path: Path) -> None:
+    begun, made = threading.Barrier(2, timeout=20), []
+
+    def fill(index: int, part: Any) -> list[Row]:
+        made.append(index)
+        time.sleep(0.2)
+        return finished(part, index)
+
+    def rows() -> list[Row]:
+        begun.wait()
+        return in_shards(tmp_path, STUBS, 5, fill)
+
+    with ThreadPoolExecutor(2) as pool:
+        one, other = (pool.submit(rows) for _ in range(2))
+        assert one.result(20) == other.result(20)
+    assert sorted(made) == [0, 1]
+    assert sorted(contents(tmp_path)) == ["shard-00000.jsonl", "shard-00001.jsonl"]

@@ -17,6 +17,7 @@ from selfmoe.testing import (
     ComponentContract,
     ComposerContract,
     DomainContract,
+    ExecutorContract,
     TrainerContract,
 )
 
@@ -33,6 +34,7 @@ CONTRACTS = [
     ComponentContract,
     ComposerContract,
     DomainContract,
+    ExecutorContract,
     TrainerContract,
 ]
 Outcomes = dict[str, set[str]]

@@ -15,7 +15,8 @@ from selfmoe.api.claims.values import UntestableError, Values, sides_of
 from selfmoe.contracts.errors import DataError
 from selfmoe.evaluation.contrasts import contrast
 from selfmoe.evaluation.verdicts import verdict
-from selfmoe.pipeline.execute import Outcome, fill, manifest_of
+from selfmoe.pipeline.execute import fill, manifest_of
+from selfmoe.pipeline.outcome import Outcome
 from selfmoe.pipeline.session import Session
 from selfmoe.reporting.claims.model import ClaimsResults, Pair, TestedClaim
 from selfmoe.reporting.claims.page import claims_page

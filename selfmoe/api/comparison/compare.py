@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 from selfmoe.api.comparison.plan import ComparisonPlan, Question, plan_comparison
 from selfmoe.contracts.paths import expand
-from selfmoe.pipeline.execute import Outcome, fill, manifest_of
+from selfmoe.pipeline.execute import fill, manifest_of
+from selfmoe.pipeline.outcome import Outcome
 from selfmoe.pipeline.session import Session
 from selfmoe.reporting.comparison.model import ComparisonResults
 from selfmoe.reporting.comparison.page import comparison_page

@@ -12,7 +12,8 @@ from selfmoe.api.continual.states import State, back
 from selfmoe.api.expert_settings import Join
 from selfmoe.contracts.names import BenchmarkName
 from selfmoe.contracts.records import System
-from selfmoe.pipeline.execute import Outcome, fill, manifest_of
+from selfmoe.pipeline.execute import fill, manifest_of
+from selfmoe.pipeline.outcome import Outcome
 from selfmoe.pipeline.run_plan import RunPlan
 from selfmoe.pipeline.session import Session
 from selfmoe.pipeline.task import Task

@@ -14,7 +14,8 @@ from selfmoe.config.layers import merge
 from selfmoe.config.model import RunConfig
 from selfmoe.config.yaml_text import settings_text
 from selfmoe.contracts.records import ScoredSplit, Track
-from selfmoe.pipeline.execute import Outcome, fill, manifest_of
+from selfmoe.pipeline.execute import fill, manifest_of
+from selfmoe.pipeline.outcome import Outcome
 from selfmoe.pipeline.session import Session
 from selfmoe.reporting.evaluation import EvaluationResults, collect_evaluation
 from selfmoe.reporting.terminal.progress import Display

@@ -21,14 +21,15 @@ from selfmoe.pipeline.few_shot import pick
 from selfmoe.pipeline.records import read_seeds
 from selfmoe.pipeline.retrieval import Finder, Passage, read_passages
 from selfmoe.pipeline.retrieval.passages import documents
-from selfmoe.pipeline.task import Basis, Job
+from selfmoe.pipeline.task import Basis, Job, Task
 from selfmoe.pipeline.writing import foresee_writing, part_of, telling, write
 from selfmoe.store.files import hash_of, read_jsonl, write_jsonl
-from selfmoe.store.shards import Row, in_shards
+from selfmoe.store.shards import Row, in_shards, shards_in
 
 if TYPE_CHECKING:
     from selfmoe.models.generation import Continuation, Tell
     from selfmoe.pipeline.plan import Plan
+    from selfmoe.pipeline.session import Session
 
 
 def plan(plan: Plan) -> None:
@@ -48,9 +49,15 @@ def plan(plan: Plan) -> None:
             writes=True,
         )
         n, run = plan.config.brainstorm.n, partial(respond, domain)
-        size, amount = f"up to {n} responses", partial(int, n * (1 + config.samples))
         task = plan.add(
-            "respond", domain.name, run, basis, size=size, foresee=foresee, amount=amount
+            "respond",
+            domain.name,
+            run,
+            basis,
+            size=f"up to {n} responses",
+            foresee=foresee,
+            shards=shards,
+            amount=partial(int, n * (1 + config.samples)),
         )
         if folder is not None and task.problem():
             read_passages(folder, config.passage_words)  # what is wrong is said now, not later
@@ -75,6 +82,12 @@ def _template(plan: Plan) -> dict[str, Any]:
 foresee = partial(foresee_writing, "respond")
 
 
+def shards(task: Task, session: Session) -> int:
+    """Return how many shards of answers there will be, none of which depends on another."""
+    asked = read_jsonl(task.inputs["instructions"].cell.path / "instructions.jsonl")
+    return shards_in(len(asked), part_of(session, "respond"))
+
+
 def respond(domain: Domain, job: Job) -> None:
     """Write ``responses.jsonl``: every instruction with its answer, or with why it has none.
 
@@ -94,7 +107,7 @@ def respond(domain: Domain, job: Job) -> None:
     ask = partial(_prompt, job, asking, seeds, finder)
     with job.session.display.work(job.task.name) as update:
         writer = _Writer(job, ask, asking, update, len(tasks), part_of(job.session, "respond"))
-        rows = in_shards(job.work, tasks, writer.part, writer, update)
+        rows = in_shards(job.work, tasks, writer.part, writer, update, job.share)
     if len(rows) < job.session.config.brainstorm.n:
         job.remarks.append(f"{len(rows)} came")
     write_jsonl(job.out / "responses.jsonl", sorted(rows, key=lambda row: str(row["id"])))

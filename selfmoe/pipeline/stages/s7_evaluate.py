@@ -21,7 +21,7 @@ from selfmoe.models.tokens import prompt_ids
 from selfmoe.pipeline.systems import systems_of
 from selfmoe.pipeline.task import Basis, Job, Task
 from selfmoe.store.files import write_json, write_jsonl
-from selfmoe.store.shards import Row
+from selfmoe.store.shards import Row, shards_in
 
 if TYPE_CHECKING:
     from selfmoe.config.model import EvaluateConfig
@@ -80,6 +80,7 @@ def ask_one(
         outdated=outdated,
         foresee=None if made_by else partial(foresee_answers, benchmark),
         amount=partial(_items, benchmark, config.limit),
+        shards=partial(shards, benchmark),
     )
 
 
@@ -121,6 +122,14 @@ def foresee_answers(benchmark: Benchmark, session: Session) -> None:
     if remote is not None and items and benchmark.choices(items[0]) is not None:
         ids = prompt_ids(session.base.tokenizer, "1, 2, 3,")
         remote.likelihoods([(ids[:-1], ids[-1:])], context=session.base.context)
+
+
+def shards(benchmark: Benchmark, task: Task, session: Session) -> int:
+    """Return how many shards of answers there will be, none of which depends on another."""
+    from selfmoe.evaluation.bridge import shard_size
+
+    config = session.config.evaluate
+    return shards_in(len(benchmark.items[: config.limit]), shard_size(config.batch_size))
 
 
 def evaluate(system: System, domain: Domain, benchmark: Benchmark, job: Job) -> None:
@@ -214,6 +223,7 @@ def _answered(
             tell=tell,
             prepared=session.kept(Prepared),
             remote=session.remote("evaluate") if system.kind == "base" else None,
+            share=job.share,
         )
 
 

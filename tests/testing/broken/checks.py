@@ -7,11 +7,18 @@ import shutil
 import broken_bases
 import broken_composers
 import broken_domains
+import broken_executors
 import broken_heavy
 import broken_trainers
 import pytest
 
-from selfmoe.testing import BaseContract, ComposerContract, DomainContract, TrainerContract
+from selfmoe.testing import (
+    BaseContract,
+    ComposerContract,
+    DomainContract,
+    ExecutorContract,
+    TrainerContract,
+)
 from selfmoe.testing.models import save_toy_base
 
 MODULES = {
@@ -19,6 +26,7 @@ MODULES = {
     "trainer": (TrainerContract, [broken_trainers]),
     "composer": (ComposerContract, [broken_composers]),
     "base": (BaseContract, [broken_bases]),
+    "executor": (ExecutorContract, [broken_executors]),
 }
 BROKEN = {
     f"Test{kind.title()}{cls.__name__}": (kind, cls)
