@@ -188,6 +188,6 @@ def _until(reached: Any, seconds: float = MOST_S) -> bool:
 
 def _alive(number: int) -> bool:
     try:
-        return psutil.Process(number).status() != psutil.STATUS_ZOMBIE
+        return bool(psutil.Process(number).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
