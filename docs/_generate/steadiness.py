@@ -104,7 +104,7 @@ def worker_kills(file: Path = RESULTS / "worker-kills.json") -> str:
     made = f"`{found['command']}` makes `results/worker-kills.json`."
     return (
         f"{table((*head, 'files', 'differ'), rows)}\n"
-        f"One process takes {found['seconds']:.0f} s on the same machine, which did other work. {made}\n"
+        f"One process takes {found['seconds']:.0f} s here, beside other work. {made}\n"
     )
 
 

@@ -10,9 +10,11 @@ from math import ceil
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
-from selfmoe.contracts.paths import LenientPath, WithPaths
+from selfmoe.config.elsewhere import ExecuteConfig, GenerateConfig
+from selfmoe.config.section import Section
+from selfmoe.contracts.paths import LenientPath
 from selfmoe.contracts.records import Source, Template, Track
 from selfmoe.registry.registry import Kind, Registry, registry
 
@@ -27,12 +29,6 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 """Budgets that hold for every base: ``demo``, the whole pipeline in minutes on two cores, and
 ``paper``, the defaults. A base can recommend more for them, and have presets of its own.
 """
-
-
-class Section(WithPaths):
-    """A part of the settings: unknown keys are errors, values are not coerced."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class SeedsConfig(Section):
@@ -88,30 +84,6 @@ class RespondConfig(Section):
         if isinstance(self.documents, dict):
             return self.documents.get(domain)
         return self.documents
-
-
-class GenerateConfig(Section):
-    """Who writes with the plain base, in brainstorm, respond and its evaluations."""
-
-    backend: str | None = Field(
-        None, description="Backend plugin, such as openai; default: this process writes itself."
-    )
-    options: dict[str, Any] = Field(default_factory=dict, description="The backend's options.")
-    stages: list[Literal["brainstorm", "respond", "evaluate"]] = Field(
-        ["brainstorm", "respond", "evaluate"], description="Stages in which the backend writes."
-    )
-
-
-class ExecuteConfig(Section):
-    """Who does the work, and how many at once; what comes out is the same, so no run keeps this."""
-
-    executor: str | None = Field(
-        None, description="Executor plugin, such as ray; default: the installed default one."
-    )
-    options: dict[str, Any] = Field(default_factory=dict, description="The executor's options.")
-    retries: int = Field(
-        3, ge=0, le=100, description="Tries more of a unit of work whose worker died."
-    )
 
 
 class CurateConfig(Section):

@@ -166,7 +166,11 @@ def one(workers: Workers, what: str, **given: Any) -> Ended:
 
 
 def ended(workers: Workers, name: str | None = None) -> Ended:
-    """Return the next unit that ends, which has to be the one of a name, if that is given."""
+    """Return the next unit that ends, which has to be the one of a name, if that is given.
+
+    Raises:
+        AssertionError: If none ends in time, or another one.
+    """
     due = time.monotonic() + MOST_S
     while time.monotonic() < due:
         found = workers.wait(1.0)
@@ -188,6 +192,6 @@ def _until(reached: Any, seconds: float = MOST_S) -> bool:
 
 def _alive(number: int) -> bool:
     try:
-        return psutil.Process(number).status() != psutil.STATUS_ZOMBIE
+        return bool(psutil.Process(number).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False

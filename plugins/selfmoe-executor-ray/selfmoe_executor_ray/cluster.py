@@ -145,8 +145,9 @@ def _cores(options: Any) -> int | None:
     """Return how many cores a Ray of the run's own has: enough for all workers, where asked for."""
     if options.workers is None:
         return None
-    most = max([options.num_cpus, *(one.num_cpus or 0 for one in options.stages.values())])
-    return max(1, math.ceil(options.workers * most))
+    workers: int = options.workers
+    most: float = max([options.num_cpus, *(one.num_cpus or 0 for one in options.stages.values())])
+    return max(1, math.ceil(workers * most))
 
 
 def _room(needed: Resources) -> int:
