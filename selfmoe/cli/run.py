@@ -124,7 +124,7 @@ def _follow(complete: RunConfig, dry_run: bool) -> None:
     from selfmoe.pipeline.make import make_plans
     from selfmoe.reporting.terminal.progress import Display
 
-    with contextlib.suppress(StageError):
+    with contextlib.suppress(StageError, ConfigError):  # the first process says it
         plans = make_plans(complete)
         if not dry_run:
             run_plans(plans, Display(Console(quiet=True)))

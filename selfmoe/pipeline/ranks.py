@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from selfmoe.contracts.errors import ConfigError, RunError, StageError
 from selfmoe.models.launched import number_of_processes, own_rank
+from selfmoe.pipeline.executor import executor_of
 from selfmoe.pipeline.session import Session
 from selfmoe.pipeline.task import Job, Task
-from selfmoe.pipeline.workers.crew import executor_of
 
 if TYPE_CHECKING:
     from selfmoe.models.fitting.ranks import Ranks

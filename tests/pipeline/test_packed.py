@@ -142,3 +142,10 @@ def test_an_expert_that_fails_does_so_by_itself(finished: Path) -> None:
         run(finished, "fails", wild)
     assert told(finished, "fails", "whatever")["packed_with"] == ["anything"]
     assert not list((finished / "fails" / "experts").glob("anything@*"))
+
+
+def test_workers_cannot_share_a_pass(folder: Path) -> None:
+    from selfmoe.contracts.errors import ConfigError
+
+    with pytest.raises(ConfigError, match="executor 'local' hands them to several"):
+        run(folder, "workers", "execute={executor: local, options: {workers: 2}}")

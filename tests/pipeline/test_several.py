@@ -118,3 +118,9 @@ def test_what_one_process_refuses_ends_all(folder: Path, environment: Environmen
     assert done.returncode != 0
     assert "Error: " in done.stderr
     assert "--out must name a folder" in done.stderr
+
+
+def test_workers_are_refused_beside_them(folder: Path, environment: Environment) -> None:
+    done = torchrun(environment, folder, "run", "run.yaml", "--out", "workers", "--workers", "2")
+    assert done.returncode != 0
+    assert done.stderr.count("Error: executor 'local' hands out work, but 2 processes") == 1

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
-from selfmoe.contracts.errors import ConfigError
-from selfmoe.contracts.executor import Executor, Unit, Workers
+from selfmoe.contracts.executor import Unit, Workers
 from selfmoe.contracts.paths import written
+from selfmoe.pipeline.executor import executor_of
 from selfmoe.pipeline.run_plan import RunPlan
 from selfmoe.pipeline.task import Task
 from selfmoe.pipeline.versions import versions
@@ -53,26 +53,6 @@ class Crew:
         )
         part = f", part {share.first + 1} of {share.of}" if share else ""
         return Unit(f"{task.name} @{task.cell.key}{part}", task.stage, plain(order))
-
-
-def executor_of(plans: RunPlan) -> Executor | None:
-    """Return what is to do the work of a run, if not this process.
-
-    Raises:
-        ConfigError: If the settings ask for what only one process can do.
-    """
-    chosen = plans.config.execute
-    if chosen.executor is None:
-        return None
-    found: Executor = plans.config.registry.configure("executor", chosen.executor, chosen.options)
-    if found.here:
-        return None
-    if plans.config.specialise.packed:
-        raise ConfigError(
-            f"specialise.packed trains all experts in one process, but executor '{found.name}' "
-            "hands them to several\n  Leave one of the two out."
-        )
-    return found
 
 
 @contextmanager
