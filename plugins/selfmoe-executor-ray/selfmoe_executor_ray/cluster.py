@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import ray
@@ -121,6 +124,28 @@ def _connect(options: Any) -> bool:
     """
     if ray.is_initialized():
         return False
+    with _own_handler():
+        _init(options)
+    return True
+
+
+@contextmanager
+def _own_handler() -> Iterator[None]:
+    """Let what a run does when it is told to end be as it was: Ray puts its own in its place."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
+
+
+def _init(options: Any) -> None:
+    """Join the cluster, or start a Ray that this machine alone can reach.
+
+    Raises:
+        StageError: If there is no such cluster.
+    """
     quiet = {"logging_level": logging.ERROR, "include_dashboard": False}
     try:
         if options.address is not None:
@@ -138,7 +163,6 @@ def _connect(options: Any) -> bool:
             f"no Ray at {where}: {_first_line(error)}\n"
             "  Start one (ray start --head), or leave out the option address."
         ) from None
-    return True
 
 
 def _cores(options: Any) -> int | None:
