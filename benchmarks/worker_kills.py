@@ -9,6 +9,7 @@ made again; and for each kill, the run has to say of one unit that it is done ag
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import subprocess
@@ -42,7 +43,7 @@ WORKERS = 2
 @click.option("--kills", default=20, show_default=True, help="Of each executor's workers.")
 @click.option("--a-run", default=7, show_default=True, help="Kills a run, at the most.")
 @click.option("--seed", default=0, show_default=True, help="Decides when, and which worker.")
-@click.option("--json", "target", type=PATH, help="Write JSON there.")
+@click.option("--json", "target", type=PATH, help="Write JSON there; other executors' is kept.")
 def command(
     file: Path, executors: Sequence[str], kills: int, a_run: int, seed: int, target: Path | None
 ) -> None:
@@ -55,8 +56,8 @@ def command(
         for executor in executors:
             found.append(of_executor(runs, executor, kills, a_run, random.Random(seed)))
             click.echo(told(found[-1]))
-    if target is not None:
-        write_json(target, {**_facts(file, seed), "seconds": seconds, "executors": found})
+            if target is not None:
+                keep(found[-1], {**_facts(file, seed), "seconds": seconds}, target)
     if any(row["differ"] or row["made_again"] or row["kills"] != row["told"] for row in found):
         raise SystemExit(1)
 
@@ -131,6 +132,14 @@ def of_executor(runs: Runs, executor: str, kills: int, a_run: int, chance: rando
         "differ": {name: files for name, files in differ.items() if files},
         "falls": [[kill._asdict() for kill in run] for run in done],
     }
+
+
+def keep(found: Json, facts: Json, target: Path) -> None:
+    """Write what was found of an executor to a file, beside what that holds of others."""
+    known = json.loads(target.read_text("utf-8"))["executors"] if target.exists() else []
+    others = [row for row in known if row["executor"] != found["executor"]]
+    rows = sorted([*others, found], key=lambda row: str(row["executor"]))
+    write_json(target, {**facts, "executors": rows})
 
 
 def told(found: Json) -> str:
