@@ -29,7 +29,7 @@ MOST_S = 120.0
 """Seconds that anything may take; the first unit of a worker waits for its process to start."""
 MEET_S = 20.0
 """Seconds that one unit waits for another to begin."""
-VARIABLE, VALUE = "SELFMOE_TOLD_WORKERS", "by the run"
+VARIABLE, VALUE = "TOLD_BY", "the run"
 
 
 def do(order: Mapping[str, Any]) -> Any:
