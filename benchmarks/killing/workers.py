@@ -80,7 +80,10 @@ def kill_workers(
 
 def _held(out: Path, run: int) -> Iterator[tuple[int, str]]:
     """Yield number of the process, and what it fills, of every lock that a worker here holds."""
-    for lock in [*out.glob("work/*/*/cell.lock"), *out.glob("work/*/*/**/shard-*.lock")]:
+    locks: list[Path] = []
+    with suppress(FileNotFoundError):  # a folder that goes while it is looked through
+        locks += [*out.glob("work/*/*/cell.lock"), *out.glob("work/*/*/**/shard-*.lock")]
+    for lock in locks:
         told = re.fullmatch(r"process (\d+) on (.+)", holder(lock) or "")
         if told and told[2] == socket.gethostname() and int(told[1]) != run:
             yield int(told[1]), lock.relative_to(out / "work").as_posix().removesuffix("/cell.lock")

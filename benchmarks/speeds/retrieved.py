@@ -77,7 +77,7 @@ def context(model: Any, work: Path, experts: dict[str, Expert]) -> ComposeContex
 
 def examples(name: str) -> list[Example]:
     """Return random examples of an expert, others for each name."""
-    number = int(name.rpartition("-")[2])
+    number = int(name[1:])
     generator = torch.Generator().manual_seed(number)
     texts = torch.randint(97, 123, (EXAMPLES, 2, 24), generator=generator)
     words = [["".join(map(chr, text)) for text in pair] for pair in texts.tolist()]
@@ -90,7 +90,7 @@ def written(model: Any, setting: Setting) -> dict[str, Expert]:
 
     (first,) = experts(setting._replace(n=1)).values()
     like = factors_of(Expert("first", first))
-    made = {"expert-0": Expert("expert-0", first)}
+    made = {"e0": Expert("e0", first)}
     for number in range(1, setting.n):
         path = first.parent / f"quick-{number}"
         generator = torch.Generator().manual_seed(number)
@@ -103,5 +103,5 @@ def written(model: Any, setting: Setting) -> dict[str, Expert]:
                 for site, part in like.items()
             }
             write_factors(path, random, like=first)
-        made[f"expert-{number}"] = Expert(f"expert-{number}", path)
+        made[f"e{number}"] = Expert(f"e{number}", path)
     return made

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from selfmoe.contracts.errors import ConfigError
 from selfmoe.contracts.executor import Executor
-from selfmoe.pipeline.run_plan import RunPlan
+
+if TYPE_CHECKING:
+    from selfmoe.pipeline.run_plan import RunPlan
 
 
 def executor_of(plans: RunPlan) -> Executor | None:

@@ -140,7 +140,7 @@ def test_the_exit_codes_are_those_of_the_command_line(pages):
 
 
 def test_every_page_is_in_the_table_of_contents(pages):
-    listed = set(re.findall(r"^([a-z-]+)$", pages["index"], re.MULTILINE))
+    listed = set(re.findall(r"^([a-z0-9-]+)$", pages["index"], re.MULTILINE))
     assert set(pages) - {"index"} == listed
 
 

@@ -23,7 +23,7 @@ from selfmoe.testing.sparse import SPARSE
 
 OTHER_PAST = ("qwen3_next", "granitemoehybrid", "lfm2_moe", "jamba", "gemma3n", "gemma4")
 """Families whose layers keep more than keys and values, or take them from other layers."""
-FIRST_OF_ALL = ("sequence",)
+FIRST_OF_ALL = ("sequence", "retrieval")
 """Routers that decide from a whole prompt."""
 Requests = list[tuple[tuple[str, str], list[int], list[int]]]
 
@@ -128,7 +128,7 @@ def test_an_option_that_fills_the_context_is_refused() -> None:
 # --- mixtures -------------------------------------------------------------------------------------
 
 NAMES = ("math", "coding", "facts")
-LEARNING = ("phatgoose", "ridge", "joint")
+LEARNING = ("phatgoose", "ridge", "joint", "retrieval")
 DRAWN = ("topk", "topp", "xlora", "sequence")
 
 
