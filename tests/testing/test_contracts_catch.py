@@ -39,6 +39,8 @@ CONTRACTS = [
 ]
 Outcomes = dict[str, set[str]]
 
+pytestmark = pytest.mark.timeout(960)
+
 
 @pytest.fixture(scope="module")
 def failed(
@@ -55,7 +57,7 @@ def failed(
         env=environment(FOLDER),
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=900,
     )
     assert report.is_file(), done.stdout + done.stderr
     found: Outcomes = defaultdict(set)
