@@ -52,7 +52,16 @@ def failed(
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "checks.py"]
     command += ["--tb=no", f"--basetemp={folder / 'temporary'}"]
     done = subprocess.run(
-        [*command, "-o", "python_files=checks.py", "-o", "addopts=", f"--junitxml={report}"],
+        [
+            *command,
+            "-o",
+            "python_files=checks.py",
+            "-o",
+            "addopts=",
+            "-o",
+            "timeout=120",
+            f"--junitxml={report}",
+        ],
         cwd=FOLDER,
         env=environment(FOLDER),
         capture_output=True,
