@@ -89,8 +89,9 @@ class ExecutorContract(ComponentContract):
 
     @pytest.fixture
     def workers(self, executor: Executor) -> Iterator[Workers]:
-        """Return the executor at work; closed in the end."""
-        with closing(executor.open(do, {VARIABLE: VALUE})) as workers:
+        """Return the executor at work; closed in the end, and once more, which does no harm."""
+        workers = executor.open(do, {VARIABLE: VALUE})
+        with closing(workers), closing(workers):
             assert not executor.here
             assert workers.size == 2
             yield workers

@@ -39,8 +39,6 @@ CONTRACTS = [
 ]
 Outcomes = dict[str, set[str]]
 
-pytestmark = pytest.mark.timeout(960)
-
 
 @pytest.fixture(scope="module")
 def failed(
@@ -52,21 +50,12 @@ def failed(
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "checks.py"]
     command += ["--tb=no", f"--basetemp={folder / 'temporary'}"]
     done = subprocess.run(
-        [
-            *command,
-            "-o",
-            "python_files=checks.py",
-            "-o",
-            "addopts=",
-            "-o",
-            "timeout=120",
-            f"--junitxml={report}",
-        ],
+        [*command, "-o", "python_files=checks.py", "-o", "addopts=", f"--junitxml={report}"],
         cwd=FOLDER,
         env=environment(FOLDER),
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=280,
     )
     assert report.is_file(), done.stdout + done.stderr
     found: Outcomes = defaultdict(set)
