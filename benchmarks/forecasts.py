@@ -7,7 +7,6 @@ and compared with it: time, tokens and room on disk, stage by stage.
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 import click
 
+from keeping import beside_others
 from selfmoe.api.run import complete, from_yaml, run
 from selfmoe.config.layers import assign
 from selfmoe.config.model import RunConfig
@@ -117,11 +117,8 @@ def line(found: Json) -> str:
 
 def keep(found: Json, target: Path) -> None:
     """Write what was found of one run to a file, beside what that holds of others."""
-    known = json.loads(target.read_text("utf-8"))["runs"] if target.exists() else []
-    others = [one for one in known if one["name"] != found["name"]]
     facts = {"command": "benchmarks/forecasts.py", "processor": processor(), "versions": versions()}
-    runs = sorted([*others, found], key=lambda one: str(one["name"]))
-    write_json(target, {**facts, "runs": runs})
+    write_json(target, {**facts, "runs": beside_others(found, target, "runs", "name")})
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ byte; of a few that hold times, without these (`killing.files.TIMES`).
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from typing import Any
 
 import click
 
+from keeping import beside_others
 from killing.files import TIMES, differing, holds_times, timeless
 from killing.processes import Process, Start
 from killing.rounds import Rounds, kill_and_resume
@@ -114,9 +114,7 @@ def told(found: Json) -> str:
 
 def keep(found: Json, target: Path) -> None:
     """Write what was found of one run to a file, beside what that holds of others."""
-    known = json.loads(target.read_text("utf-8"))["runs"] if target.exists() else []
-    others = [run for run in known if run["settings"] != found["settings"]]
-    runs = sorted([*others, found], key=lambda run: str(run["settings"]))
+    runs = beside_others(found, target, "runs", "settings")
     write_json(target, {**_facts([run["settings"] for run in runs]), "runs": runs})
 
 

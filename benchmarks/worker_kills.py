@@ -9,7 +9,6 @@ made again; and for each kill, the run has to say of one unit that it is done ag
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import subprocess
@@ -22,6 +21,7 @@ from typing import Any
 
 import click
 
+from keeping import beside_others
 from killing.files import TIMES, differing, timeless
 from killing.processes import Process, check
 from killing.workers import Kill, kill_workers
@@ -136,9 +136,7 @@ def of_executor(runs: Runs, executor: str, kills: int, a_run: int, chance: rando
 
 def keep(found: Json, facts: Json, target: Path) -> None:
     """Write what was found of an executor to a file, beside what that holds of others."""
-    known = json.loads(target.read_text("utf-8"))["executors"] if target.exists() else []
-    others = [row for row in known if row["executor"] != found["executor"]]
-    rows = sorted([*others, found], key=lambda row: str(row["executor"]))
+    rows = beside_others(found, target, "executors", "executor")
     write_json(target, {**facts, "executors": rows})
 
 

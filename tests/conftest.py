@@ -11,13 +11,14 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from html import unescape
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 
 # Models here are tiny: threads only wait for each other, above all on a busy machine.
@@ -152,6 +153,41 @@ class Nothing(Anything):
 def register_domains():
     return [Anything, Whatever, Nothing]
 '''
+
+
+SMALL_RUN: Mapping[str, Any] = {
+    "domains": ["anything", "whatever"],
+    "preset": "demo",
+    "dtype": "float32",
+    "seeds": {"n": 6},
+    "brainstorm": {"n": 8, "batch_size": 4, "max_new_tokens": 16, "shots": 2},
+    "respond": {"shots": 1, "max_new_tokens": 16, "batch_size": 4},
+    "specialise": {"options": {"max_steps": 3, "batch_size": 2, "lr": 0.01, "r": 2}},
+    "compose": {
+        "mixse": {"router": "topk", "options": {"max_steps": 3, "batch_size": 2}},
+        "ties": {"merge": "ties"},
+    },
+    "evaluate": {"limit": 4, "batch_size": 4, "base_shots": 0},
+}
+"""All stages on a random base, in seconds."""
+
+
+@pytest.fixture(scope="session")
+def write_small_run(tiny_base_folder: Path, plugin_code: str) -> Callable[..., Path]:
+    """Return what writes the run file of a small run, with its domains' plugin beside it.
+
+    ``write_small_run(folder, {"seed": 1}, code=…)`` returns the file; sections are replaced whole.
+    """
+
+    def write(
+        folder: Path, changes: Mapping[str, Any] | None = None, code: str = plugin_code
+    ) -> Path:
+        (folder / "selfmoe_plugin.py").write_text(code)
+        settings = {**SMALL_RUN, "base": str(tiny_base_folder), **(changes or {})}
+        (folder / "run.yaml").write_text(yaml.safe_dump(settings))
+        return folder / "run.yaml"
+
+    return write
 
 
 @pytest.fixture(scope="session")

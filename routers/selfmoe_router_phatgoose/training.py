@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from statistics import fmean
 
 import torch
 from torch import Tensor
 
 from selfmoe.contracts import ComposeContext, Composition, Expert, Gate, Router, derive
-from selfmoe.kits.routers import count_ignored, factors_of, learn, own_examples
+from selfmoe.kits.routers import factors_of, joined, learn, own_examples
 from selfmoe_router_phatgoose.gate import SigmoidGate, tensor_name
 
 
@@ -55,28 +54,20 @@ def train(
     tensors = dict(before.tensors)
     for place, one in enumerate(made, start=len(before.experts)):
         tensors = _below(tensors, one.tensors, place)
-    return replace(
-        before,
-        experts=(*before.experts, *map(ctx.refer, new.values())),
-        tensors=tensors,
-        report={
-            **_report(before.report, made),
-            "ignored_examples": count_ignored(ctx.data, before, new),
-        },
-    )
+    return joined(before, ctx, new, tensors, _report(before.report, made))
 
 
 def _below(
     tensors: Mapping[str, Tensor], vectors: Mapping[str, Tensor], place: int
 ) -> dict[str, Tensor]:
     """Return the vectors of ``place`` experts with those of one more below them."""
-    joined = {}
+    both = {}
     for name in sorted({*tensors, *vectors}):
         width = (vectors if name in vectors else tensors)[name].shape[-1]
         above = tensors.get(name, torch.zeros(place, width))
         below = vectors.get(name, torch.zeros(width))
-        joined[name] = torch.cat([above, below[None]])
-    return joined
+        both[name] = torch.cat([above, below[None]])
+    return both
 
 
 def _report(before: Mapping[str, float], made: Sequence[Composition]) -> dict[str, float]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,8 +12,8 @@ from selfmoe.contracts import Batch, ComposeContext, Composition, Example, Exper
 from selfmoe.kits.routers import (
     at_unit_mean_square,
     batches_by_expert,
-    count_ignored,
     find_decoder,
+    joined,
     own_examples,
     prompt_mean,
     watched,
@@ -52,17 +51,12 @@ def gather(
     rows = _centroids(ctx, router, own)
     tensors = {n: torch.cat([before.tensors.get(n, t[:0]), t]) for n, t in rows.items()}
     size = float(sum(tensor.numel() for tensor in tensors.values()))
-    return replace(
-        before,
-        experts=(*before.experts, *map(ctx.refer, new.values())),
-        tensors=tensors,
-        report={
-            "added_parameters": size,
-            "trained_parameters": size,
-            "examples": before.report.get("examples", 0.0) + sum(map(len, own.values())),
-            "ignored_examples": count_ignored(ctx.data, before, new),
-        },
-    )
+    report = {
+        "added_parameters": size,
+        "trained_parameters": size,
+        "examples": before.report.get("examples", 0.0) + sum(map(len, own.values())),
+    }
+    return joined(before, ctx, new, tensors, report)
 
 
 @torch.no_grad()

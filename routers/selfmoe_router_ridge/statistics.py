@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
@@ -16,8 +15,8 @@ from selfmoe.contracts import Batch, ComposeContext, Composition, Example, Exper
 from selfmoe.kits.routers import (
     at_unit_mean_square,
     batches_by_expert,
-    count_ignored,
     find_decoder,
+    joined,
     own_examples,
     solve_ridge,
     text_config,
@@ -103,17 +102,13 @@ def gather(
     _read(ctx, options, own, sums)
     theta = sums.solve(options.ridge).cpu()
     size = float(theta.numel())
-    return replace(
-        before,
-        experts=(*before.experts, *map(ctx.refer, new.values())),
-        tensors={"theta": theta[0].clone() if options.shared else theta, **sums.tensors()},
-        report={
-            "added_parameters": size,
-            "trained_parameters": size,
-            "tokens": float(sums.tokens.sum()),
-            "ignored_examples": count_ignored(ctx.data, before, new),
-        },
-    )
+    tensors = {"theta": theta[0].clone() if options.shared else theta, **sums.tensors()}
+    report = {
+        "added_parameters": size,
+        "trained_parameters": size,
+        "tokens": float(sums.tokens.sum()),
+    }
+    return joined(before, ctx, new, tensors, report)
 
 
 @torch.no_grad()

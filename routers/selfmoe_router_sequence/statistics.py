@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,8 +12,8 @@ from selfmoe.contracts import Batch, ComposeContext, Composition, Example, Exper
 from selfmoe.kits.routers import (
     at_unit_mean_square,
     batches_by_expert,
-    count_ignored,
     find_decoder,
+    joined,
     own_examples,
     prompt_mean,
     solve_ridge,
@@ -38,17 +37,12 @@ def gather(
     solve = _by_ridge if router.options.fit == "ridge" else _by_centroid
     tensors = solve(before.tensors, list(states.values()), router.options)
     size = float(tensors["theta"].numel())
-    return replace(
-        before,
-        experts=(*before.experts, *map(ctx.refer, new.values())),
-        tensors=tensors,
-        report={
-            "added_parameters": size,
-            "trained_parameters": size,
-            "prompts": before.report.get("prompts", 0.0) + sum(map(len, states.values())),
-            "ignored_examples": count_ignored(ctx.data, before, new),
-        },
-    )
+    report = {
+        "added_parameters": size,
+        "trained_parameters": size,
+        "prompts": before.report.get("prompts", 0.0) + sum(map(len, states.values())),
+    }
+    return joined(before, ctx, new, tensors, report)
 
 
 def _by_ridge(before: Mapping[str, Tensor], new: Sequence[Tensor], options: Any) -> dict[str, Any]:

@@ -56,8 +56,8 @@ def _table(tasks: Sequence[Task], forecasts: Mapping[Cell, Forecast | None]) -> 
 def _cells(found: Forecast | None) -> list[str]:
     if found is None:
         return [*[""] * 5, "not known"]
-    counts = [scaled(number) for number in (*found.tokens, found.operations)]
-    return [*counts, bytes_text(found.bytes), hours(found.seconds)]
+    counts = [count_text(number) for number in (*found.tokens, found.operations)]
+    return [*counts, bytes_text(found.bytes), time_text(found.seconds)]
 
 
 def _total(known: Iterable[Forecast]) -> Forecast:
@@ -72,13 +72,13 @@ def _total(known: Iterable[Forecast]) -> Forecast:
 
 
 def _sum(known: Sequence[Forecast], unknown: int, rates: Rates) -> str:
-    said = f"About {hours(_total(known).seconds)}, by what such cells took on "
+    said = f"About {time_text(_total(known).seconds)}, by what such cells took on "
     said += " and on ".join(rates.places) + "."
     more = f" Of {counted(unknown, 'cell')} it is not known." if unknown else ""
     return said + more + " Tokens are those the base computes, padding included."
 
 
-def scaled(count: float) -> str:
+def count_text(count: float) -> str:
     """Return a number as people say it: ``812``, ``3.4 M``."""
     if count < 1000:
         return f"{count:.0f}"
@@ -89,7 +89,7 @@ def scaled(count: float) -> str:
     return f"{count:.1f} {unit}"
 
 
-def hours(seconds: float) -> str:
+def time_text(seconds: float) -> str:
     """Return a time that is not known well: ``40 s``, ``12 min``, ``5.2 h``."""
     if seconds < 99.5:
         return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"

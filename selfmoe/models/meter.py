@@ -15,10 +15,11 @@ class Meter:
 
     Attributes:
         tokens: What was counted so far.
+        mixed: Whether some of it was for other cells than the one at work; whoever asks resets it.
     """
 
     def __init__(self) -> None:
-        self.tokens = Tokens()
+        self.tokens, self.mixed = Tokens(), False
 
     def watch(self, model: Any) -> None:
         """Count what a model computes from now on; its weights and answers stay what they are."""

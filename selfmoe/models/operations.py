@@ -17,7 +17,7 @@ Frozen weights have no gradient of their own.
 """
 
 
-class Weights(NamedTuple):
+class Matrices(NamedTuple):
     """The weights of a base that tokens are multiplied with.
 
     Attributes:
@@ -40,7 +40,7 @@ class Weights(NamedTuple):
         return float(_FORWARD * forward + _BACKWARD * tokens.learnt * whole)
 
 
-def weights_of(folder: Path) -> Weights:
+def matrices_of(folder: Path) -> Matrices:
     """Return the weights of a base, from the headers of its files."""
     from safetensors import safe_open
 
@@ -54,7 +54,7 @@ def weights_of(folder: Path) -> Weights:
                     tables.append(prod(shape))
                 elif len(shape) > 1:
                     blocks += prod(shape)
-    return Weights(blocks, max(tables, default=0))
+    return Matrices(blocks, max(tables, default=0))
 
 
 def _vocabulary(folder: Path) -> int | None:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from selfmoe.contracts.errors import ConfigError
 from selfmoe.contracts.names import CellName, EvaluationName
 from selfmoe.models.base import BaseFiles
-from selfmoe.models.operations import Weights, weights_of
+from selfmoe.models.operations import Matrices, matrices_of
 from selfmoe.pipeline.task import Task
 from selfmoe.store.cell import Cell
 from selfmoe.store.costs import Cost, Tokens, costs_of
@@ -34,7 +34,7 @@ class Forecast(NamedTuple):
 
     Attributes:
         tokens: What the base will compute.
-        operations: Floating-point operations of that; see ``Weights.operations``.
+        operations: Floating-point operations of that; see ``Matrices.operations``.
         bytes: Room on disk.
         seconds: Time.
     """
@@ -51,11 +51,11 @@ class Rates:
 
     Attributes:
         costs: By the name of the cell, at least one each.
-        weights: The base's.
+        matrices: The base's.
     """
 
     costs: Mapping[CellName, Sequence[Cost]]
-    weights: Weights
+    matrices: Matrices
 
     @property
     def places(self) -> list[str]:
@@ -79,7 +79,7 @@ class Rates:
         room = [cost.bytes for cost in costs]
         return Forecast(
             tokens,
-            self.weights.operations(tokens),
+            self.matrices.operations(tokens),
             fmean(room) if stage in _ONE_SIZE else at(amount, amounts, room),
             at(amount, amounts, [cost.seconds for cost in costs]),
         )
@@ -133,7 +133,7 @@ def rates_of(base: BaseFiles, own: Path, others: Iterable[Path] = ()) -> Rates:
     for other in others:
         for name, more in _checked(base, other).items():
             costs[name] = [*costs.get(name, []), *more]
-    return Rates(costs, weights_of(base.path))
+    return Rates(costs, matrices_of(base.path))
 
 
 def _checked(base: BaseFiles, other: Path) -> dict[CellName, list[Cost]]:

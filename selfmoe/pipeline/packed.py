@@ -102,6 +102,7 @@ def _pass(
     """Train a group in one pass and leave what comes of it; return the reports."""
     keys = {other: task.cell.key for other, task in group.items()}
     folder = job.work / f"pass-{key_of(keys)}"
+    job.session.meter.mixed = True
     with job.session.display.work(f"specialise {', '.join(group)}") as update:
         fit = Fit(update)
         experts = {}

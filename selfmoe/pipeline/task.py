@@ -70,7 +70,7 @@ class Task:
         return f"{self.stage} {self.label}"
 
 
-def passes(options: Mapping[str, Any], examples: int) -> int:
+def examples_seen(options: Mapping[str, Any], examples: int) -> int:
     """Return how many examples a fit with these options sees, each as often as it does."""
     seen = examples * int(options.get("epochs") or 1)
     steps, size = options.get("max_steps"), options.get("batch_size")

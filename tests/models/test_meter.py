@@ -7,7 +7,7 @@ import torch
 
 from selfmoe.models.fitting.checkpointing import checkpointing
 from selfmoe.models.meter import Meter
-from selfmoe.models.operations import Weights, weights_of
+from selfmoe.models.operations import Matrices, matrices_of
 from selfmoe.store.costs import Tokens
 from selfmoe.testing.models import tiny_gpt2, tiny_llama
 
@@ -60,11 +60,11 @@ def test_weights_are_those_that_tokens_are_multiplied_with(tmp_path, make, tied)
     head = model.get_output_embeddings().weight.numel()
     tables = {id(model.get_input_embeddings().weight), id(model.get_output_embeddings().weight)}
     matrices = [p for p in model.parameters() if p.dim() > 1 and id(p) not in tables]
-    assert weights_of(tmp_path) == Weights(sum(p.numel() for p in matrices), head)
+    assert matrices_of(tmp_path) == Matrices(sum(p.numel() for p in matrices), head)
 
 
 def test_operations_are_two_a_weight_and_two_more_to_learn():
-    weights = Weights(blocks=100, head=10)
+    weights = Matrices(blocks=100, head=10)
     assert weights.operations(Tokens(read=3)) == 2 * 3 * 100
     assert weights.operations(Tokens(written=3)) == 2 * 3 * 110
     assert weights.operations(Tokens(learnt=3)) == 4 * 3 * 110

@@ -83,10 +83,10 @@ def test_what_was_never_done_is_told_by_what_is_like_it(made, tmp_path):
     task = plans.first.of("specialise")[plans.config.domains[0]]
     others = {name: costs for name, costs in rates.costs.items() if name != task.cell_name}
     (other,) = (c for n, c in others.items() if n.stage == "specialise")
-    alike = type(rates)(others, rates.weights).forecast([task])[task.cell]
+    alike = type(rates)(others, rates.matrices).forecast([task])[task.cell]
     assert alike.tokens == other[0].tokens
     nothing = {name: costs for name, costs in others.items() if name.stage != "specialise"}
-    assert type(rates)(nothing, rates.weights).forecast([task]) == {task.cell: None}
+    assert type(rates)(nothing, rates.matrices).forecast([task]) == {task.cell: None}
 
 
 def test_a_cell_that_was_resumed_tells_nothing(made):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import yaml
 from rich.console import Console
 
 from selfmoe.api import run as api
@@ -20,13 +19,7 @@ from selfmoe.models.fitting.packed import Pass
 from selfmoe.pipeline.make import make_plans
 from selfmoe.reporting.terminal.progress import Display
 
-SETTINGS: Mapping[str, Any] = {
-    "domains": ["anything", "whatever"],
-    "preset": "demo",
-    "dtype": "float32",
-    "seeds": {"n": 6},
-    "brainstorm": {"n": 8, "batch_size": 4, "max_new_tokens": 16, "shots": 2},
-    "respond": {"shots": 1, "max_new_tokens": 16, "batch_size": 4},
+CHANGES: Mapping[str, Any] = {
     "specialise": {"packed": True, "options": {"max_steps": 3, "batch_size": 2, "r": 2}},
     "compose": {"ties": {"merge": "ties"}},
     "evaluate": {"limit": 2, "batch_size": 4, "base_shots": 0},
@@ -39,14 +32,9 @@ def _one_thread() -> None:
 
 
 @pytest.fixture(scope="module")
-def folder(
-    tmp_path_factory: pytest.TempPathFactory, tiny_base_folder: Path, plugin_code: str
-) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, write_small_run: Callable[..., Path]) -> Path:
     """Return a folder with a run file, and the plugin with its domains."""
-    found = tmp_path_factory.mktemp("packed")
-    (found / "selfmoe_plugin.py").write_text(plugin_code)
-    (found / "run.yaml").write_text(yaml.safe_dump({**SETTINGS, "base": str(tiny_base_folder)}))
-    return found
+    return write_small_run(tmp_path_factory.mktemp("packed"), CHANGES).parent
 
 
 def run(folder: Path, out: str, *assignments: str) -> str:

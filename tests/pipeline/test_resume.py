@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
 
 import selfmoe
 from killing.files import differing, timeless
@@ -29,20 +28,6 @@ from selfmoe.pipeline.task import Job
 from selfmoe.reporting.terminal.progress import Display
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-SETTINGS: Mapping[str, Any] = {
-    "domains": ["anything", "whatever"],
-    "preset": "demo",
-    "dtype": "float32",
-    "seeds": {"n": 6},
-    "brainstorm": {"n": 8, "batch_size": 4, "max_new_tokens": 16, "shots": 2},
-    "respond": {"shots": 1, "max_new_tokens": 16, "batch_size": 4},
-    "specialise": {"options": {"max_steps": 3, "batch_size": 2, "lr": 0.01, "r": 2}},
-    "compose": {
-        "mixse": {"router": "topk", "options": {"max_steps": 3, "batch_size": 2}},
-        "ties": {"merge": "ties"},
-    },
-    "evaluate": {"limit": 4, "batch_size": 4, "base_shots": 0},
-}
 
 
 @pytest.fixture(autouse=True)
@@ -52,13 +37,10 @@ def _one_thread() -> None:
 
 @pytest.fixture(scope="module")
 def run_file(
-    tmp_path_factory: pytest.TempPathFactory, tiny_base_folder: Path, plugin_code: str
+    tmp_path_factory: pytest.TempPathFactory, write_small_run: Callable[..., Path]
 ) -> Path:
     """Return a run file for a random base, beside the plugin with its domains."""
-    folder = tmp_path_factory.mktemp("resume")
-    (folder / "selfmoe_plugin.py").write_text(plugin_code)
-    (folder / "run.yaml").write_text(yaml.safe_dump({**SETTINGS, "base": str(tiny_base_folder)}))
-    return folder / "run.yaml"
+    return write_small_run(tmp_path_factory.mktemp("resume"))
 
 
 class Runner:

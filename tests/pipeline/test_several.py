@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
 from rich.console import Console
 
 from selfmoe.api import run as api
@@ -21,18 +20,8 @@ from selfmoe.config.resolve import resolve
 from selfmoe.pipeline.make import make_plans
 from selfmoe.reporting.terminal.progress import Display
 
-SETTINGS: Mapping[str, Any] = {
-    "domains": ["anything", "whatever"],
-    "preset": "demo",
-    "dtype": "float32",
-    "seeds": {"n": 6},
-    "brainstorm": {"n": 8, "batch_size": 4, "max_new_tokens": 16, "shots": 2},
-    "respond": {"shots": 1, "max_new_tokens": 16, "batch_size": 4},
+CHANGES: Mapping[str, Any] = {
     "specialise": {"options": {"max_steps": 4, "batch_size": 3, "r": 2, "lr": 0.01}},
-    "compose": {
-        "mixse": {"router": "topk", "options": {"max_steps": 3, "batch_size": 2}},
-        "ties": {"merge": "ties"},
-    },
     "evaluate": {"limit": 2, "batch_size": 4, "base_shots": 0},
 }
 Environment = Callable[..., dict[str, str]]
@@ -40,15 +29,11 @@ TIMEOUT = 280
 
 
 @pytest.fixture(scope="module")
-def folder(
-    tmp_path_factory: pytest.TempPathFactory, tiny_base_folder: Path, plugin_code: str
-) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, write_small_run: Callable[..., Path]) -> Path:
     """Return a folder with a run file, the plugin with its domains, and a finished run ``one``."""
     torch.set_num_threads(1)
     found = tmp_path_factory.mktemp("several")
-    (found / "selfmoe_plugin.py").write_text(plugin_code)
-    (found / "run.yaml").write_text(yaml.safe_dump({**SETTINGS, "base": str(tiny_base_folder)}))
-    raw = api.from_yaml(found / "run.yaml") | {"out": str(found / "one")}
+    raw = api.from_yaml(write_small_run(found, CHANGES)) | {"out": str(found / "one")}
     _, outcome = api.run_plans(make_plans(resolve(raw)), Display(Console(file=StringIO())))
     outcome.raise_failures()
     return found

@@ -5,13 +5,15 @@ Tests of adding experts compose two of three first; others have experts as unlik
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from selfmoe.contracts.composer import ComposeContext
-from selfmoe.contracts.records import Expert, LoadedBase
+from selfmoe.contracts.records import Example, Expert, LoadedBase
 from selfmoe.mixture.storage import reference
 from selfmoe.models.fitting.loop import Fit
 from selfmoe.testing.families import FAMILIES, tiny_model
@@ -57,6 +59,17 @@ def context(request, tmp_path, changes) -> ComposeContext:
 def llama(tmp_path, changes) -> ComposeContext:
     """Return unlike experts on a Llama."""
     return _unlike("llama", tmp_path)._replace(**changes)
+
+
+@pytest.fixture
+def unlike_prompts() -> list[Example]:
+    """Return three examples of each of the mixed experts, with long prompts unlike one another."""
+    names = ("0", "mlp", "math-v2")
+    letters = torch.randint(97, 123, (9, 120), generator=torch.Generator().manual_seed(0))
+    return [
+        replace(example, instruction="".join(map(chr, row[: 40 + 10 * i])))
+        for i, (example, row) in enumerate(zip(tiny_examples(9, names), letters, strict=True))
+    ]
 
 
 def _unlike(family: str, folder: Path) -> ComposeContext:

@@ -19,7 +19,6 @@ from selfmoe.models.structure import find_decoder, linears
 from selfmoe.registry.registry import registry
 from selfmoe.testing.compare import assert_close, assert_same
 from selfmoe.testing.composers import ComposerContract
-from selfmoe.testing.models import tiny_examples
 from selfmoe.testing.reference import naive_mixture
 from selfmoe.testing.routing import logits
 from selfmoe_router_retrieval import Retrieval
@@ -45,18 +44,9 @@ class TestContract(ComposerContract):
         return router(**request.param)
 
 
-def unlike(n):
-    """Return examples whose prompts are long and unlike one another."""
-    letters = torch.randint(97, 123, (n, 120), generator=torch.Generator().manual_seed(0))
-    return [
-        replace(example, instruction="".join(map(chr, row[: 40 + 10 * i])))
-        for i, (example, row) in enumerate(zip(tiny_examples(n, NAMES), letters, strict=True))
-    ]
-
-
 @pytest.fixture
-def changes():
-    return {"data": unlike(9)}
+def changes(unlike_prompts):
+    return {"data": unlike_prompts}
 
 
 # --- the definition, one example and one token at a time ------------------------------------------

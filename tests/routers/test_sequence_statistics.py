@@ -18,7 +18,6 @@ from selfmoe.models.fitting.batches import encode
 from selfmoe.models.fitting.loop import Fit
 from selfmoe.testing.compare import assert_close, assert_same
 from selfmoe.testing.composers import ComposerContract
-from selfmoe.testing.models import tiny_examples
 from selfmoe.testing.routing import logits
 from selfmoe_router_sequence import Sequence
 
@@ -40,18 +39,9 @@ class TestContract(ComposerContract):
         return Sequence(Sequence.Config(**request.param))
 
 
-def unlike(n):
-    """Return examples whose prompts are long and unlike one another."""
-    letters = torch.randint(97, 123, (n, 120), generator=torch.Generator().manual_seed(0))
-    return [
-        replace(example, instruction="".join(map(chr, row[: 40 + 10 * i])))
-        for i, (example, row) in enumerate(zip(tiny_examples(n, NAMES), letters, strict=True))
-    ]
-
-
 @pytest.fixture
-def changes():
-    return {"data": unlike(9)}
+def changes(unlike_prompts):
+    return {"data": unlike_prompts}
 
 
 def router(fit, **options):

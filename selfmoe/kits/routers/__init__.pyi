@@ -16,6 +16,7 @@ from .batches import (
 )
 from .extending import (
     check_extends as check_extends,
+    joined as joined,
     newcomers as newcomers,
 )
 from .gates import (

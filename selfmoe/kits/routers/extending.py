@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from selfmoe.contracts.composer import ComposeContext, Composer
 from selfmoe.contracts.errors import CompositionError, counted
 from selfmoe.contracts.records import Composition, Expert
+from selfmoe.kits.routers.labelled import count_ignored
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -66,6 +68,28 @@ def newcomers(
         )
     there = {ref.name for ref in composition.experts}
     return {name: expert for name, expert in ctx.experts.items() if name not in there}
+
+
+def joined(
+    before: Composition,
+    ctx: ComposeContext,
+    new: Mapping[str, Expert],
+    tensors: Mapping[str, Tensor],
+    report: Mapping[str, float],
+) -> Composition:
+    """Return a composition with new experts behind those it has.
+
+    Args:
+        before: What it was; without experts at first.
+        ctx: How experts are named, and the examples that were there to learn from.
+        new: The new experts, in gate order.
+        tensors: The gate's tensors by name, of all experts together, shape ``(n_experts, …)`` or
+            whatever the router keeps.
+        report: What there is to say; how many examples were of no expert's domain is added.
+    """
+    ignored = {"ignored_examples": count_ignored(ctx.data, before, new)}
+    experts = (*before.experts, *map(ctx.refer, new.values()))
+    return replace(before, experts=experts, tensors=tensors, report={**report, **ignored})
 
 
 def grown(old: Mapping[str, Tensor], new: Mapping[str, Tensor]) -> dict[str, Tensor]:

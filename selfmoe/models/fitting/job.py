@@ -18,7 +18,7 @@ from selfmoe.models.fitting.batches import Encoded, encode_all
 Groups = list[dict[str, Any]]
 
 
-class Job:
+class FitJob:
     """One thing that is fitted.
 
     Args:

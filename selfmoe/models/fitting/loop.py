@@ -29,7 +29,7 @@ from selfmoe.models.fitting.batches import Encoded, collate, encode_all, parts_o
 from selfmoe.models.fitting.beginnings import drops
 from selfmoe.models.fitting.checkpointing import checkpointing
 from selfmoe.models.fitting.checkpoints import Checkpoints
-from selfmoe.models.fitting.job import Job, adamw, labelled
+from selfmoe.models.fitting.job import FitJob, adamw, labelled
 from selfmoe.models.fitting.packed import Pass
 from selfmoe.models.fitting.ranks import Ranks
 from selfmoe.models.fitting.reading import ResponseLoss, summed_loss
@@ -90,7 +90,7 @@ class Fit:
             forward = penalty.forward
         reading = forward or ResponseLoss(model, base.blocks)
         self._ranks.join(label, parameters, _why_whole(model, penalty))
-        job = Job(parameters, examples, base, config, seed, label)
+        job = FitJob(parameters, examples, base, config, seed, label)
         loop = _Loop(job, reading, penalty, base, rates or {}, on_policy, self._ranks)
         with checkpointing(base.model, config.gradient_checkpointing, blocks=base.blocks):
             report = loop.run(work, self.progress, self._save_seconds)
@@ -107,7 +107,7 @@ class Fit:
             DataError: If an example holds a token that the base has no row for.
         """
         jobs = {
-            name: Job(one.parameters, one.examples, base, one.config, one.seed, one.label)
+            name: FitJob(one.parameters, one.examples, base, one.config, one.seed, one.label)
             for name, one in fits.items()
         }
         saving = any(one.config.gradient_checkpointing for one in fits.values())
@@ -129,7 +129,7 @@ class _Loop:
 
     def __init__(
         self,
-        job: Job,
+        job: FitJob,
         forward: Callable[[Batch], Tensor],
         penalty: Penalty | None,
         base: LoadedBase,

@@ -20,7 +20,7 @@ from selfmoe.contracts.fitting import FitReport, LossOfEach, Progress
 from selfmoe.contracts.records import LoadedBase
 from selfmoe.models.fitting.batches import Encoded, collate, parts_of
 from selfmoe.models.fitting.checkpoints import Checkpoints
-from selfmoe.models.fitting.job import Job, adamw, labelled
+from selfmoe.models.fitting.job import FitJob, adamw, labelled
 from selfmoe.models.structure import states_of
 from selfmoe.models.tokens import padding
 
@@ -35,7 +35,7 @@ class Pass:
             place of domains, the rows of a name beside each other.
     """
 
-    def __init__(self, jobs: Mapping[str, Job], base: LoadedBase, forward: LossOfEach) -> None:
+    def __init__(self, jobs: Mapping[str, FitJob], base: LoadedBase, forward: LossOfEach) -> None:
         self._jobs, self._forward = dict(jobs), forward
         groups = {name: job.groups() for name, job in jobs.items()}
         self._optimizer = adamw([group for some in groups.values() for group in some])

@@ -16,7 +16,7 @@ from selfmoe.pipeline.demonstrations import Demonstrations
 from selfmoe.pipeline.fitting import fitting
 from selfmoe.pipeline.foresight import adapted, foresee_training
 from selfmoe.pipeline.records import read_examples
-from selfmoe.pipeline.task import Basis, Job, Task, passes
+from selfmoe.pipeline.task import Basis, Job, Task, examples_seen
 from selfmoe.store.files import write_json
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def plan(plan: Plan) -> None:
             basis,
             size="1 expert",
             foresee=foresee_training,
-            amount=partial(passes, config.options_of(name), plan.config.most_examples),
+            amount=partial(examples_seen, config.options_of(name), plan.config.most_examples),
         )
 
 

@@ -18,7 +18,7 @@ from selfmoe.contracts.records import Expert
 from selfmoe.pipeline.demonstrations import Demonstrations
 from selfmoe.pipeline.fitting import fitting
 from selfmoe.pipeline.records import read_examples
-from selfmoe.pipeline.task import Basis, Job, Task, passes
+from selfmoe.pipeline.task import Basis, Job, Task, examples_seen
 from selfmoe.registry.registry import Registry
 from selfmoe.store.files import write_json
 
@@ -96,7 +96,7 @@ def _add(
 def _amount(config: RunConfig, entry: ComposeConfig, experts: int) -> int:
     """Return how many examples are seen, if a composer of so many experts sees any."""
     options = {**config.specialise.options, **entry.options}
-    return passes(options, config.most_examples * experts)
+    return examples_seen(options, config.most_examples * experts)
 
 
 def _configured(names: Registry, entry: ComposeConfig) -> Composer:
