@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from selfmoe.cli import options
-from selfmoe.cli.completing import runs, systems
+from selfmoe.cli.completing import runs
 from selfmoe.cli.generate import COLOURS
 
 if TYPE_CHECKING:
@@ -18,22 +18,11 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("run", type=options.PATH, shell_complete=runs)
-@click.option(
-    "--system",
-    shell_complete=systems,
-    help="A system of the run; default: the only system that routes.",
-)
-@options.device("as the run's settings say")
-@options.dtype("as the run's settings say")
-@click.option("--trace", is_flag=True, help="Show which expert each token went to.")
-@click.option(
-    "--max-new-tokens",
-    type=click.IntRange(min=1),
-    default=256,
-    show_default=True,
-    help="Longest answer, in tokens.",
-)
-@click.option("--seed", type=int, help="Root seed of the pipeline; default: the run's first.")
+@options.system("the only system that routes")
+@options.placed_as_run
+@options.trace
+@options.max_new_tokens(256)
+@options.seed
 def command(
     run: Path,
     system: str | None,

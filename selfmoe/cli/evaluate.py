@@ -44,8 +44,7 @@ _OF_STAGE = ("benchmarks", "base_shots", "limit", "split")
     shell_complete=words("dev", "test"),
     help="dev for tuning, test to publish; default: test.",
 )
-@options.device("auto, the fastest there is")
-@options.dtype("auto, bfloat16 where the device multiplies in it, else float32")
+@options.placed
 @options.track
 @options.data_dir
 @click.option("--out", help="Folder of the results; default: evaluations/<base>.")

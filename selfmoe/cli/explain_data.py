@@ -25,7 +25,7 @@ _TAIL = 6
 @click.option(
     "--limit", type=click.IntRange(min=1), default=10, show_default=True, help="Examples at most."
 )
-@click.option("--seed", type=int, help="Root seed of the pipeline; default: the run's first.")
+@options.seed
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with whole prompts.")
 def command(
     run: Path, domain: str, wanted: tuple[str, ...], limit: int, seed: int | None, as_json: bool

@@ -27,7 +27,7 @@ _LONGEST = 2000
 @click.argument("benchmark", shell_complete=benchmarks)
 @click.option("--wrong", is_flag=True, help="Only items that do not score 1.")
 @click.option("--limit", type=click.IntRange(min=1), help="Items at the most, from the front.")
-@click.option("--seed", type=int, help="Root seed of the pipeline; default: the run's first.")
+@options.seed
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with whole prompts.")
 def command(
     run: Path,

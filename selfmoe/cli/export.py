@@ -42,9 +42,8 @@ from selfmoe.outward.export import FORMATS
     show_default=True,
     help="Load what was written, and compare its logits with the system's.",
 )
-@options.device("as the run's settings say")
-@options.dtype("as the run's settings say")
-@click.option("--seed", type=int, help="Root seed of the pipeline; default: the run's first.")
+@options.placed_as_run
+@options.seed
 def command(run: Path, system: str, out: Path, **wishes: Any) -> None:
     """Write SYSTEM of a finished RUN to the folder OUT, which other programs load without selfmoe.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from selfmoe.cli import options
-from selfmoe.cli.completing import runs, systems
+from selfmoe.cli.completing import runs
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -22,25 +22,14 @@ COLOURS = ("cyan", "yellow", "green", "magenta", "blue", "red", "bright_cyan", "
 @click.command()
 @click.argument("run", type=options.PATH, shell_complete=runs)
 @click.argument("prompt")
-@click.option(
-    "--system",
-    shell_complete=systems,
-    help="A system of the run; default: the first that routes, or its only composition.",
-)
-@options.device("as the run's settings say")
-@options.dtype("as the run's settings say")
-@click.option("--trace", is_flag=True, help="Show which expert each token went to.")
+@options.system("the first that routes, or its only composition")
+@options.placed_as_run
+@options.trace
 @click.option(
     "--raw", is_flag=True, help="Continue the prompt as it is, without the run's template."
 )
-@click.option(
-    "--max-new-tokens",
-    type=click.IntRange(min=1),
-    default=96,
-    show_default=True,
-    help="Longest answer, in tokens.",
-)
-@click.option("--seed", type=int, help="Root seed of the pipeline; default: the run's first.")
+@options.max_new_tokens(96)
+@options.seed
 @click.option("--domain", help="Domain of the prompt, for systems that must be told it.")
 def command(
     run: Path,

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from selfmoe.cli.completing import words
+from selfmoe.cli.completing import systems, words
 from selfmoe.contracts.paths import expand
 
 
@@ -28,29 +28,60 @@ PATH = PathParam()
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-def device(default: str) -> Decorator:
-    """Return ``--device``.
-
-    Args:
-        default: What happens without it, for the help.
-    """
-    return click.option(
+def _placed(device: str, dtype: str) -> Decorator:
+    """Return ``--device`` and ``--dtype``; the help says what happens without them."""
+    where = click.option(
         "--device",
         shell_complete=words("auto", "cpu", "cuda", "mps"),
-        help=f"Where to run; default: {default}.",
+        help=f"Where to run; default: {device}.",
+    )
+    how = click.option(
+        "--dtype",
+        type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
+        help=f"Number format of the base; default: {dtype}.",
+    )
+    return lambda command: where(how(command))
+
+
+placed: Decorator = _placed(
+    "auto, the fastest there is", "auto, bfloat16 where the device multiplies in it, else float32"
+)
+"""``--device`` and ``--dtype`` of commands that bring settings of their own."""
+placed_as_run: Decorator = _placed("as the run's settings say", "as the run's settings say")
+"""``--device`` and ``--dtype`` of commands that load what a run made."""
+seed: Decorator = click.option(
+    "--seed", type=int, help="Root seed of the pipeline; default: the run's first."
+)
+trace: Decorator = click.option(
+    "--trace", is_flag=True, help="Show which expert each token went to."
+)
+
+
+def system(default: str) -> Decorator:
+    """Return ``--system``.
+
+    Args:
+        default: What is taken without it, for the help.
+    """
+    return click.option(
+        "--system",
+        shell_complete=systems,
+        help=f"A system of the run; default: {default}.",
     )
 
 
-def dtype(default: str) -> Decorator:
-    """Return ``--dtype``.
+def max_new_tokens(default: int) -> Decorator:
+    """Return ``--max-new-tokens``.
 
     Args:
-        default: What happens without it, for the help.
+        default: The longest answer without it, in tokens.
     """
     return click.option(
-        "--dtype",
-        type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
-        help=f"Number format of the base; default: {default}.",
+        "--max-new-tokens",
+        type=click.IntRange(min=1),
+        default=default,
+        show_default=True,
+        help="Longest answer, in tokens.",
     )
 
 

@@ -30,8 +30,7 @@ MOST_SEEDS = 1000
     help="Base plugin, model folder, GGUF file, or hub id: owner/model, owner/model@revision or "
     "owner/model:file.gguf.",
 )
-@options.device("auto, the fastest there is")
-@options.dtype("auto, bfloat16 where the device multiplies in it, else float32")
+@options.placed
 @click.option("--domains", shell_complete=names("domain"), help="Comma-separated domains.")
 @options.track
 @options.data_dir

@@ -18,8 +18,7 @@ from selfmoe.cli.completing import runs, systems
     shell_complete=systems,
     help="What answers where a request names no model; default: the only system that routes.",
 )
-@options.device("as the run's settings say")
-@options.dtype("as the run's settings say")
+@options.placed_as_run
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
 @click.option(
     "--port",
@@ -67,7 +66,7 @@ from selfmoe.cli.completing import runs, systems
     show_default=True,
     help="Where that listens, with --engine llama.cpp.",
 )
-@click.option("--seed", type=int, help="Root seed of the pipeline; default: the run's first.")
+@options.seed
 def command(
     run: Path,
     seed: int | None,

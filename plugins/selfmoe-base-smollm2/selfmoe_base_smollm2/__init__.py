@@ -13,7 +13,7 @@ SELFMOE_API = 1
 
 OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "lora": {"lr": 2e-3, "epochs": 4, "batch_size": 8},
-    "topk": {"lr": 1e-2, "epochs": 1, "batch_size": 8},
+    "topk": {"lr": 3e-2, "epochs": 3, "batch_size": 8},
 }
 
 TWO_CORES: Mapping[str, Any] = {

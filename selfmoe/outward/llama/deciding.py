@@ -1,8 +1,8 @@
 """What each expert weighs for a prompt, by our own copy of the base.
 
-llama-server's embeddings are final hidden states, and no request gets what enters the first block,
-which the router ``sequence`` reads unless told otherwise. Our copy needs its embedding matrix alone
-for that. With ``inputs: base`` it reads the whole prompt, which the server then reads again.
+llama-server's embeddings are final hidden states, and no request gets what enters the first block.
+For a gate that reads that, our copy needs its embedding matrix alone. For one that reads final
+hidden states it reads the whole prompt, which the server then reads again.
 """
 
 from __future__ import annotations
@@ -82,9 +82,9 @@ def _check(mixture: Mixture | None, system: str) -> None:
     if mixture.gate is not None:
         raise NotSupportedError(
             f"'{system}' weighs its experts anew for tokens, and a llama-server knows one weight "
-            "of an adapter for a whole request\n  Use router sequence there, which decides once a "
-            "prompt. selfmoe export writes routers of tokens for transformers and vLLM, and "
-            "selfmoe serve runs them itself."
+            "of an adapter for a whole request\n  Use a router there that decides once a prompt "
+            "(selfmoe list-plugins says which). selfmoe export writes routers of tokens for "
+            "transformers and vLLM, and selfmoe serve runs them itself."
         )
     if mixture.composition.composer != "expert":
         raise NotSupportedError(

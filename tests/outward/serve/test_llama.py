@@ -177,7 +177,7 @@ def test_a_router_of_tokens_is_refused_before_anything_listens(run):
     from selfmoe.outward.opening import open_run
     from selfmoe.outward.serve.start import Wanted, serving
 
-    with pytest.raises(NotSupportedError, match="Use router sequence there"):
+    with pytest.raises(NotSupportedError, match="Use a router there that decides once a prompt"):
         serving(open_run(run), Wanted("mixse", llama="http://127.0.0.1:9"))
 
 
