@@ -21,6 +21,7 @@ RESULTS = Path(__file__).parents[2] / "results"
 OTHERS = {
     "exported",
     "exported-adapters",
+    "forecasts",
     "generation",
     "gguf-tokens",
     "kills",
@@ -28,6 +29,8 @@ OTHERS = {
     "llamacpp",
     "many-experts",
     "planted",
+    "smollm2-cross-check",
+    "smollm2-retention",
     "speed",
     "steady",
     "trainers",
