@@ -44,10 +44,17 @@ CONFIDENCE = 0.95
 @click.option("--data", required=True, type=click.Path(path_type=Path, exists=True))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Keeps the answers.")
 @click.option("--systems", default="mixse,instance", help="Compositions, with commas between.")
+@click.option("--seed", "only", type=int, help="A root seed; default: all of the run's.")
 @click.option("--limit", default=400, help="Items a benchmark.")
 @click.option("--json", "target", type=click.Path(path_type=Path), help="Also write JSON there.")
 def command(
-    run: Path, data: Path, out: Path, systems: str, limit: int, target: Path | None
+    run: Path,
+    data: Path,
+    out: Path,
+    systems: str,
+    only: int | None,
+    limit: int,
+    target: Path | None,
 ) -> None:
     """Ask systems of RUN what nothing was trained on, and compare them with the base."""
     try:
@@ -55,16 +62,17 @@ def command(
         manifest = RunDirectory(run).manifest()
         experts = [name for name, kind in manifest.systems.items() if kind == "expert"]
         asked = ["base", *experts, *systems.split(",")]
+        named = list(manifest.seeds) if only is None else [str(only)]
         seeds = [
             {name: answers(run, name, seed, benchmarks, limit, out) for name in asked}
-            for seed in manifest.seeds
+            for seed in named
         ]
     except SelfmoeError as error:
         raise click.ClickException(str(error)) from None
     rows = [row(name, seeds, list(benchmarks)) for name in asked]
     if target is not None:
         facts = {"base": manifest.base.name, "items": limit, "confidence": CONFIDENCE}
-        write_json(target, {**facts, "seeds": manifest.seeds, "systems": rows})
+        write_json(target, {**facts, "seeds": named, "systems": rows})
     _print(rows)
 
 
