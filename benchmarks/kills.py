@@ -89,6 +89,7 @@ def row(rounds: Rounds) -> Json:
     return {
         "base": config["base"],
         "preset": config["preset"],
+        "processor": processor(),
         "seconds": round(rounds.timeline.end, 1),
         "kills": len(rounds.falls),
         "stages": dict(stages),
@@ -123,7 +124,6 @@ def _facts(names: Sequence[str]) -> Json:
     return {
         "command": f"benchmarks/kills.py {named} --json results/kills.json",
         "threads": os.environ.get("OMP_NUM_THREADS", ""),
-        "processor": processor(),
         "left_out": dict(TIMES),
         "versions": versions(),
     }
