@@ -7,6 +7,7 @@ import faulthandler
 import gc
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -199,6 +200,32 @@ def words_of() -> Callable[[str], str]:
         return " ".join(unescape(text).split())
 
     return words
+
+
+CHROMIUM = (
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--disable-dev-shm-usage", "--hide-scrollbars",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Start Chromium with an empty profile; it keeps what pages log and ask for."""
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not (chromium and driver):
+        pytest.skip("no chromium and chromedriver here: the page is not tried in a browser")
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for option in (*CHROMIUM, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(option)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    chrome = webdriver.Chrome(options, Service(driver))
+    yield chrome
+    chrome.quit()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,33 +20,13 @@ HOSTILE = (
     '"\'><a href="javascript:document.title=1">{{7*7}}{% raw %}'
     "\x1b[31m\u202edesrever\u202c" + "W" * 400
 )
-OPTIONS = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--disable-dev-shm-usage", "--hide-scrollbars",
-)  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Start Chromium without a network and with an empty profile."""
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (chromium and driver):
-        pytest.skip("no chromium and chromedriver here: the page is not tried in a browser")
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for option in (*OPTIONS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(option)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    chrome = webdriver.Chrome(options, Service(driver))
-    chrome.execute_cdp_cmd("Network.enable", {})
+@pytest.fixture(scope="module", autouse=True)
+def _no_network(browser: Any) -> None:
+    browser.execute_cdp_cmd("Network.enable", {})
     still = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
-    chrome.execute_cdp_cmd("Network.emulateNetworkConditions", still)
-    yield chrome
-    chrome.quit()
+    browser.execute_cdp_cmd("Network.emulateNetworkConditions", still)
 
 
 Show = Callable[..., Any]
