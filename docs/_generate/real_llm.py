@@ -21,7 +21,8 @@ def retention() -> str:
     rows = [(code(row["system"]), *(_kept(row[key]) for key in parts)) for row in found["systems"]]
     sizes = ", ".join(f"{found['systems'][0][key]['n']} of {key}" for key in parts[:-1])
     seeds = ", ".join(map(str, found["seeds"]))
-    made = f"Items: {sizes}; root seeds {seeds} (`results/smollm2-retention.json`)."
+    which = "root seed" if len(found["seeds"]) == 1 else "root seeds"
+    made = f"Items: {sizes}; {which} {seeds} (`results/smollm2-retention.json`)."
     return f"{table(('system', *parts), rows)}\n{made}\n"
 
 

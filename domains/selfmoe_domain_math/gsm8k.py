@@ -27,6 +27,7 @@ from selfmoe.kits.domains import (
 Doc = Mapping[str, Any]
 
 _FIELDS = ("question", "answer")
+_MARK = re.compile(r"####|The answer is\b")
 _CALCULATOR = re.compile(r"<<[^<>]*>>")
 _DEV_EVERY = 10
 
@@ -35,7 +36,7 @@ class GSM8K(UpstreamBenchmark):
     """Eight solved examples with chain of thought, then the question; the final number decides.
 
     ``score`` asks for a marked answer ("The answer is N" or "#### N", the first one counts);
-    ``lenient`` takes the last number of a completion that marks none.
+    ``lenient`` takes "the answer is N" anywhere in a sentence, too, or else the last number.
 
     Differs from lm-eval's `gsm8k_cot`: "#### N" is a mark, too, as in the data itself; numbers are
     compared as numbers, whole and in any notation, so "1{,}200.00" is "1200"; a problem of the
@@ -73,9 +74,10 @@ class GSM8K(UpstreamBenchmark):
 
     def score(self, doc: Doc, completion: str) -> Mapping[str, float]:
         """Return ``score`` and ``lenient``, each 0 or 1."""
-        right = final_number(self.gold(doc))
+        right, mark = final_number(self.gold(doc)), _MARK.search(completion)
+        marked = marked_number(completion[mark.start() :]) if mark else None
         return {
-            "score": float(marked_number(completion) == right),
+            "score": float(marked == right),
             "lenient": float(final_number(completion) == right),
         }
 

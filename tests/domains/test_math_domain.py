@@ -110,6 +110,13 @@ def test_a_bare_number_is_right_only_leniently(files):
     assert benchmark.score(benchmark.items[0], "2 * 3 = 6") == {"score": 0.0, "lenient": 1.0}
 
 
+def test_a_mark_within_a_sentence_is_right_only_leniently(files):
+    benchmark = GSM8K(Source("benchmark", files))
+    doc = benchmark.items[0]
+    assert benchmark.score(doc, "So the answer is 6.") == {"score": 0.0, "lenient": 1.0}
+    assert benchmark.score(doc, "So the answer is 7. The answer is 6.")["score"] == 1.0
+
+
 def test_answers_agree_by_their_final_number():
     track = Source("benchmark")
     forms = ["9*2=18\n#### 18", "9*2=18. The answer is 18.", "#### 18.00", "It is 18"]
