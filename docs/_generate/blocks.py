@@ -58,6 +58,7 @@ BLOCKS: dict[tuple[str, str], Callable[[], str]] = {
     ("docs/experts.md", "refit"): partial(results.added_tables, "add-expert-refit"),
     ("docs/experts.md", "extend"): partial(results.added_tables, "add-expert-extend"),
     ("docs/experts.md", "continual"): continual.arrivals,
+    ("docs/experts.md", "arrivals"): continual.of_few,
     ("docs/performance.md", "ratios"): speed.ratios,
     ("docs/performance.md", "conditions"): speed.conditions,
     ("docs/performance.md", "generation"): generation.section,

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from statistics import median
+from typing import Any
+
 from _generate.markdown import as_on_pages, code, table
 from _generate.seedling import ROOT
 from selfmoe.reporting.continual.model import ContinualResults
 from selfmoe.reporting.continual.tables import COLUMNS, row_of
 
 FILE = ROOT / "results" / "continual.json"
+OF_FEW = ROOT / "results" / "arrivals.json"
+"""What ``benchmarks/arrivals.py`` found; not made yet where there is no such file."""
 
 
 def arrivals() -> str:
@@ -27,3 +33,22 @@ def arrivals() -> str:
         f"again on the way back: {'yes' if kept else 'no'}.\n"
     )
     return f"{table(['came', *COLUMNS], rows)}\n{said}"
+
+
+def of_few() -> str:
+    """Return what one expert cost as the last of many, by what it cost as the last of few."""
+    if not OF_FEW.exists():
+        return ""
+    found = json.loads(OF_FEW.read_text("utf-8"))
+    few, many = found["of"]
+    told = {"its cells": found["cells"], "with planning, one item and the report": found["whole"]}
+    rows = [[what, *_ratio(one)] for what, one in told.items()]
+    head = [f"{code(found['expert'])} joins", f"as expert {few}", f"as expert {many}", "ratio"]
+    made = f"`{found['command']}` made `results/{OF_FEW.name}`; {len(found['cells']['ratios'])}"
+    return f"{table(head, rows)}\n{made} rounds, in turns, median and range.\n"
+
+
+def _ratio(found: dict[str, Any]) -> list[str]:
+    seconds = [f"{median(column):.1f} s" for column in zip(*found["seconds"], strict=True)]
+    low, high = min(found["ratios"]), max(found["ratios"])
+    return [*seconds, f"{found['ratio']:.2f} ({low:.2f} to {high:.2f})"]
