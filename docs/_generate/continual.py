@@ -44,8 +44,9 @@ def of_few() -> str:
     told = {"its cells": found["cells"], "with planning, one item and the report": found["whole"]}
     rows = [[what, *_ratio(one)] for what, one in told.items()]
     head = [f"{code(found['expert'])} joins", f"as expert {few}", f"as expert {many}", "ratio"]
+    said = "One kind, added to a run of few and to a run of many:\n\n"
     made = f"`{found['command']}` made `results/{OF_FEW.name}`; {len(found['cells']['ratios'])}"
-    return f"{table(head, rows)}\n{made} rounds, in turns, median and range.\n"
+    return f"{said}{table(head, rows)}\n{made} rounds, in turns, median and range.\n"
 
 
 def _ratio(found: dict[str, Any]) -> list[str]:

@@ -74,16 +74,15 @@ class GSM8K(UpstreamBenchmark):
 
     def score(self, doc: Doc, completion: str) -> Mapping[str, float]:
         """Return ``score`` and ``lenient``, each 0 or 1."""
-        right, mark = final_number(self.gold(doc)), _MARK.search(completion)
-        marked = marked_number(completion[mark.start() :]) if mark else None
+        right = final_number(self.gold(doc))
         return {
-            "score": float(marked == right),
-            "lenient": float(final_number(completion) == right),
+            "score": float(_marked(completion) == right),
+            "lenient": float(self.extract(doc, completion) == right),
         }
 
     def extract(self, doc: Doc, completion: str) -> str | None:
-        """Return the marked number or, without a mark, the last one."""
-        return final_number(completion)
+        """Return the marked number; without one that of a sentence, or else the last one."""
+        return _marked(completion) or final_number(completion)
 
     def gold(self, doc: Doc) -> str:
         """Return the worked solution, which ends in its marked answer."""
@@ -93,6 +92,12 @@ class GSM8K(UpstreamBenchmark):
         """Return a marked answer that is off by one."""
         right = final_number(self.gold(doc)) or "0"
         return f"The answer is {int(float(right)) + 1}."
+
+
+def _marked(completion: str) -> str | None:
+    """Return the number behind the first mark; within a sentence there is none."""
+    mark = _MARK.search(completion)
+    return marked_number(completion[mark.start() :]) if mark else None
 
 
 def files(source: Source) -> list[Path]:

@@ -114,7 +114,9 @@ def test_a_mark_within_a_sentence_is_right_only_leniently(files):
     benchmark = GSM8K(Source("benchmark", files))
     doc = benchmark.items[0]
     assert benchmark.score(doc, "So the answer is 6.") == {"score": 0.0, "lenient": 1.0}
-    assert benchmark.score(doc, "So the answer is 7. The answer is 6.")["score"] == 1.0
+    both = "So the answer is 7. The answer is 6."
+    assert benchmark.score(doc, both) == {"score": 1.0, "lenient": 1.0}
+    assert benchmark.extract(doc, both) == "6"
 
 
 def test_answers_agree_by_their_final_number():

@@ -19,7 +19,6 @@ from selfmoe.store.record import FileRecord, read_record
 
 RESULTS = Path(__file__).parents[2] / "results"
 OTHERS = {
-    "arrivals",
     "exported",
     "exported-adapters",
     "forecasts",
