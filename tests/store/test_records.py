@@ -19,6 +19,7 @@ from selfmoe.store.record import FileRecord, read_record
 
 RESULTS = Path(__file__).parents[2] / "results"
 OTHERS = {
+    "arrivals",
     "exported",
     "exported-adapters",
     "forecasts",
