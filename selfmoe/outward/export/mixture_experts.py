@@ -38,32 +38,43 @@ class Joined:
         parts: The experts of each layer, in the order of their outputs.
         block: Number of the block.
         names: Of the layers.
+
+    Attributes:
+        owners: The expert of every rank: of one layer if they are alike, else of all.
     """
 
     def __init__(self, parts: list[Experts], block: int, names: list[str]) -> None:
         self.parts, self.block, self.names = parts, block, names
         self.a = parts[0].a if len(parts) == 1 else torch.cat([part.a for part in parts], 1)
-        self.owners = tuple(owner for part in parts for owner in part.owners)
+        self.ranks, self.outs = ([part.b.shape[way] for part in parts] for way in (0, 1))
+        alike = len({part.owners for part in parts}) == 1
+        told = parts[:1] if alike else parts
+        self.owners = tuple(owner for part in told for owner in part.owners)
 
     def add(self, x: Tensor, alpha: Tensor, output: Tensor) -> Tensor:
         """Return output, shape ``(..., out)``, with ``sum_i alpha_i B_i A_i x`` added in place.
 
         Args:
             x: Shape ``(..., in)``.
-            alpha: The weight of every rank, shape ``(tokens, sum of ranks)``.
+            alpha: The weight of every rank, of one layer or of all, shape ``(tokens, ranks)``.
             output: What the layer computes by itself.
         """
-        rows, start, end = output.view(-1, output.shape[-1]), 0, 0
-        z = torch.mm(x.reshape(-1, x.shape[-1]), self.a.to(x.dtype)).mul(alpha).to(output.dtype)
+        z = torch.mm(x.reshape(-1, x.shape[-1]), same(self.a, x))
+        each = z.view(len(z), z.shape[1] // alpha.shape[1], alpha.shape[1])
+        z = same(each * alpha.unsqueeze(1), output).view_as(z)
+        rows = output.view(-1, output.shape[-1])
         if len(self.parts) == 1:
-            rows.addmm_(z, self.parts[0].b.to(output.dtype))
+            rows.addmm_(z, same(self.parts[0].b, output))
             return output
-        for part in self.parts:
-            rank, out = part.b.shape
-            columns, b = z.narrow(1, end, rank), part.b.to(output.dtype)
-            rows.narrow(1, start, out).addmm_(columns, b)
-            start, end = start + out, end + rank
+        cut = z.split_with_sizes(self.ranks, 1), rows.split_with_sizes(self.outs, 1)
+        for part, columns, of_layer in zip(self.parts, *cut, strict=True):
+            of_layer.addmm_(columns, same(part.b, output))
         return output
+
+
+def same(tensor: Tensor, as_in: Tensor) -> Tensor:
+    """Return a tensor in the dtype of another; asking for one that it has costs time, too."""
+    return tensor if tensor.dtype == as_in.dtype else tensor.to(as_in.dtype)
 
 
 class Routing:
