@@ -46,7 +46,7 @@ def ours(writer: Writer, base: LoadedBase, texts: Sequence[str], tokens: int) ->
     """Return tokens a second as a run has them."""
     asked = [Asked(tuple(prompt_ids(base.tokenizer, text)), text) for text in texts]
     start = time.monotonic()
-    found = writer.write(asked, Manner(tokens), lambda _: None)
+    found = writer.write(asked, Manner(tokens), lambda *_: None)
     return sum(len(new.tokens or ()) for new in found) / (time.monotonic() - start)
 
 

@@ -48,12 +48,14 @@ def answered(model: Any, prompts: list[Tensor], pad: int) -> dict[str, Tensor]:
     in_rows = [beside[i, -len(row) :] for i, row in enumerate(some)]
     cached = [_token_by_token(model, row) for row in some[:4]]
     batches = [prompts[i : i + BATCH] for i in range(0, len(prompts), BATCH)]
+    greedy, gaps = zip(*(_continued(model, batch, pad, 1) for batch in batches), strict=True)
     return {
         "logits": torch.cat(alone),
         "left_padded": torch.cat(in_rows),
         "cached": torch.cat(cached),
-        "greedy": torch.cat([_continued(model, batch, pad, 1) for batch in batches]),
-        "beams": _continued(model, prompts[:BEAM_PROMPTS], pad, BEAMS),
+        "greedy": torch.cat(greedy),
+        "gaps": torch.cat(gaps),
+        "beams": _continued(model, prompts[:BEAM_PROMPTS], pad, BEAMS)[0],
     }
 
 
@@ -71,9 +73,13 @@ def _token_by_token(model: Any, row: Tensor) -> Tensor:
     return torch.cat(steps)
 
 
-def _continued(model: Any, some: list[Tensor], pad: int, beams: int) -> Tensor:
+def _continued(model: Any, some: list[Tensor], pad: int, beams: int) -> tuple[Tensor, Tensor]:
+    """Return the tokens that follow, and how far before the second the best logit is, relatively.
+
+    The latter is known of greedy search alone.
+    """
     ids, mask = padded(some, pad)
-    found: Tensor = model.generate(
+    found = model.generate(
         input_ids=ids,
         attention_mask=mask,
         do_sample=False,
@@ -81,12 +87,20 @@ def _continued(model: Any, some: list[Tensor], pad: int, beams: int) -> Tensor:
         max_new_tokens=NEW_TOKENS,
         min_new_tokens=NEW_TOKENS,
         pad_token_id=pad,
+        return_dict_in_generate=True,
+        output_logits=True,
     )
-    return found[:, ids.shape[1] :].contiguous()
+    logits = torch.stack(found.logits, 1).float()
+    best = logits.topk(2, -1).values
+    gaps = (best[..., 0] - best[..., 1]) / logits.abs().amax(-1)
+    return found.sequences[:, ids.shape[1] :].contiguous(), gaps
 
 
 def compared(found: dict[str, Tensor], expected: dict[str, Tensor]) -> dict[str, Any]:
-    """Return relative differences of logits, and how many rows of tokens are equal."""
+    """Return relative differences of logits, and how many rows of tokens are equal.
+
+    Where a row of greedy search is not, how near to each other the two best logits were there.
+    """
     told: dict[str, Any] = {}
     for name in ("logits", "left_padded", "cached"):
         a, b = found[name], expected[name]
@@ -94,6 +108,9 @@ def compared(found: dict[str, Tensor], expected: dict[str, Tensor]) -> dict[str,
     for name in ("greedy", "beams"):
         equal = (found[name] == expected[name]).all(-1)
         told[name] = [int(equal.sum()), len(equal)]
+    other = found["greedy"] != expected["greedy"]
+    rows = other.any(-1).nonzero().flatten()
+    told["gaps_where_not"] = expected["gaps"][rows, other[rows].int().argmax(-1)].tolist()
     return told
 
 

@@ -36,10 +36,16 @@ def _by_version(of_base: Json) -> dict[str, tuple[list[str], list[Json]]]:
 
 
 def _numbers(told: list[Json]) -> list[str]:
-    """Return the largest differences, and of how many rows of tokens all are equal."""
+    """Return the largest differences, and of how many rows of tokens all are equal.
+
+    Where a row of greedy search is not, how near to each other the two best logits were there.
+    """
     apart = [f"{max(one[name] for one in told):.1e}" for name in LOGITS]
     equal = [[one[name] for one in told] for name in TOKENS]
-    return [*apart, *(f"{sum(a for a, _ in p)} of {sum(b for _, b in p)}" for p in equal)]
+    greedy, beams = (f"{sum(a for a, _ in p)} of {sum(b for _, b in p)}" for p in equal)
+    ties = [gap for one in told for gap in one["gaps_where_not"]]
+    near = f"; {', '.join(f'{gap:.1e}' for gap in ties)}" if ties else ""
+    return [*apart, greedy + near, beams]
 
 
 def adapters() -> str:

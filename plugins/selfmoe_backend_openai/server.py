@@ -42,13 +42,15 @@ class Server(Writer):
         self.way = self._way(base)
 
     def write(
-        self, asked: Sequence[Asked], manner: Manner, told: Callable[[Written], None]
+        self, asked: Sequence[Asked], manner: Manner, told: Callable[[int, Written], None]
     ) -> Sequence[Written]:
         """Return what is written after each text; see ``Writer.write``."""
         return self._asked(self.way, asked, manner, told)
 
     def score(
-        self, pairs: Sequence[tuple[Sequence[int], Sequence[int]]], told: Callable[[float], None]
+        self,
+        pairs: Sequence[tuple[Sequence[int], Sequence[int]]],
+        told: Callable[[int, float], None],
     ) -> Sequence[float]:
         """Return how likely the second tokens of each pair are; see ``Writer.score``."""
         known = [(tuple(prompt), tuple(answer)) for prompt, answer in pairs]
@@ -68,7 +70,7 @@ class Server(Writer):
         why: StageError | None = None
         for way in (cls() for cls in WAYS):
             try:
-                self._asked(way, [Asked(ids, _PROBE)], Manner(2), lambda _: None)
+                self._asked(way, [Asked(ids, _PROBE)], Manner(2), lambda *_: None)
                 self._check_prompt(way, len(ids))
             except StageError as error:
                 if _whatever_is_asked(error.__cause__):
@@ -85,7 +87,9 @@ class Server(Writer):
             return
         body = way.body(self._options.model, Asked((), _PROBE), Manner(2))
         url = way.url(self._options.base_url)
-        [counts] = self._all(url, [body], lambda _, found: found.get("usage") or {}, lambda _: None)
+        [counts] = self._all(
+            url, [body], lambda _, found: found.get("usage") or {}, lambda *_: None
+        )
         if (read := counts.get("prompt_tokens")) != tokens:
             raise StageError(
                 f"{self.name} reads {_PROBE!r} as {read} tokens, the base as {tokens}\n"
@@ -95,7 +99,7 @@ class Server(Writer):
     # --- requests ---------------------------------------------------------------------------------
 
     def _asked(
-        self, way: Way, asked: Sequence[Asked], manner: Manner, told: Callable[[Written], None]
+        self, way: Way, asked: Sequence[Asked], manner: Manner, told: Callable[[int, Written], None]
     ) -> list[Written]:
         bodies = [way.body(self._options.model, one, manner) for one in asked]
         url = way.url(self._options.base_url)
@@ -106,7 +110,7 @@ class Server(Writer):
         url: str,
         bodies: Sequence[Json],
         read: Callable[[int, Any], Read],
-        told: Callable[[Read], None],
+        told: Callable[[int, Read], None],
     ) -> list[Read]:
         """Return what is read of the answers to all requests; the first that fails ends all."""
         with start_blocking_portal() as portal:  # a caller may have an event loop of its own
@@ -120,7 +124,7 @@ class Server(Writer):
         url: str,
         bodies: Sequence[Json],
         read: Callable[[int, Any], Any],
-        told: Callable[[Any], None],
+        told: Callable[[int, Any], None],
     ) -> dict[int, Any]:
         """Return what is read of each answer, or why there is none."""
         found: dict[int, Any] = {}
@@ -131,7 +135,7 @@ class Server(Writer):
                 try:
                     answer = await client.post(url, cast_to=object, body=body)
                     found[number] = read(number, answer)
-                    told(found[number])
+                    told(number, found[number])
                 except Exception as error:
                     found[number] = self._said(error)
                     group.cancel_scope.cancel()

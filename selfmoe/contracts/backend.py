@@ -63,7 +63,7 @@ class Writer(ABC):
 
     Attributes:
         name: What errors call it.
-        part: Texts that are asked for at once; what killed work has to write again.
+        part: Texts that are asked for at once.
     """
 
     name: str
@@ -71,27 +71,30 @@ class Writer(ABC):
 
     @abstractmethod
     def write(
-        self, asked: Sequence[Asked], manner: Manner, told: Callable[[Written], None]
+        self, asked: Sequence[Asked], manner: Manner, told: Callable[[int, Written], None]
     ) -> Sequence[Written]:
         """Return what is written after each text, in their order.
 
         Args:
             asked: The texts.
             manner: How to go on, for all of them.
-            told: Is told of each as it comes, in any order.
+            told: Is told the place of each among ``asked``, and what was written, as it comes, in
+                any order. It is kept from then on, also where work is killed.
 
         Raises:
             StageError: If one cannot be had, after all tries.
         """
 
     def score(
-        self, pairs: Sequence[tuple[Sequence[int], Sequence[int]]], told: Callable[[float], None]
+        self,
+        pairs: Sequence[tuple[Sequence[int], Sequence[int]]],
+        told: Callable[[int, float], None],
     ) -> Sequence[float]:
         """Return how likely (natural log) the second tokens of each pair are behind the first.
 
         Args:
             pairs: A prompt's tokens and an answer's; at least one of each.
-            told: Is told of each as it comes, in any order.
+            told: Is told the place and the likelihood of each as it comes, in any order.
 
         Raises:
             NotSupportedError: If that cannot be had; says who does not give it.

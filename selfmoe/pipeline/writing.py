@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,20 +20,23 @@ def part_of(session: Session, stage: str) -> int:
     return PART if remote is None else remote.writer.part
 
 
-def write(session: Session, stage: str, prompts: Sequence[str], **how: Any) -> list[Continuation]:
+def write(
+    session: Session, stage: str, prompts: Sequence[str], *, kept: Path, **how: Any
+) -> list[Continuation]:
     """Return the plain base's continuations of prompts; see ``generation.generate``.
 
     Args:
         session: Has the base, and knows who writes with it.
         stage: The stage at work.
         prompts: Texts to continue.
+        kept: Folder for what a backend writes, until the part is whole.
         how: What else there is to say of it.
     """
     from selfmoe.models.generation import generate
 
     remote, base = session.remote(stage), session.base
     if remote is not None:
-        return remote.generate(prompts, **how)
+        return remote.keeping(kept).generate(prompts, **how)
     return generate(base.model, base.tokenizer, prompts, **how)
 
 

@@ -80,11 +80,11 @@ class BackendContract(ComponentContract):
         assert drawn([4, 3, 2, 1]) == first[::-1]
 
     def test_tells_of_every_text(self, backend: Backend, base: LoadedBase) -> None:
-        """It tells of every text once, as it comes."""
+        """It tells of every text once, as it comes, with its place."""
         asked = [Asked(tuple(prompt_ids(base.tokenizer, text)), text) for text in PROMPTS]
-        told: list[Written] = []
-        found = backend.open(base).write(asked, Manner(NEW), told.append)
-        assert sorted(told, key=repr) == sorted(found, key=repr)
+        told: list[tuple[int, Written]] = []
+        found = backend.open(base).write(asked, Manner(NEW), lambda *new: told.append(new))
+        assert sorted(told) == list(enumerate(found))
 
     def test_likelihoods_are_those_of_the_base_or_refused(
         self, remote: Remote, base: LoadedBase

@@ -13,9 +13,9 @@ class Slow(Writer):
 
     def write(self, asked, manner, told):
         found = []
-        for one in asked:
+        for place, one in enumerate(asked):
             found.append(self._one(one, manner))
-            told(found[-1])
+            told(place, found[-1])
         return found
 
     def _one(self, one, manner):

@@ -57,7 +57,7 @@ def check_same(writer: Writer, base: LoadedBase) -> None:
         StageError: If it is not; says what differs.
     """
     asked = [Asked(tuple(prompt_ids(base.tokenizer, probe)), probe) for probe in PROBES]
-    found = writer.write(asked, Manner(TOKENS), lambda _: None)
+    found = writer.write(asked, Manner(TOKENS), lambda *_: None)
     odd = None
     for probe, one, new in zip(PROBES, asked, found, strict=True):
         odd = odd or _difference(base, probe, one, new)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from functools import partial
 from math import inf
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 from selfmoe.contracts.backend import Asked, Manner, Writer, Written
 from selfmoe.contracts.errors import StageError
@@ -15,8 +17,11 @@ from selfmoe.contracts.prompts import ChatPrompt
 from selfmoe.contracts.records import LoadedBase
 from selfmoe.models.generation.records import Continuation, Progress, Row, Sampling, Tell
 from selfmoe.models.generation.stopping import Stops, ends_of
+from selfmoe.models.remote.kept import Kept
 from selfmoe.models.spelling import text_behind
 from selfmoe.models.tokens import check_known, prompt_ids, text_ids
+
+Question = TypeVar("Question")
 
 
 class Remote:
@@ -25,13 +30,23 @@ class Remote:
     Args:
         writer: The backend at work.
         base: The base of the run.
+        kept: Where answers are kept as they come; ``None``: nowhere.
 
     Attributes:
         writer: The backend at work.
     """
 
-    def __init__(self, writer: Writer, base: LoadedBase) -> None:
-        self.writer, self._model, self._tokenizer = writer, base.model, base.tokenizer
+    def __init__(self, writer: Writer, base: LoadedBase, kept: Kept | None = None) -> None:
+        self.writer, self._base, self._kept = writer, base, kept
+        self._model, self._tokenizer = base.model, base.tokenizer
+
+    def keeping(self, folder: Path) -> Remote:
+        """Return the same, but that answers are kept in a folder, and looked for there first.
+
+        Args:
+            folder: Of work that is under way; to be gone when that is done.
+        """
+        return Remote(self.writer, self._base, Kept(folder))
 
     def generate(
         self,
@@ -67,12 +82,17 @@ class Remote:
         heat = (0.0, 1.0) if sampling is None else (sampling.temperature, sampling.top_p)
         manner = Manner(max_new_tokens, tuple(stop), tuple(ends), *heat)
         asked = self._asked(prompts, list(seeds) if sampling else [None] * len(prompts))
-        told = _Told(len(prompts), progress)
-        found = self.writer.write(asked, manner, told) if asked else ()
-        return [
-            self._continuation(text, one, new, stops, max_new_tokens)
-            for text, one, new in zip(prompts, asked, found, strict=True)
-        ]
+        told, found = _Told(len(prompts), progress), dict[int, Continuation]()
+
+        def take(place: int, answer: Any, fresh: bool) -> None:
+            new = _written(answer)
+            text, one = prompts[place], asked[place]
+            found[place] = self._continuation(text, one, new, stops, max_new_tokens)
+            told(len(new.tokens or ()) if fresh else 0)
+
+        keys = [(*manner, *one) for one in asked]
+        self._answers(asked, keys, partial(self._write, manner), take)
+        return [found[place] for place in range(len(prompts))]
 
     def _asked(self, prompts: Sequence[str], seeds: Sequence[int | None]) -> list[Asked]:
         asked = []
@@ -131,16 +151,63 @@ class Remote:
             StageError: If one cannot be had.
         """
         known = list(dict.fromkeys((tuple(p)[-(context - len(o)) :], tuple(o)) for p, o in pairs))
-        done = 0
+        scores: dict[Any, float] = {}
 
-        def told(_: float) -> None:
-            nonlocal done
-            done += 1
+        def take(place: int, answer: float, _: bool) -> None:
+            scores[known[place]] = answer
             if progress is not None:
-                progress(done * len(pairs) // len(known))
+                progress(len(scores) * len(pairs) // len(known))
 
-        scores = dict(zip(known, self.writer.score(known, told), strict=True))
+        self._answers(known, known, self.writer.score, take)
         return [scores[tuple(p)[-(context - len(o)) :], tuple(o)] for p, o in pairs]
+
+    def _write(
+        self, manner: Manner, asked: Sequence[Asked], told: Callable[[int, Written], None]
+    ) -> Sequence[Written]:
+        return self.writer.write(asked, manner, told)
+
+    def _answers(
+        self,
+        asked: Sequence[Question],
+        keys: Sequence[Sequence[Any]],
+        ask: Callable[[Sequence[Question], Callable[[int, Any], None]], Sequence[Any]],
+        take: Callable[[int, Any, bool], None],
+    ) -> None:
+        """Have every question answered: by what is kept, or by who is asked.
+
+        Args:
+            asked: The questions.
+            keys: What each answer depends on.
+            ask: Asks some; tells the place and the answer of each as it comes.
+            take: Takes each answer once, with its place and whether it is a new one. A new one is
+                kept unless this raises.
+        """
+        kept = self._kept
+        missing = []
+        for place, key in enumerate(keys):
+            if kept is None or (answer := kept.get(key)) is None:
+                missing.append(place)
+            else:
+                take(place, answer, False)
+        due = set(missing)
+
+        def came(number: int, answer: Any) -> None:
+            place = missing[number]
+            if place in due:
+                due.remove(place)
+                take(place, answer, True)
+                if kept is not None:
+                    kept.add(keys[place], answer)
+
+        if missing:
+            for number, answer in enumerate(ask([asked[place] for place in missing], came)):
+                came(number, answer)
+
+
+def _written(answer: Sequence[Any]) -> Written:
+    """Return what was written, also of what JSON made of it."""
+    text, ended, tokens = answer
+    return Written(text, ended, None if tokens is None else tuple(tokens))
 
 
 class _Told:
@@ -150,9 +217,9 @@ class _Told:
         self._rows, self._progress, self._start = rows, progress, time.monotonic()
         self._done = self._tokens = 0
 
-    def __call__(self, new: Written) -> None:
+    def __call__(self, tokens: int) -> None:
         self._done += 1
-        self._tokens += len(new.tokens or ())
+        self._tokens += tokens
         if self._progress is not None:
             seconds = time.monotonic() - self._start
             self._progress(Progress(self._done, self._rows, self._tokens, seconds))

@@ -117,6 +117,7 @@ def _write(
         seeds=[job.seed("sample", numbers[place]) for place in asked],
         batch_size=config.batch_size,
         progress=told,
+        kept=job.work / f"answers-{numbers[0]:05d}",
     )
     for place, new in zip(asked, written, strict=True):
         rows[place] |= {"text": new.text, "problem": _problem(base, new)}

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfmoe.contracts.domain import Domain
@@ -179,14 +180,15 @@ class _Writer:
         samples, before = self.job.session.config.respond.samples, index * self.part
         tokenizer = self.job.session.base.tokenizer
         told = partial(telling, self.update, total=self.total, share=1 / (1 + samples))
-        for (row, _), new in zip(asked, self._written(asked, told(before)), strict=True):
+        kept = self.job.work / f"answers-{index:05d}"
+        for (row, _), new in zip(asked, self._written(asked, kept, told(before)), strict=True):
             row |= _as_written(new, tokenizer)
             row["problem"] = None if new.finished else "unfinished response"
         if samples:
-            self._draw(asked * samples, told(before + len(asked) / (1 + samples)))
+            self._draw(asked * samples, kept, told(before + len(asked) / (1 + samples)))
         return [row for row, _ in prompted]
 
-    def _draw(self, asked: Sequence[tuple[Row, str]], told: Tell) -> None:
+    def _draw(self, asked: Sequence[tuple[Row, str]], kept: Path, told: Tell) -> None:
         """Add to rows what is drawn; a row is drawn for as often as it is given."""
         from selfmoe.models.generation import Sampling
 
@@ -196,14 +198,14 @@ class _Writer:
             times[row["id"]] += 1
             seeds.append(self.job.seed("sample", row["id"], times[row["id"]]))
         how = Sampling(self.job.session.config.respond.temperature, 1.0)
-        drawn = self._written(asked, told, sampling=how, seeds=seeds)
+        drawn = self._written(asked, kept, told, sampling=how, seeds=seeds)
         tokenizer = self.job.session.base.tokenizer
         for (row, _), new in zip(asked, drawn, strict=True):
             if new.finished:
                 row.setdefault("samples", []).append(_as_written(new, tokenizer))
 
     def _written(
-        self, asked: Sequence[tuple[Row, str]], told: Tell, **how: Any
+        self, asked: Sequence[tuple[Row, str]], kept: Path, told: Tell, **how: Any
     ) -> list[Continuation]:
         config = self.job.session.config.respond
         return write(
@@ -215,5 +217,6 @@ class _Writer:
             ends=self.asking.ends,
             batch_size=config.batch_size,
             progress=told,
+            kept=kept,
             **how,
         )

@@ -211,6 +211,7 @@ def _answered(
         unsafe_code=config.unsafe_code,
     )
     name = BenchmarkName(domain.name, benchmark.name)
+    remote = session.remote("evaluate") if system.kind == "base" else None
     with session.display.work(f"evaluate {system.name} on {name}") as tell:
         return ask(
             session.base.model,
@@ -222,7 +223,7 @@ def _answered(
             work=job.work / name.stem,
             tell=tell,
             prepared=session.kept(Prepared),
-            remote=session.remote("evaluate") if system.kind == "base" else None,
+            remote=remote and remote.keeping(job.work / name.stem / "answers"),
             share=job.share,
         )
 
