@@ -67,6 +67,10 @@ static void tokens_of(const group *g, num expert, const num *at, const float *w,
             for (int t = 0; t < TOKENS; t++) from[t] = x + at[u + t] * g->width;
             layer(TOKENS, g, number, expert, from, w + u, at + u, outs[number], z);
         }
+        for (; u + 2 <= uses; u += 2) {
+            for (int t = 0; t < 2; t++) from[t] = x + at[u + t] * g->width;
+            layer(2, g, number, expert, from, w + u, at + u, outs[number], z);
+        }
         for (; u < uses; u++) {
             from[0] = x + at[u] * g->width;
             layer(1, g, number, expert, from, w + u, at + u, outs[number], z);
