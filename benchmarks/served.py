@@ -48,6 +48,7 @@ PATIENCE_S = 3600
 @click.option("--set", "settings", multiple=True, help="Change a setting of RUN.yaml.")
 @click.option("--kills", default=6, show_default=True, help="Of the run.")
 @click.option("--server-kills", default=2, show_default=True, help="Of the server.")
+@click.option("--apart", nargs=2, default=(40, 240), show_default=True, help="Answers between two.")
 @click.option("--seed", default=0, show_default=True, help="Decides when.")
 @click.option("--json", "target", type=PATH, help="Write JSON there; other engines' is kept.")
 def command(
@@ -59,6 +60,7 @@ def command(
     settings: Sequence[str],
     kills: int,
     server_kills: int,
+    apart: tuple[int, int],
     seed: int,
     target: Path | None,
 ) -> None:
@@ -69,10 +71,12 @@ def command(
     with tempfile.TemporaryDirectory() as place, Between(TOKENS + 1) as between:
         server = Server(engine, python, loaded, files.path, Path(place))
         run = Run(Path(place, "run"), file, ["--base", base, *_set(settings)], between.address)
-        falls = ["run"] * kills + ["server"] * server_kills
+        chance = random.Random(seed)
+        falls = chance.sample(["run"] * kills + ["server"] * server_kills, kills + server_kills)
+        order = [(who, chance.randint(*apart)) for who in falls]
         begin = time.monotonic()
         try:
-            found = struck(run, server, between, falls, random.Random(seed))
+            found = struck(run, server, between, order)
         finally:
             run.kill()
             server.kill()
@@ -144,10 +148,14 @@ class Run:
         return {"instructions": tasks, "responses": answers}
 
 
-def struck(
-    run: Run, server: Server, between: Between, falls: Sequence[str], chance: random.Random
-) -> Json:
+def struck(run: Run, server: Server, between: Between, order: Sequence[tuple[str, int]]) -> Json:
     """Let a run come to its end while it and its server are killed, and return what was counted.
+
+    Args:
+        run: The run.
+        server: Its server.
+        between: What stands between them.
+        order: What is killed, and after how many answers more than there are by then.
 
     Raises:
         SystemExit: If the run fails for another reason.
@@ -156,36 +164,35 @@ def struck(
     between.to = server.address
     run.start()
     fallen: list[Json] = []
-    order = chance.sample(falls, len(falls))
-    due, deadline = _later(between, chance), time.monotonic() + PATIENCE_S
+    coming = iter(order)
+    who, due = next(coming, ("", 0))
+    deadline = time.monotonic() + PATIENCE_S
     while (status := run.ended()) != 0:
         time.sleep(PAUSE_S)
         if time.monotonic() > deadline:
             raise SystemExit(f"no end in {PATIENCE_S} s\n{run.said()}")
-        if order and between.handed.total() >= due:
-            fallen.append({"of": order[-1], "answers": due, "under_way": between.open})
+        if who and between.handed.total() >= due:
+            fallen.append({"of": who, "answers": due, "under_way": between.open})
             click.echo(str(fallen[-1]))
-            if order.pop() == "run":
+            if who == "run":
                 run.kill()
                 run.start()
             else:
                 server.kill()
                 server.start()
                 between.to = server.address
-            due = _later(between, chance)
+            who, more = next(coming, ("", 0))
+            due = between.handed.total() + more
         elif status is not None:
             if "run the same command again" not in run.said():
                 raise SystemExit(run.said())
             run.start()
-    twice = sum(times - 1 for times in between.handed.values())
-    at_once = sum(one["under_way"] for one in fallen)
-    return {"falls": fallen, "answers": len(between.handed), "handed_twice": twice,
-            "under_way": at_once}  # fmt: skip
-
-
-def _later(between: Between, chance: random.Random) -> int:
-    """Return at how many answers the next one falls: some time from now, wherever that is."""
-    return between.handed.total() + chance.randint(40, 240)
+    return {
+        "falls": fallen,
+        "answers": len(between.handed),
+        "handed_twice": sum(times - 1 for times in between.handed.values()),
+        "under_way": sum(one["under_way"] for one in fallen),
+    }
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import torch
 from exports import read_vllm
 
 Json = dict[str, Any]
-PREFILL, DECODE, ROUNDS = 64, 32, 5
+PREFILL, DECODE, ROUNDS = 64, 32, 9
 """Tokens of a prompt that is read, tokens that are written, and how often both are timed."""
 
 

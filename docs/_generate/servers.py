@@ -1,0 +1,55 @@
+"""Tables of runs whose data real servers wrote: what kills cost, and how fast it goes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from _generate.markdown import code, table
+
+Json = dict[str, Any]
+RESULTS = Path(__file__).parents[2] / "results"
+"""A file that is not there is not made yet."""
+
+
+def killed(file: Path = RESULTS / "served.json") -> str:
+    """Return what was lost and asked for again where runs and servers were killed."""
+    if not file.exists():
+        return ""
+    found: Json = json.loads(file.read_text("utf-8"))
+    head = ("server", "base", "the run killed", "the server killed", "under way then")
+    more = ("asked for again", "answers", "tasks", "responses")
+    rows = (
+        [
+            *(row["engine"], code(row["base"])),
+            *(str(sum(fall["of"] == of for fall in row["falls"])) for of in ("run", "server")),
+            *(str(row[name]) for name in ("under_way", "handed_twice", "answers")),
+            *(str(row[name]) for name in ("instructions", "responses")),
+        ]
+        for row in found["engines"]
+    )
+    return (
+        f"{table((*head, *more), rows)}\n"
+        f"{found['concurrency']} texts at once. `{found['command']}` makes `results/served.json`.\n"
+    )
+
+
+def speed(file: Path = RESULTS / "servers.json") -> str:
+    """Return a run's tokens a second beside those of the servers' own client."""
+    if not file.exists():
+        return ""
+    found: Json = json.loads(file.read_text("utf-8"))
+    rows = (
+        [
+            *(row["engine"], code(row["base"]), str(row["texts"]), str(row["concurrency"])),
+            f"{row['ratio']:.2f} ({row['low']:.2f} to {row['high']:.2f})",
+        ]
+        for row in found["engines"]
+    )
+    head = ("server", "base", "texts", "at once", "tokens a second, run to client")
+    return (
+        f"{table(head, rows)}\n"
+        f"The client is `{found['client']}`; both and the server on {found['cores']} cores, in "
+        f"turns. `{found['command']}` makes `results/servers.json`.\n"
+    )
