@@ -2,10 +2,11 @@
 
 ``python benchmarks/serving.py RUN [--requests 2000] [--rounds 3] [--out results/serving.json]``
 
-It starts ``selfmoe serve`` on this machine and asks it over the loopback. Tokens are drawn, with a
-seed a request; an answer may end by itself, and only tokens that were written count. Broken
-requests are cut connections, bodies that are too long, wrong JSON, unknown names, and lists of stop
+It starts ``selfmoe serve`` on this machine and asks it over the loopback. Speed is that of the
+likeliest tokens behind prompts that go on and on. The many requests draw, with a seed each. Broken
+ones are cut connections, bodies that are too long, wrong JSON, unknown names, and lists of stop
 strings that do not end; every other one must be answered, and alike whenever it is asked again.
+Where one is not, it is told how near to another token its draw comes (`Continuation.margin`).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,16 @@ from typing import Any
 import httpx
 import psutil
 
+from selfmoe.api.load import load_system
+from selfmoe.contracts.randomness import derive
+from selfmoe.models.generation import Sampling, generate
+from selfmoe.pipeline.versions import versions
+from speeds.machine import processor
+
 PATH = "/v1/completions"
 BROKEN, WARM = 0.05, 200
+NEW = 128
+STORY = "Name {n} seas and {m} lakes, and tell a long story of each of them: "
 TASK = "Below is an instruction.\n\n### Instruction:\nName {n} seas.\n\n### Response:\n"
 
 
@@ -55,18 +64,27 @@ def body(number: int, tokens: int, **more: Any) -> dict[str, Any]:
     return {"prompt": TASK.format(n=number), "max_tokens": tokens, "seed": number, **more}
 
 
+def story(number: int, **more: Any) -> dict[str, Any]:
+    prompt = STORY.format(n=number, m=number + 1)
+    return {"prompt": prompt, "max_tokens": NEW, "temperature": 0, **more}
+
+
 async def speed(address: str, clients: int, each: int, **more: Any) -> float:
-    """Return tokens a second of so many clients that ask one after the other."""
+    """Return tokens a second of so many clients that ask one after the other.
+
+    Raises:
+        SystemExit: If an answer ends by itself.
+    """
     async with httpx.AsyncClient(base_url=address, timeout=600) as client:
 
         async def ask(number: int) -> int:
             answers = [
-                await client.post(PATH, json=body(100 * number + n, 128, **more))
-                for n in range(each)
+                await client.post(PATH, json=story(each * number + n, **more)) for n in range(each)
             ]
-            return sum(
-                one.raise_for_status().json()["usage"]["completion_tokens"] for one in answers
-            )
+            told = [one.raise_for_status().json()["usage"] for one in answers]
+            if any(one["completion_tokens"] != NEW for one in told):
+                raise SystemExit(f"not all answers have {NEW} tokens: {told}")
+            return NEW * each
 
         begun = time.perf_counter()
         tokens = sum(await asyncio.gather(*map(ask, range(clients))))
@@ -118,10 +136,34 @@ async def broken(client: httpx.AsyncClient, address: str, kind: int) -> int:
         return 413
 
 
+def drawn(seed: int) -> dict[str, Any]:
+    return body(seed, 4 + seed % 13, n=1 + seed % 2)
+
+
+def margins(run: Path, system: str, seeds: Iterable[int]) -> dict[int, float]:
+    """Return how near to another token the draws of requests come."""
+    base = load_system(run, system)
+    found = {}
+    for seed in seeds:
+        asked = drawn(seed)
+        own = [derive(seed, choice) if choice else seed for choice in range(asked["n"])]
+        answers = generate(
+            base.model,
+            base.tokenizer,
+            [asked["prompt"]] * len(own),
+            max_new_tokens=asked["max_tokens"],
+            sampling=Sampling(1.0, 1.0),
+            seeds=own,
+        )
+        found[seed] = min(answer.margin for answer in answers)
+    return found
+
+
 async def load(address: str, process: psutil.Process, requests: int) -> dict[str, Any]:
     """Ask so many requests, 16 at once, and return what became of them."""
     luck = random.Random(0)
     lost: list[str] = []
+    otherwise: list[int] = []
     refused: dict[str, int] = {}
     texts: dict[int, str] = {}
     waiting = list(range(requests))
@@ -129,13 +171,13 @@ async def load(address: str, process: psutil.Process, requests: int) -> dict[str
 
         async def good(number: int) -> None:
             seed = number % 50
-            answer = await client.post(PATH, json=body(seed, 4 + seed % 13, n=1 + seed % 2))
+            answer = await client.post(PATH, json=drawn(seed))
             if answer.status_code != 200:
                 lost.append(f"{answer.status_code}: {answer.text[:200]}")
                 return
             text = json.dumps([choice["text"] for choice in answer.json()["choices"]])
             if texts.setdefault(seed, text) != text:
-                lost.append(f"request {seed} was answered in another way")
+                otherwise.append(seed)
 
         async def asking() -> None:
             while waiting:
@@ -159,6 +201,7 @@ async def load(address: str, process: psutil.Process, requests: int) -> dict[str
         "broken_by_status": dict(sorted(refused.items())),
         "good_lost": len(lost),
         "why": lost[:5],
+        "otherwise": otherwise,
         "answers_left": left,
         "seconds": seconds,
         "rss": process.memory_info().rss,
@@ -177,6 +220,8 @@ def main() -> None:
     with server(given.run, given.batch, given.system) as (address, process):
         found = {
             "processors": os.cpu_count(),
+            "processor": processor(),
+            "versions": versions(),
             "load_before": os.getloadavg()[0],
             "speed": asyncio.run(speeds(address, given.rounds)),
             "warming_up": (warm := asyncio.run(load(address, process, WARM))),
@@ -184,6 +229,8 @@ def main() -> None:
             "rss_growth": whole["rss"] / warm["rss"] - 1,
             "load_after": os.getloadavg()[0],
         }
+    odd = {*found["warming_up"]["otherwise"], *found["load"]["otherwise"]}
+    found["margins"] = margins(given.run, given.system, sorted(odd)) if odd else {}
     text = json.dumps(found, indent=1)
     print(text)
     if given.out:

@@ -18,6 +18,7 @@ from typing import Any
 
 import click
 
+from keeping import beside_others
 from selfmoe.pipeline.versions import versions
 from selfmoe.store.files import write_json
 from speeds.machine import processor
@@ -35,26 +36,25 @@ PYTHON = click.Path(exists=True, dir_okay=False, executable=True)
 @click.option("--preset", default="demo", show_default=True, help="What is run.")
 @click.option("--rounds", default=2, show_default=True, help="Runs of each build.")
 @click.option("--threads", default=(1, 2), show_default=True, multiple=True, help="Of torch.")
-@click.option("--json", "target", type=click.Path(path_type=Path), help="Write JSON there.")
+@click.option(
+    "--json", "target", type=click.Path(path_type=Path), help="Write JSON there; others are kept."
+)
 def command(
     former: str, this: str, preset: str, rounds: int, threads: Sequence[int], target: Path | None
 ) -> None:
     """Measure whole runs of two builds."""
-    found = [_measured({FORMER: former, THIS: this}, preset, rounds, one) for one in threads]
-    counts = " ".join(f"--threads {number}" for number in threads)
-    more = f"--preset {preset} --rounds {rounds} {counts} --json results/whole.json"
-    results = {
-        "command": f"benchmarks/whole.py --former PYTHON {more}",
+    facts = {
+        "command": "benchmarks/whole.py --former PYTHON --json results/whole.json",
         "commit": COMMIT,
         "preset": preset,
-        "rounds": rounds,
-        "processor": processor(),
         "metric": "CPU time of all processes of a run",
         "versions": dict(versions()),
-        "runs": found,
     }
-    if target is not None:
-        write_json(target, results)
+    for number in threads:
+        told = _measured({FORMER: former, THIS: this}, preset, rounds, number)
+        row = {"threads": number, "processor": processor(), "rounds": rounds, **told}
+        if target is not None:
+            write_json(target, {**facts, "runs": beside_others(row, target, "runs", "threads")})
 
 
 def _measured(pythons: dict[str, str], preset: str, rounds: int, threads: int) -> Json:
@@ -68,7 +68,7 @@ def _measured(pythons: dict[str, str], preset: str, rounds: int, threads: int) -
     ratios = sorted(this["cpu"] / former["cpu"] for this, former in pairs)
     usual = {name: _usual(runs) for name, runs in taken.items()}
     ratio = {"ratio": statistics.median(ratios), "low": ratios[0], "high": ratios[-1]}
-    return {"threads": threads, **usual, **{name: round(one, 4) for name, one in ratio.items()}}
+    return {**usual, **{name: round(one, 4) for name, one in ratio.items()}}
 
 
 def _usual(runs: Sequence[Json]) -> Json:

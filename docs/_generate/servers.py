@@ -53,3 +53,27 @@ def speed(file: Path = RESULTS / "servers.json") -> str:
         f"The client is `{found['client']}`; both and the server on {found['cores']} cores, in "
         f"turns. `{found['command']}` makes `results/servers.json`.\n"
     )
+
+
+def borne(file: Path = RESULTS / "serving.json") -> str:
+    """Return what our own server bears: clients at once, tracing, and broken requests."""
+    if not file.exists():
+        return ""
+    found: Json = json.loads(file.read_text("utf-8"))
+    speed, load = found["speed"], found["load"]
+    rates = speed["tokens_per_second"]
+    head = ("clients", "tokens a second")
+    rows = [(name.replace(" traced", ", traced"), f"{rate:.0f}") for name, rate in rates.items()]
+    broken, otherwise = sum(load["broken_by_status"].values()), len(load["otherwise"])
+    near = f" (margins {', '.join(map(str, found['margins'].values()))})" if otherwise else ""
+    return (
+        f"{table(head, rows)}\n"
+        f"128 tokens an answer. In the median of {len(speed['rounds']['1'])} rounds 8 clients get "
+        f"{speed['gain_of_8_clients']:.1f} times as much as one, and tracing costs "
+        f"{100 * speed['cost_of_tracing']:.1f} %. Of {load['requests']} requests, 16 at once, "
+        f"{broken} were broken; {load['good_lost']} good ones were lost, {otherwise} answered in "
+        f"another way than before{near}, and the server's memory was "
+        f"{100 * found['rss_growth']:+.1f} % beside that after "
+        f"{found['warming_up']['requests']} requests. `benchmarks/serving.py RUN --out "
+        f"results/serving.json` makes `results/serving.json`, on {found['processors']} cores.\n"
+    )

@@ -108,6 +108,21 @@ def worker_kills(file: Path = RESULTS / "worker-kills.json") -> str:
     )
 
 
+def demo_by_workers(file: Path = RESULTS / "worker-demo.json") -> str:
+    """Return whether the demo is the same by an executor's workers; nothing if not measured yet."""
+    if not file.exists():
+        return ""
+    found: Json = json.loads(file.read_text("utf-8"))
+    rows = "".join(
+        f"The preset demo by {row['workers']} workers of {code(row['executor'])}: of its "
+        f"{row['files']} files {len(row['differ'].get('undisturbed', ()))} differ from those of "
+        f"one process, times aside; it took {row['seconds']:.0f} s, one process "
+        f"{found['seconds']:.0f} s, both beside other work.\n"
+        for row in found["executors"]
+    )
+    return f"{rows}`{found['command']}` makes `results/worker-demo.json`.\n"
+
+
 def _left_out(found: Json) -> Iterator[str]:
     yield "Files that hold times are compared without them, all others as they are:\n\n"
     for name, what in found["left_out"].items():

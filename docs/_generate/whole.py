@@ -27,20 +27,19 @@ def section(file: Path = FILE) -> str:
     if not file.exists():
         return ""
     found: Json = json.loads(file.read_text("utf-8"))
-    head = ("threads", "ratio", "former, CPU", "this, CPU", "former, waited", "this, waited")
+    times = ("former, CPU", "this, CPU", "former, waited", "this, waited")
+    head = ("threads", "ratio", *times, "rounds", "processor")
     rows = (
         [
             *(str(run["threads"]), _ratio(run)),
             *(f"{run[name]['cpu']:.0f} s" for name in ("former", "this")),
             *(f"{run[name]['wall']:.0f} s" for name in ("former", "this")),
+            *(str(run["rounds"]), run["processor"]),
         ]
         for run in found["runs"]
     )
     versions = ", ".join(f"{n} {found['versions'][n]}" for n in ("torch", "transformers", "peft"))
-    said = (
-        f"An {found['processor']} processor, rounds: {found['rounds']}, with {versions}. "
-        f"{code(found['command'])} makes `results/whole.json`.\n"
-    )
+    said = f"With {versions}. {code(found['command'])} makes `results/whole.json`.\n"
     return f"{_INTRODUCTION.format(**found)}{table(head, rows)}\n{said}"
 
 

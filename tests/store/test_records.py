@@ -30,6 +30,9 @@ OTHERS = {
     "llamacpp",
     "many-experts",
     "planted",
+    "served",
+    "servers",
+    "serving",
     "smollm2-cross-check",
     "smollm2-retention",
     "speed",
@@ -41,6 +44,7 @@ OTHERS = {
     "tuning-smollm2",
     "vllm",
     "whole",
+    "worker-demo",
     "worker-kills",
 }
 """Files that neither a run nor a comparison nor an addition made."""

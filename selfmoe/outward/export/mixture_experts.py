@@ -73,7 +73,7 @@ class Joined:
 
 
 def same(tensor: Tensor, as_in: Tensor) -> Tensor:
-    """Return a tensor in the dtype of another; asking for one that it has costs time, too."""
+    """Return a tensor of any shape in the dtype of another; to ask for one it has costs time."""
     return tensor if tensor.dtype == as_in.dtype else tensor.to(as_in.dtype)
 
 
