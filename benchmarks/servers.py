@@ -26,12 +26,10 @@ import click
 from exports.servers import Server
 from keeping import beside_others
 from selfmoe.config.resolve import resolve
-from selfmoe.contracts.backend import Asked, Manner, Writer
 from selfmoe.contracts.randomness import rng_for
-from selfmoe.contracts.records import LoadedBase
 from selfmoe.models.base import find_base, load_base
 from selfmoe.models.remote.sameness import check_same
-from selfmoe.models.tokens import prompt_ids
+from selfmoe.models.remote.writing import Remote
 from selfmoe.pipeline.versions import versions
 from selfmoe.store.files import write_json
 from speeds.machine import processor
@@ -65,12 +63,12 @@ def prompts(config: Any, count: int) -> list[str]:
     return [str(write(group)) for group in groups]
 
 
-def ours(writer: Writer, base: LoadedBase, work: Work) -> float:
-    """Return tokens a second as a run has them."""
-    asked = [Asked(tuple(prompt_ids(base.tokenizer, text)), text) for text in work.texts]
-    start = time.monotonic()
-    found = writer.write(asked, Manner(work.tokens), lambda *_: None)
-    return sum(len(new.tokens or ()) for new in found) / (time.monotonic() - start)
+def ours(remote: Remote, work: Work) -> float:
+    """Return tokens a second as a run has them: cut where they end, and kept as they come."""
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.monotonic()
+        found = remote.keeping(Path(folder)).generate(work.texts, max_new_tokens=work.tokens)
+        return sum(len(new.tokens) for new in found) / (time.monotonic() - start)
 
 
 def theirs(client: str, address: str, tokenizer: Path, work: Work) -> float:
@@ -138,7 +136,7 @@ def command(
             found: list[Json] = []
             for _ in range(rounds + 1):
                 other = theirs(client, server.address, files.path, work)
-                own = ours(writer, loaded, work)
+                own = ours(Remote(writer, loaded), work)
                 found.append({"client": round(other, 1), "run": round(own, 1)})
                 found[-1]["ratio"] = round(own / other, 4)
                 click.echo(str(found[-1]))

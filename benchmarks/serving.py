@@ -1,6 +1,6 @@
 """What a server bears: clients at once, tracing, and many requests of which some are broken.
 
-``python benchmarks/serving.py RUN [--requests 2000] [--rounds 3] [--out results/serving.json]``
+``python benchmarks/serving.py RUN --system NAME [--requests 2000] [--out results/serving.json]``
 
 It starts ``selfmoe serve`` on this machine and asks it over the loopback. Speed is that of the
 likeliest tokens behind prompts that go on and on. The many requests draw, with a seed each. Broken
@@ -43,10 +43,10 @@ TASK = "Below is an instruction.\n\n### Instruction:\nName {n} seas.\n\n### Resp
 
 
 @contextmanager
-def server(run: Path, batch: int, system: str = "") -> Iterator[tuple[str, psutil.Process]]:
+def server(run: Path, batch: int, system: str) -> Iterator[tuple[str, psutil.Process]]:
     """Start a server, and yield its address and process."""
     command = [sys.executable, "-m", "selfmoe", "serve", str(run), "--port", "0"]
-    command += ["--batch", str(batch), *(["--system", system] if system else [])]
+    command += ["--batch", str(batch), "--system", system]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as started:
         assert started.stderr is not None
         for line in started.stderr:
@@ -214,7 +214,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--system", default="")
+    parser.add_argument("--system", required=True)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     with server(given.run, given.batch, given.system) as (address, process):
@@ -229,12 +229,17 @@ def main() -> None:
             "rss_growth": whole["rss"] / warm["rss"] - 1,
             "load_after": os.getloadavg()[0],
         }
+    keep(found, given.out)
     odd = {*found["warming_up"]["otherwise"], *found["load"]["otherwise"]}
     found["margins"] = margins(given.run, given.system, sorted(odd)) if odd else {}
-    text = json.dumps(found, indent=1)
-    print(text)
-    if given.out:
-        given.out.write_text(text + "\n", "utf-8")
+    keep(found, given.out)
+    print(json.dumps(found, indent=1))
+
+
+def keep(found: dict[str, Any], out: Path | None) -> None:
+    """Write what was found to a file, if one is asked for."""
+    if out is not None:
+        out.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

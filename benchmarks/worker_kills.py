@@ -57,7 +57,7 @@ def command(
             found.append(of_executor(runs, executor, kills, a_run, random.Random(seed)))
             click.echo(told(found[-1]))
             if target is not None:
-                keep(found[-1], {**_facts(file, seed), "seconds": seconds}, target)
+                keep(found[-1], {**_facts(file, seed, target.name), "seconds": seconds}, target)
     if any(row["differ"] or row["made_again"] or row["kills"] != row["told"] for row in found):
         raise SystemExit(1)
 
@@ -150,10 +150,9 @@ def told(found: Json) -> str:
     )
 
 
-def _facts(file: Path, seed: int) -> Json:
+def _facts(file: Path, seed: int, target: str) -> Json:
     return {
-        "command": f"benchmarks/worker_kills.py benchmarks/{file.name} "
-        "--json results/worker-kills.json",
+        "command": f"benchmarks/worker_kills.py benchmarks/{file.name} --json results/{target}",
         "seed": seed,
         "threads": os.environ.get("OMP_NUM_THREADS", ""),
         "processor": processor(),

@@ -6,7 +6,8 @@ import hashlib
 import http.client
 import json
 import threading
-from collections import Counter
+import time
+from collections import defaultdict
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
@@ -22,7 +23,7 @@ class Between(ThreadingHTTPServer):
 
     Attributes:
         to: Address of the server, to be changed when that is another one.
-        handed: How often the answer to each request was handed to the run.
+        handed: When the answer to each request was handed to the run, each time.
         open: Requests that are being answered.
     """
 
@@ -32,7 +33,7 @@ class Between(ThreadingHTTPServer):
     def __init__(self, least: int = 1) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.to, self.least = "", least
-        self.handed: Counter[str] = Counter()
+        self.handed: dict[str, list[float]] = defaultdict(list)
         self.open = 0
         self.lock = threading.Lock()
         threading.Thread(target=self.serve_forever, daemon=True).start()
@@ -41,6 +42,11 @@ class Between(ThreadingHTTPServer):
     def address(self) -> str:
         """Where the run asks."""
         return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def answers(self) -> int:
+        """Return how many answers were handed to the run."""
+        with self.lock:
+            return sum(map(len, self.handed.values()))
 
     def handle_error(self, *_: object) -> None:
         """Say nothing of a run that was killed while it was answered."""
@@ -82,8 +88,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
             self.close_connection = False
             if body and status == http.client.OK and _tokens(body) >= self.server.least:
+                name = hashlib.sha256(self.path.encode() + body).hexdigest()
                 with self.server.lock:
-                    self.server.handed[hashlib.sha256(self.path.encode() + body).hexdigest()] += 1
+                    self.server.handed[name].append(time.monotonic())
 
     def _asked(self, body: bytes) -> tuple[int, bytes]:
         place = urlsplit(self.server.to)

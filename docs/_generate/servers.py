@@ -18,20 +18,21 @@ def killed(file: Path = RESULTS / "served.json") -> str:
     if not file.exists():
         return ""
     found: Json = json.loads(file.read_text("utf-8"))
-    head = ("server", "base", "the run killed", "the server killed", "under way then")
-    more = ("asked for again", "answers", "tasks", "responses")
+    head = ("server", "base", "the run killed", "the server killed", "answers", "made twice")
+    more = ("unread at a kill", "tasks", "responses")
     rows = (
         [
             *(row["engine"], code(row["base"])),
             *(str(sum(fall["of"] == of for fall in row["falls"])) for of in ("run", "server")),
-            *(str(row[name]) for name in ("under_way", "handed_twice", "answers")),
+            *(str(row[name]) for name in ("answers", "made_twice", "unread")),
             *(str(row[name]) for name in ("instructions", "responses")),
         ]
         for row in found["engines"]
     )
     return (
         f"{table((*head, *more), rows)}\n"
-        f"{found['concurrency']} texts at once. `{found['command']}` makes `results/served.json`.\n"
+        f"{found['concurrency']} texts at once. Unread are answers that were handed over within a "
+        f"second of a kill. `{found['command']}` makes `results/served.json`.\n"
     )
 
 
@@ -64,7 +65,8 @@ def borne(file: Path = RESULTS / "serving.json") -> str:
     rates = speed["tokens_per_second"]
     head = ("clients", "tokens a second")
     rows = [(name.replace(" traced", ", traced"), f"{rate:.0f}") for name, rate in rates.items()]
-    broken, otherwise = sum(load["broken_by_status"].values()), len(load["otherwise"])
+    broken = sum(load["broken_by_status"].values())
+    otherwise = len(load["otherwise"]) + len(found["warming_up"]["otherwise"])
     near = f" (margins {', '.join(map(str, found['margins'].values()))})" if otherwise else ""
     return (
         f"{table(head, rows)}\n"
@@ -74,6 +76,7 @@ def borne(file: Path = RESULTS / "serving.json") -> str:
         f"{broken} were broken; {load['good_lost']} good ones were lost, {otherwise} answered in "
         f"another way than before{near}, and the server's memory was "
         f"{100 * found['rss_growth']:+.1f} % beside that after "
-        f"{found['warming_up']['requests']} requests. `benchmarks/serving.py RUN --out "
-        f"results/serving.json` makes `results/serving.json`, on {found['processors']} cores.\n"
+        f"{found['warming_up']['requests']} requests. `benchmarks/serving.py RUN "
+        "--system mixse --out results/serving.json` makes `results/serving.json`, on "
+        f"{found['processors']} cores.\n"
     )

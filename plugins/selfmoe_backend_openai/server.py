@@ -135,9 +135,14 @@ class Server(Writer):
                 try:
                     answer = await client.post(url, cast_to=object, body=body)
                     found[number] = read(number, answer)
-                    told(number, found[number])
                 except Exception as error:
                     found[number] = self._said(error)
+                    group.cancel_scope.cancel()
+                    return
+                try:
+                    told(number, found[number])
+                except Exception as error:  # not the server's
+                    found[number] = error
                     group.cancel_scope.cancel()
 
         async with self._client() as client, create_task_group() as group:

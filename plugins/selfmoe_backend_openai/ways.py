@@ -19,6 +19,10 @@ MOST_STOPS = {"plain": 4, "telling": 16}
 """Stop strings that are sent: as many as OpenAI takes, or as selfmoe's server does."""
 
 
+BROKEN_OFF = ("abort", "error")
+"""Why vLLM ends a text that it has not written to its end."""
+
+
 class Way(ABC):
     """A way to ask a server.
 
@@ -73,7 +77,10 @@ class Plain(Way):
     def read(self, answer: Any) -> Written:
         """Return what was written."""
         choice = answer["choices"][0]
-        return Written(str(choice["text"]), choice["finish_reason"] == "stop")
+        why = choice["finish_reason"]
+        if why in BROKEN_OFF:
+            raise ValueError(f"finish_reason: {why}")
+        return Written(str(choice["text"]), why == "stop")
 
 
 class Words(Plain):

@@ -79,7 +79,7 @@ class Writer(ABC):
             asked: The texts.
             manner: How to go on, for all of them.
             told: Is told the place of each among ``asked``, and what was written, as it comes, in
-                any order. It is kept from then on, also where work is killed.
+                any order, one at a time. It is kept from then on, also where work is killed.
 
         Raises:
             StageError: If one cannot be had, after all tries.

@@ -29,7 +29,7 @@ def write(
         session: Has the base, and knows who writes with it.
         stage: The stage at work.
         prompts: Texts to continue.
-        kept: Folder for what a backend writes, until the part is whole.
+        kept: Folder for what a backend writes, until the cell is done.
         how: What else there is to say of it.
     """
     from selfmoe.models.generation import generate

@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx
 import pytest
 
+import served
 from killing.between import Between
 
 
@@ -42,7 +43,8 @@ def test_answers_are_handed_on_and_counted_by_request(server):
         between.to = server
         for what in ({"prompt": [1]}, {"prompt": [2]}, {"prompt": [1]}):
             assert json.loads(asked(between, what).content) == {"max_tokens": 20, **what}
-        assert sorted(between.handed.values()) == [1, 2]
+        assert sorted(map(len, between.handed.values())) == [1, 2]
+        assert between.answers() == 3
         assert between.open == 0
 
 
@@ -52,7 +54,7 @@ def test_requests_for_few_tokens_are_not_counted(server):
         assert asked(between, {"prompt": [1], "max_tokens": 16}).status_code == 200
         assert not between.handed
         assert asked(between, {"prompt": [1], "max_tokens": 17}).status_code == 200
-        assert sorted(between.handed.values()) == [1]
+        assert between.answers() == 1
 
 
 def test_a_refusal_is_handed_on_and_not_counted(server):
@@ -69,4 +71,10 @@ def test_a_server_that_is_gone_is_a_cut_connection_until_there_is_another(server
             asked(between, {"prompt": [1]})
         between.to = server
         assert asked(between, {"prompt": [1]}).status_code == 200
-        assert sorted(between.handed.values()) == [1]
+        assert between.answers() == 1
+
+
+def test_an_answer_handed_over_long_before_a_kill_was_read():
+    assert served._unread(9.5, [10.0])
+    assert not served._unread(5.0, [10.0])
+    assert not served._unread(9.5, [])

@@ -66,9 +66,10 @@ class Joined:
         if len(self.parts) == 1:
             rows.addmm_(z, same(self.parts[0].b, output))
             return output
-        cut = z.split_with_sizes(self.ranks, 1), rows.split_with_sizes(self.outs, 1)
-        for part, columns, of_layer in zip(self.parts, *cut, strict=True):
-            of_layer.addmm_(columns, same(part.b, output))
+        start, pieces = 0, z.split_with_sizes(self.ranks, 1)
+        for part, columns, out in zip(self.parts, pieces, self.outs, strict=True):
+            rows.narrow(1, start, out).addmm_(columns, same(part.b, output))
+            start += out
         return output
 
 
