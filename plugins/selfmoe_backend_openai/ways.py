@@ -75,7 +75,11 @@ class Plain(Way):
         }
 
     def read(self, answer: Any) -> Written:
-        """Return what was written."""
+        """Return what was written.
+
+        Raises:
+            ValueError: If it was broken off.
+        """
         choice = answer["choices"][0]
         why = choice["finish_reason"]
         if why in BROKEN_OFF:
