@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 import pytest
 
 from selfmoe.testing import (
+    BackendContract,
     BaseContract,
     BenchmarkContract,
     ComponentContract,
@@ -29,6 +30,7 @@ finally:
     sys.path.remove(str(FOLDER))
 
 CONTRACTS = [
+    BackendContract,
     BaseContract,
     BenchmarkContract,
     ComponentContract,

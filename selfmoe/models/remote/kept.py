@@ -47,6 +47,10 @@ class Kept:
         except OSError as error:
             raise cannot_write(self._own, error) from None
 
+    def drop(self) -> None:
+        """Forget what this process has added."""
+        self._own.unlink(missing_ok=True)
+
     @cached_property
     def _known(self) -> dict[str, Any]:
         """Return what was there; a line that is not whole is where its writer was killed."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
@@ -82,16 +81,16 @@ class Remote:
         heat = (0.0, 1.0) if sampling is None else (sampling.temperature, sampling.top_p)
         manner = Manner(max_new_tokens, tuple(stop), tuple(ends), *heat)
         asked = self._asked(prompts, list(seeds) if sampling else [None] * len(prompts))
-        told, found = _Told(len(prompts), progress), dict[int, Continuation]()
+        tell, found = _Told(len(prompts), progress), dict[int, Continuation]()
 
         def take(place: int, answer: Any, fresh: bool) -> None:
             new = _written(answer)
             text, one = prompts[place], asked[place]
             found[place] = self._continuation(text, one, new, stops, max_new_tokens)
-            told(len(new.tokens or ()) if fresh else 0)
+            tell(len(new.tokens or ()) if fresh else 0)
 
         keys = [(*manner, *one) for one in asked]
-        self._answers(asked, keys, partial(self._write, manner), take)
+        self._answers(asked, keys, lambda some, told: self.writer.write(some, manner, told), take)
         return [found[place] for place in range(len(prompts))]
 
     def _asked(self, prompts: Sequence[str], seeds: Sequence[int | None]) -> list[Asked]:
@@ -161,11 +160,6 @@ class Remote:
         self._answers(known, known, self.writer.score, take)
         return [scores[tuple(p)[-(context - len(o)) :], tuple(o)] for p, o in pairs]
 
-    def _write(
-        self, manner: Manner, asked: Sequence[Asked], told: Callable[[int, Written], None]
-    ) -> Sequence[Written]:
-        return self.writer.write(asked, manner, told)
-
     def _answers(
         self,
         asked: Sequence[Question],
@@ -181,6 +175,9 @@ class Remote:
             ask: Asks some; tells the place and the answer of each as it comes.
             take: Takes each answer once, with its place and whether it is a new one. A new one is
                 kept unless this raises.
+
+        Raises:
+            StageError: If an answer that is told is not the one that is returned in its place.
         """
         kept = self._kept
         missing = []
@@ -189,12 +186,12 @@ class Remote:
                 missing.append(place)
             else:
                 take(place, answer, False)
-        due = set(missing)
+        told: dict[int, Any] = {}
 
         def came(number: int, answer: Any) -> None:
             place = missing[number]
-            if place in due:
-                due.remove(place)
+            if number not in told:
+                told[number] = answer
                 take(place, answer, True)
                 if kept is not None:
                     kept.add(keys[place], answer)
@@ -202,6 +199,14 @@ class Remote:
         if missing:
             for number, answer in enumerate(ask([asked[place] for place in missing], came)):
                 came(number, answer)
+                if told[number] != answer:
+                    if kept is not None:
+                        kept.drop()
+                    raise StageError(
+                        f"{self.writer.name} told {told[number]!r} of text {number} of "
+                        f"{len(missing)} and returned {answer!r}\n  This is a fault of the "
+                        "backend: `told` takes the place of an answer among those asked for."
+                    )
 
 
 def _written(answer: Sequence[Any]) -> Written:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 
+import broken_backends
 import broken_bases
 import broken_composers
 import broken_domains
@@ -13,6 +14,7 @@ import broken_trainers
 import pytest
 
 from selfmoe.testing import (
+    BackendContract,
     BaseContract,
     ComposerContract,
     DomainContract,
@@ -25,6 +27,7 @@ MODULES = {
     "domain": (DomainContract, [broken_domains, broken_heavy]),
     "trainer": (TrainerContract, [broken_trainers]),
     "composer": (ComposerContract, [broken_composers]),
+    "backend": (BackendContract, [broken_backends]),
     "base": (BaseContract, [broken_bases]),
     "executor": (ExecutorContract, [broken_executors]),
 }
