@@ -11,6 +11,7 @@ from _generate.markdown import code, table
 Json = dict[str, Any]
 RESULTS = Path(__file__).parents[2] / "results"
 """A file that is not there is not made yet."""
+OPTIONS = "; `results/README.md` has all options"
 
 
 def killed(file: Path = RESULTS / "served.json") -> str:
@@ -32,7 +33,7 @@ def killed(file: Path = RESULTS / "served.json") -> str:
     return (
         f"{table((*head, *more), rows)}\n"
         f"{found['concurrency']} texts at once. Unread are answers that were handed over within a "
-        f"second of a kill. `{found['command']}` makes `results/served.json`.\n"
+        f"second of a kill. `{found['command']}` makes `results/served.json`{OPTIONS}.\n"
     )
 
 
@@ -52,7 +53,7 @@ def speed(file: Path = RESULTS / "servers.json") -> str:
     return (
         f"{table(head, rows)}\n"
         f"The client is `{found['client']}`; both and the server on {found['cores']} cores, in "
-        f"turns. `{found['command']}` makes `results/servers.json`.\n"
+        f"turns. `{found['command']}` makes `results/servers.json`{OPTIONS}.\n"
     )
 
 

@@ -120,7 +120,8 @@ def demo_by_workers(file: Path = RESULTS / "worker-demo.json") -> str:
         f"{found['seconds']:.0f} s, both beside other work.\n"
         for row in found["executors"]
     )
-    return f"{rows}`{found['command']}` makes `results/worker-demo.json`.\n"
+    made = f"`{found['command']}` makes `results/worker-demo.json`"
+    return f"{rows}{made}; `results/README.md` has all options.\n"
 
 
 def _left_out(found: Json) -> Iterator[str]:

@@ -81,6 +81,47 @@ def test_a_server_that_is_gone_is_a_cut_connection_until_there_is_another(server
         assert between.answers() == 1
 
 
+class Worker:
+    """A run that answers arrive for while it goes on, and its server; notes what befalls it."""
+
+    address = "there"
+
+    def __init__(self, between, needs):
+        self.between, self.needs, self.fate = between, needs, []
+
+    def start(self):
+        self.fate.append("start")
+
+    def kill(self):
+        self.fate.append("kill")
+
+    def ended(self):
+        if self.between.answers() >= self.needs:
+            return 0
+        self.between.handed[f"{self.between.answers()}"].append(-100.0)
+        return None
+
+
+def test_what_is_to_be_killed_is_and_no_more():
+    with Between() as between:
+        run, server = Worker(between, 30), Worker(between, 30)
+        found = served.struck(run, server, between, [("run", 5), ("server", 5), ("run", 100)])
+    assert run.fate == ["start", "kill", "start"]
+    assert server.fate == ["start", "kill", "start"]
+    assert [(fall["of"], fall["answers"]) for fall in found["falls"]] == [
+        ("run", 5),
+        ("server", 10),
+    ]
+    assert (found["answers"], found["made_twice"], found["unread"]) == (30, 0, 0)
+
+
+def test_an_answer_that_a_run_had_and_is_handed_again_counts():
+    with Between() as between:
+        between.handed["old"] = [-100.0, -50.0]
+        run = Worker(between, 3)
+        assert served.struck(run, run, between, [])["made_twice"] == 1
+
+
 def test_an_answer_handed_over_long_before_a_kill_was_read():
     assert served._unread(9.5, [10.0])
     assert not served._unread(5.0, [10.0])
