@@ -89,6 +89,8 @@ class RunDirectory:
     def writing(self) -> Iterator[None]:
         """Hold the run's lock; what a killed writer left half-done is removed.
 
+        It is removed at the beginning and, as a worker may have been killed meanwhile, at the end.
+
         Raises:
             RunError: If another process is writing, or the folder cannot be written to.
         """
@@ -106,6 +108,7 @@ class RunDirectory:
                 )
             self._sweep()
             yield
+            self._sweep()
 
     def _sweep(self) -> None:
         """Remove what a killed writer left half-done, and nothing that is not a run's own."""

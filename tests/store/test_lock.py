@@ -83,6 +83,14 @@ def test_what_a_worker_that_outlived_its_run_is_at_is_not_swept_up(
         assert not any(path.exists() for path in left)
 
 
+def test_what_a_worker_left_that_was_killed_meanwhile_is_gone_at_the_end(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    with run.writing():
+        left = run.cell("seeds", "x", "0123456789").path.with_name(".x@0123456789.tmp-7")
+        left.mkdir(parents=True)
+    assert not left.exists()
+
+
 def test_a_cell_is_filled_by_one_at_a_time_and_leaves_no_work(tmp_path: Path) -> None:
     cell = RunDirectory(tmp_path).cell("experts", "x", "0123456789")
     with cell.locked():
