@@ -10,7 +10,7 @@ from typing import Any
 Json = dict[str, Any]
 
 
-def beside_others(found: Mapping[str, Any], target: Path, rows: str, by: str) -> list[Json]:
+def beside_others(found: Mapping[str, Any], target: Path, rows: str, *by: str) -> list[Json]:
     """Return the rows of a file with one more, in order; one of the same name is replaced.
 
     Args:
@@ -20,5 +20,9 @@ def beside_others(found: Mapping[str, Any], target: Path, rows: str, by: str) ->
         by: What rows are called by.
     """
     known = json.loads(target.read_text("utf-8"))[rows] if target.exists() else []
-    others = [row for row in known if row[by] != found[by]]
-    return sorted([*others, dict(found)], key=lambda row: str(row[by]))
+    others = [row for row in known if _name(row, by) != _name(found, by)]
+    return sorted([*others, dict(found)], key=lambda row: _name(row, by))
+
+
+def _name(row: Mapping[str, Any], by: tuple[str, ...]) -> list[str]:
+    return [str(row[one]) for one in by]

@@ -54,7 +54,8 @@ def command(
         told = _measured({FORMER: former, THIS: this}, preset, rounds, number)
         row = {"threads": number, "processor": processor(), "rounds": rounds, **told}
         if target is not None:
-            write_json(target, {**facts, "runs": beside_others(row, target, "runs", "threads")})
+            runs = beside_others(row, target, "runs", "threads", "processor")
+            write_json(target, {**facts, "runs": runs})
 
 
 def _measured(pythons: dict[str, str], preset: str, rounds: int, threads: int) -> Json:

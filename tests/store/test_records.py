@@ -23,6 +23,7 @@ OTHERS = {
     "exported",
     "exported-adapters",
     "forecasts",
+    "former-data",
     "generation",
     "gguf-tokens",
     "kills",

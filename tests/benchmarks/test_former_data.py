@@ -1,0 +1,102 @@
+"""A former build's data in this build's run: planted, gone on with, and compared."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import selfmoe
+from _generate import former_data as page
+from former_data import averages, compared, plant
+from selfmoe.store.files import is_intact
+
+Json = dict[str, Any]
+
+
+def changed(file: Path, change: Callable[[Json], None]) -> None:
+    value = json.loads(file.read_text("utf-8"))
+    change(value)
+    file.write_text(json.dumps(value), "utf-8")
+
+
+@pytest.fixture(scope="module")
+def finished(
+    tmp_path_factory: pytest.TempPathFactory, write_small_run: Callable[..., Path]
+) -> Path:
+    """Return a finished run."""
+    return selfmoe.run(write_small_run(tmp_path_factory.mktemp("finished"))).path
+
+
+@pytest.fixture
+def former(finished: Path, tmp_path: Path) -> Path:
+    """Return a copy of a finished run, as the former build's."""
+    return Path(shutil.copytree(finished, tmp_path / "former"))
+
+
+def test_a_planted_cell_is_intact_and_holds_the_other_data(
+    finished: Path, former: Path, tmp_path: Path
+) -> None:
+    (file,) = former.glob("data/anything@*/examples.jsonl")
+    lines = file.read_text("utf-8").splitlines(keepends=True)
+    file.write_text("".join(lines[:-1]), "utf-8")
+    plant(former, finished, tmp_path / "planted")
+    (cell,) = (tmp_path / "planted").glob("data/anything@*")
+    assert is_intact(cell)
+    assert (cell / "examples.jsonl").read_text("utf-8") == "".join(lines[:-1])
+
+
+def test_a_run_is_like_itself(finished: Path) -> None:
+    found = compared(finished, finished)
+    assert found["losses_apart"] == 0
+    assert found["texts"]["same"] == found["texts"]["of"] > 0
+    assert found["scores"]["same"] == found["scores"]["of"] > 0
+
+
+def test_another_answer_score_and_loss_are_seen(finished: Path, former: Path) -> None:
+    file = next(former.glob("evaluations/*@*/*.samples.jsonl"))
+    first, *others = file.read_text("utf-8").splitlines()
+    row = json.loads(first)
+    row |= {"completion": row["completion"] + "!", "score": row["score"] + 1}
+    file.write_text("\n".join([json.dumps(row), *others]), "utf-8")
+    (losses,) = former.glob("experts/anything@*/training.json")
+    changed(losses, lambda told: told["losses"].__setitem__(0, told["losses"][0] + 0.25))
+    found = compared(former, finished)
+    assert found["losses_apart"] == pytest.approx(0.25)
+    for kind in ("texts", "scores"):
+        assert found[kind]["same"] == found[kind]["of"] - 1
+
+
+def test_evaluations_that_only_one_run_has_are_refused(finished: Path, former: Path) -> None:
+    next(former.glob("evaluations/*@*/*.samples.jsonl")).unlink()
+    with pytest.raises(RuntimeError, match="evaluations differ"):
+        compared(former, finished)
+
+
+def test_averages_are_within_the_former_interval_or_not(finished: Path, former: Path) -> None:
+    assert all(row["within"] for row in averages(former, finished))
+    changed(
+        former / "report" / "results.json",
+        lambda told: told["systems"][0].update(average_low=0.99, average_high=1.0, average=0.995),
+    )
+    rows = list(averages(former, finished))
+    assert [row["within"] for row in rows] == [False, *[True] * (len(rows) - 1)]
+
+
+def test_the_page_has_what_was_measured(tmp_path: Path) -> None:
+    file = tmp_path / "former-data.json"
+    assert page.section(file) == ""
+    row = {"system": "base", "former": 45.0, "low": 41.04, "high": 49.0, "this": 50.0}
+    found = {
+        "command": "c", "commit": "98d3e45", "preset": "demo", "settings": ["a=1"],
+        "losses_apart": 1e-6, "texts": {"same": 9, "of": 10}, "scores": {"same": 4, "of": 4},
+        "averages": [row | {"within": False}],
+    }  # fmt: skip
+    file.write_text(json.dumps(found), "utf-8")
+    said = page.section(file)
+    assert "| base | 45.0 | 41.0 to 49.0 | 50.0 | no |" in said
+    assert "10 answers 9 are the same" in said
