@@ -74,11 +74,18 @@ def lasting(spans: Sequence[Span]) -> float:
 @click.argument("base")
 @click.option("--name", help="What the base is called in results; default: the same.")
 @click.option("--data", type=PATH, required=True, help="Folder with HumanEval's file.")
+@click.option("--template", help="How prompts are put; default: the benchmark's own way.")
 @click.option("--items", type=int, help="Only so many.")
 @click.option("--threads", default=1, show_default=True, help="Of torch.")
 @click.option("--json", "target", type=PATH, help="Write JSON there.")
 def command(
-    base: str, name: str | None, data: Path, items: int | None, threads: int, target: Path | None
+    base: str,
+    name: str | None,
+    data: Path,
+    template: str | None,
+    items: int | None,
+    threads: int,
+    target: Path | None,
 ) -> None:
     """Measure how much of the sandbox's time the model writes meanwhile."""
     torch.set_num_threads(threads)
@@ -90,12 +97,13 @@ def command(
         start = time.monotonic()
         score, rows = evaluate(
             loaded.model, loaded.tokenizer, HumanEval(Source("benchmark", data)),
-            Setup(items, batch_size=32), benchmark_id="coding/humaneval", context=loaded.context,
+            Setup(items, 32, template), benchmark_id="coding/humaneval", context=loaded.context,
             work=work,
         )  # fmt: skip
         waited = time.monotonic() - start
     found = {
         "base": name or base,
+        "template": score.extra["template"],
         "items": len(rows),
         "score": round(100 * score.value, 2),
         "sandbox": score.extra.get("sandbox"),

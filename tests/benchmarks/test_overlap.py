@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
+from _generate import overlap as page
 from overlap import lasting, shared, timed
 from selfmoe.evaluation.asking import Asker
 
@@ -21,3 +25,14 @@ def test_calls_are_noted_also_where_they_fail() -> None:
     ((start, end),) = spans
     assert start <= end
     assert "noting" not in Asker.finish.__qualname__
+
+
+def test_the_page_has_what_was_measured(tmp_path: Path) -> None:
+    file = tmp_path / "overlap.json"
+    assert page.section(file) == ""
+    found = {
+        "command": "c", "base": "b", "items": 82, "writing": 286.9, "running": 1.93, "both": 1.73,
+        "waited": 288.3, "template": "chat", "threads": 1, "processor": "P",
+    }  # fmt: skip
+    file.write_text(json.dumps(found), "utf-8")
+    assert "ran for 1.9 s, 1.7 s of these\nmeanwhile; the whole took 288 s" in page.section(file)

@@ -30,6 +30,7 @@ OTHERS = {
     "label-noise",
     "llamacpp",
     "many-experts",
+    "overlap",
     "planted",
     "served",
     "servers",
