@@ -158,6 +158,10 @@ class LearningDelta(RoutedDelta):
 class Fresh(Packed):
     """The factors of layers whose experts are trained; nothing is kept that could become old."""
 
+    def made(self) -> Made:
+        """Return nothing: what was made of factors that learn is old."""
+        return Made()
+
     def views(self) -> Views:
         """Return the factors as they are now."""
         pairs = tuple((part.a, part.b) for part in self.parts)
@@ -166,7 +170,7 @@ class Fresh(Packed):
             {i: (a[span], b[:, span]) for i, span in part.spans.items()}
             for part, (a, b) in zip(self.parts, pairs, strict=True)
         )
-        return Views(whole, tuple(b.t() for _, b in pairs), cut, pairs, Made())
+        return Views(whole, tuple(b.t() for _, b in pairs), cut, pairs)
 
 
 def deltas_of(model: nn.Module) -> dict[str, RoutedDelta]:

@@ -24,7 +24,7 @@ class Packed:
     """
 
     def __init__(self, parts: Sequence[RoutedLayer]) -> None:
-        self.parts = parts
+        self.parts, self._made = parts, Made()
         self._ranks = [part.rank for part in parts]
         self._views: Views | None = None
 
@@ -42,6 +42,10 @@ class Packed:
                 return views
         with torch.inference_mode(False), torch.no_grad():
             return self._joined(torch.cat([part.a for part in self.parts]))
+
+    def made(self) -> Made:
+        """Return what kernels have made of the factors; they say whether it still holds."""
+        return self._made
 
     def move(self, memory: Tensor) -> Tensor:
         """Move all factors to the beginning of a piece of memory, and return the rest of it.
@@ -65,7 +69,7 @@ class Packed:
             {i: (a[span], b[:, span]) for i, span in part.spans.items()}
             for part, (a, b) in zip(self.parts, of, strict=True)
         )
-        self._views = Views(whole, tuple(b.t() for _, b in of), cut, of, Made())
+        self._views = Views(whole, tuple(b.t() for _, b in of), cut, of)
         return self._views
 
 

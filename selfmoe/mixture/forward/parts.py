@@ -36,14 +36,12 @@ class Views(NamedTuple):
         b_t: For each layer B transposed, shape ``(R, out)``.
         cut: For each layer the factors of every expert.
         of: The tensors of the layers that these are views of.
-        made: What kernels have made of these, by their names.
     """
 
     a: Tensor
     b_t: tuple[Tensor, ...]
     cut: tuple[Cut, ...]
     of: tuple[tuple[Tensor, Tensor], ...]
-    made: Made
 
 
 class RoutedLayer(Protocol):
@@ -94,6 +92,9 @@ class PackedFactors(Protocol):
 
     def views(self) -> Views:
         """Return the factors as they are now."""
+
+    def made(self) -> Made:
+        """Return what kernels have made of the factors, by the kernels' names."""
 
 
 class LayerGroup(Protocol):

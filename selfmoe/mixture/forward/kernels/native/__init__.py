@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from selfmoe.mixture.forward.kernels import stacked
-from selfmoe.mixture.forward.kernels.native.described import contiguous, described
+from selfmoe.mixture.forward.kernels.native.described import described
 from selfmoe.mixture.forward.kernels.native.library import native
 from selfmoe.mixture.forward.kernels.weights import Weights
 from selfmoe.mixture.forward.parts import LayerGroup
@@ -51,18 +51,16 @@ def run(group: LayerGroup, x: Tensor, weights: Weights) -> list[Tensor]:
     Raises:
         MemoryError: If there is no room to sort the tokens.
     """
-    library = native().library
-    if x.dtype != torch.float32 or library is None:
+    if x.dtype != torch.float32:
         return stacked.run(group, x, weights)
-    outputs = [part.plain(x) for part in group.parts]
-    rows = contiguous(outputs)
-    if len(rows) < len(outputs):
-        outputs = [output.contiguous() for output in outputs]
-        rows = contiguous(outputs)
+    outputs, rows = [], []
+    for part in group.parts:
+        output = part.plain(x)
+        if not output.is_contiguous():
+            output = output.contiguous()
+        outputs.append(output)
+        rows.append(output.data_ptr())
     x, alpha, told = x.contiguous(), weights.alpha.contiguous(), described(group, weights.experts)
-    done = library.selfmoe_add(
-        told.address, weights.tokens, x.data_ptr(), alpha.data_ptr(), told.row(*rows)
-    )
-    if not done:
+    if not told.add(told.address, weights.tokens, x.data_ptr(), alpha.data_ptr(), told.row(*rows)):
         raise MemoryError("no room to sort tokens by their experts")
     return outputs

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from ctypes import c_int64, c_void_p
 from typing import Any
 
-from torch import Tensor
-
+from selfmoe.mixture.forward.kernels.native.library import native
 from selfmoe.mixture.forward.parts import LayerGroup, RoutedLayer, Views
 
 
@@ -32,16 +31,21 @@ class Described:
         parts: The layers.
         views: Their factors.
         experts: How many experts there are.
+        add: The operator.
 
     Attributes:
         address: Where the operator reads all this.
         row: Makes an array of one address a layer.
+        add: The operator.
     """
 
-    def __init__(self, parts: Sequence[RoutedLayer], views: Views, experts: int) -> None:
-        self._tensors = (views.a, *views.b_t)
-        self._found_at = [tensor.data_ptr() for tensor in self._tensors]
-        self._whole = [tensor.contiguous() for tensor in self._tensors]
+    def __init__(
+        self, parts: Sequence[RoutedLayer], views: Views, experts: int, add: Callable[..., int]
+    ) -> None:
+        self.add = add
+        self._of = views.of  # held, so that no other factors can come to lie where these do
+        self._found_at = [(a.data_ptr(), b.data_ptr()) for a, b in views.of]
+        self._whole = [tensor.contiguous() for tensor in (views.a, *views.b_t)]
         addresses = [tensor.data_ptr() for tensor in self._whole]
         self.row: Any = c_void_p * len(parts)
         firsts = [sum(part.rank for part in parts[:i]) for i in range(len(parts))]
@@ -57,9 +61,16 @@ class Described:
         self._group = _Group(experts, len(parts), width, spans, a, first_rows, b, features)
         self.address = ctypes.addressof(self._group)
 
-    def stands(self) -> bool:
-        """Return whether the factors still lie where they were found."""
-        return [tensor.data_ptr() for tensor in self._tensors] == self._found_at
+    def stands(self, parts: Sequence[RoutedLayer]) -> bool:
+        """Return whether the factors of these layers still lie where they were found.
+
+        Looks where modules keep their buffers, as ``Packed.views`` does.
+        """
+        for part, (a, b) in zip(parts, self._found_at):  # noqa: B905 - as many, and often asked
+            buffers: Mapping[str, Any] = part._buffers
+            if buffers["a"].data_ptr() != a or buffers["b"].data_ptr() != b:
+                return False
+        return True
 
 
 def _spans(parts: Sequence[RoutedLayer], experts: int) -> ctypes.Array[c_int64]:
@@ -78,14 +89,17 @@ def described(group: LayerGroup, experts: int) -> Described:
     Args:
         group: Layers that read the same input, with factors in float32.
         experts: How many experts there are.
+
+    Raises:
+        RuntimeError: If the operator is not there.
     """
-    views = group.packed.views()
-    found = views.made.get("native")
-    if not (isinstance(found, Described) and found.stands()):
-        found = views.made["native"] = Described(group.parts, views, experts)
+    made = group.packed.made()
+    found = made.get("native")
+    if not (isinstance(found, Described) and found.stands(group.parts)):
+        library = native().library
+        if library is None:
+            raise RuntimeError(f"there is no native operator: {native().found}")
+        views = group.packed.views()
+        found = Described(group.parts, views, experts, library.selfmoe_add)
+        made["native"] = found
     return found
-
-
-def contiguous(tensors: Sequence[Tensor]) -> list[int]:
-    """Return the addresses of those tensors, of any shapes, that lie in one piece."""
-    return [tensor.data_ptr() for tensor in tensors if tensor.is_contiguous()]
