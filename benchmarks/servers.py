@@ -38,6 +38,8 @@ Json = dict[str, Any]
 PATH = click.Path(path_type=Path)
 NAME = "base"
 """What the server calls its model."""
+TRIES = 6
+"""Of the client, until all texts came."""
 
 
 class Work(NamedTuple):
@@ -71,8 +73,24 @@ def ours(remote: Remote, work: Work) -> float:
         return sum(len(new.tokens) for new in found) / (time.monotonic() - start)
 
 
-def theirs(client: str, address: str, tokenizer: Path, work: Work) -> float:
-    """Return tokens a second of the server's client."""
+def theirs(client: str, address: str, tokenizer: Path, work: Work) -> tuple[float, int]:
+    """Return tokens a second of the server's client, and how often it tried.
+
+    It asks once and uses connections again, which some servers close meanwhile; where it lost a
+    text by that, all are asked again.
+
+    Raises:
+        SystemExit: If it fails, or loses texts each time.
+    """
+    for number in range(1, TRIES + 1):
+        came, rate = _asked(client, address, tokenizer, work)
+        if came == len(work.texts):
+            return rate, number
+    raise SystemExit(f"{client}: {came} of {len(work.texts)} texts came, in the last of {number}")
+
+
+def _asked(client: str, address: str, tokenizer: Path, work: Work) -> tuple[int, float]:
+    """Return how many texts came, and tokens a second."""
     with tempfile.TemporaryDirectory() as folder:
         rows = (json.dumps({"prompt": text}) for text in work.texts)
         Path(folder, "prompts.jsonl").write_text("\n".join(rows), "utf-8")
@@ -90,9 +108,7 @@ def theirs(client: str, address: str, tokenizer: Path, work: Work) -> float:
         if done.returncode:
             raise SystemExit(f"{client} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
         told = json.loads(Path(folder, "r.json").read_text("utf-8"))
-    if told["completed"] != len(work.texts):
-        raise SystemExit(f"{client}: {told['completed']} of {len(work.texts)} texts came")
-    return float(told["total_output_tokens"] / told["duration"])
+    return int(told["completed"]), float(told["total_output_tokens"] / told["duration"])
 
 
 @click.command()
@@ -135,9 +151,9 @@ def command(
             check_same(writer, loaded)
             found: list[Json] = []
             for _ in range(rounds + 1):
-                other = theirs(client, server.address, files.path, work)
+                other, tries = theirs(client, server.address, files.path, work)
                 own = ours(Remote(writer, loaded), work)
-                found.append({"client": round(other, 1), "run": round(own, 1)})
+                found.append({"client": round(other, 1), "tries": tries, "run": round(own, 1)})
                 found[-1]["ratio"] = round(own / other, 4)
                 click.echo(str(found[-1]))
         finally:

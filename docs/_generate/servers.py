@@ -53,8 +53,17 @@ def speed(file: Path = RESULTS / "servers.json") -> str:
     return (
         f"{table(head, rows)}\n"
         f"The client is `{found['client']}`; both and the server on {found['cores']} cores, in "
-        f"turns. `{found['command']}` makes `results/servers.json`{OPTIONS}.\n"
+        "turns, with prompts that the server has read before. Where the client lost texts, as "
+        "connections that it used again were closed meanwhile, it asked for all again"
+        f"{_tries(found)}. `{found['command']}` makes `results/servers.json`{OPTIONS}.\n"
     )
+
+
+def _tries(found: Json) -> str:
+    """Return how often, of all rounds of all servers; nothing if never."""
+    rounds = [one for row in found["engines"] for one in row["rounds"]]
+    again = sum(one.get("tries", 1) - 1 for one in rounds)
+    return f": {again} times in {len(rounds)} rounds" if again else ""
 
 
 def borne(file: Path = RESULTS / "serving.json") -> str:
