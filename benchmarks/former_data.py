@@ -164,10 +164,12 @@ def _systems(run: Path) -> dict[str, Json]:
 
 def _rows(run: Path) -> dict[tuple[str, str], list[Json]]:
     """Return the sample rows of every system on every benchmark."""
-    found = {}
+    found: dict[tuple[str, str], list[Json]] = {}
     for file in (run / "evaluations").glob("*@*/*.samples.jsonl"):
-        lines = file.read_text("utf-8").splitlines()
-        found[file.parent.name.partition("@")[0], file.name] = [json.loads(line) for line in lines]
+        name = file.parent.name.partition("@")[0], file.name
+        if name in found:
+            raise RuntimeError(f"{run} has cells of other settings, too: begin in an empty folder")
+        found[name] = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
     return found
 
 

@@ -29,7 +29,8 @@ def finished(
     tmp_path_factory: pytest.TempPathFactory, write_small_run: Callable[..., Path]
 ) -> Path:
     """Return a finished run."""
-    return selfmoe.run(write_small_run(tmp_path_factory.mktemp("finished"))).path
+    folder = tmp_path_factory.mktemp("finished")
+    return selfmoe.run(write_small_run(folder, {"out": str(folder / "run")})).path
 
 
 @pytest.fixture
@@ -74,6 +75,13 @@ def test_another_answer_score_and_loss_are_seen(finished: Path, former: Path) ->
 def test_evaluations_that_only_one_run_has_are_refused(finished: Path, former: Path) -> None:
     next(former.glob("evaluations/*@*/*.samples.jsonl")).unlink()
     with pytest.raises(RuntimeError, match="evaluations differ"):
+        compared(former, finished)
+
+
+def test_cells_of_earlier_settings_are_refused(finished: Path, former: Path) -> None:
+    cell = next(former.glob("evaluations/*@*"))
+    shutil.copytree(cell, cell.with_name(f"{cell.name.partition('@')[0]}@0123456789"))
+    with pytest.raises(RuntimeError, match="begin in an empty folder"):
         compared(former, finished)
 
 
