@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import time
 from io import StringIO
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
+from selfmoe.reporting.terminal import progress
 from selfmoe.reporting.terminal.progress import Display
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Return the seconds that the clock shows, to be changed."""
+    """Return the seconds that the clock shows, to be changed.
+
+    It is that of the one module: servers of other tests, which may live in this process, would
+    wait for hours by such a clock.
+    """
     now = [1000.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: now[0]))
     return now
 
 
