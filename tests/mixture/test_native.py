@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import gc
 import itertools
 import shutil
 import subprocess
+import weakref
 from pathlib import Path
 
 import pytest
@@ -145,6 +147,20 @@ def test_copies_and_moved_factors_are_found_anew(llama, llama_experts, routed):
         assert torch.equal(logits(llama, ids), expected)
     del llama
     assert torch.equal(logits(other, ids), expected)
+
+
+@built
+@torch.no_grad()
+def test_factors_that_are_replaced_are_let_go(llama, llama_experts, routed):
+    with routed(llama, llama_experts, "native"):
+        logits(llama, tokens(3, 1))
+        delta = next(m for m in llama.modules() if isinstance(m, RoutedDelta))
+        assert delta.group.packed.made()
+        before = weakref.ref(delta.a)
+        llama.double()
+        logits(llama, tokens(3, 1))
+        gc.collect()
+        assert before() is None
 
 
 # --- built and missed ---------------------------------------------------------------------------

@@ -69,6 +69,7 @@ class Packed:
             {i: (a[span], b[:, span]) for i, span in part.spans.items()}
             for part, (a, b) in zip(self.parts, of, strict=True)
         )
+        self._made.clear()  # what was made of others would hold these in memory
         self._views = Views(whole, tuple(b.t() for _, b in of), cut, of)
         return self._views
 
