@@ -10,9 +10,7 @@ of the first. The second draws other data; told is how far its averages are from
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,6 +21,7 @@ import click
 from selfmoe.pipeline.versions import versions
 from selfmoe.store.files import SEAL, seal, write_json
 from speeds.machine import processor
+from speeds.runs import run_by
 from writing.builds import FORMER as COMMIT
 
 Json = dict[str, Any]
@@ -33,7 +32,6 @@ MADE = ("seeds", "brainstorm", "respond", "data")
 """Folders of a run with what experts are made of."""
 SETTINGS = ("specialise.options.lr=0.001",)
 """In what the preset demo of the former build was another."""
-_RUN = "import sys; from selfmoe.cli import main; sys.exit(main())"
 
 
 @click.command()
@@ -49,11 +47,12 @@ def command(
     """Compare what experts of the former build's data answer in both builds."""
     places = {name: work.resolve() / name for name in (FORMER, OWN, PLANTED)}
     flags = [part for setting in settings for part in ("--set", setting)]
-    run(former, places[FORMER], preset)
-    run(this, places[OWN], preset, *flags)
+    work.mkdir(parents=True, exist_ok=True)
+    run_by(former, places[FORMER], preset, 1)
+    run_by(this, places[OWN], preset, 1, *flags)
     if not places[PLANTED].exists():
         plant(places[FORMER], places[OWN], places[PLANTED])
-    run(this, places[PLANTED], preset, *flags)
+    run_by(this, places[PLANTED], preset, 1, *flags)
     found = {
         **compared(places[FORMER], places[PLANTED]),
         "averages": list(averages(places[FORMER], places[OWN])),
@@ -70,26 +69,6 @@ def command(
             "versions": dict(versions()),
         }
         write_json(target, {**facts, **found})
-
-
-def run(python: str, out: Path, preset: str, *flags: str) -> None:
-    """Make a run, or go on with it, on one thread.
-
-    Raises:
-        RuntimeError: If it fails; holds the end of what it said.
-    """
-    out.parent.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(
-        [python, "-c", _RUN, "run", "--preset", preset, "--out", out.name, *flags],
-        cwd=out.parent,  # not where another build can be imported from
-        env=os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(f"{python}:\n{done.stdout[-2000:]}")
 
 
 def plant(former: Path, own: Path, target: Path) -> None:

@@ -6,12 +6,9 @@ that it is installed in. Counted is the CPU time of all processes of a run, sand
 
 from __future__ import annotations
 
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,11 +19,11 @@ from keeping import beside_others
 from selfmoe.pipeline.versions import versions
 from selfmoe.store.files import write_json
 from speeds.machine import processor
+from speeds.runs import run_by
 from writing.builds import FORMER as COMMIT
 
 Json = dict[str, Any]
 FORMER, THIS = "former", "this"
-_RUN = "import sys; from selfmoe.cli import main; sys.exit(main())"
 PYTHON = click.Path(exists=True, dir_okay=False, executable=True)
 
 
@@ -77,28 +74,8 @@ def _usual(runs: Sequence[Json]) -> Json:
 
 
 def _run(python: str, preset: str, threads: int) -> Json:
-    """Return the seconds of CPU and of waiting that a run takes.
-
-    Raises:
-        RuntimeError: If it fails; holds the end of what it said.
-    """
-    fixed = {"OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"}
     with tempfile.TemporaryDirectory() as place:
-        said = Path(place) / "said.txt"
-        start = time.monotonic()
-        with said.open("w") as file:
-            process = subprocess.Popen(
-                [python, "-c", _RUN, "run", "--preset", preset, "--out", "run"],
-                cwd=place,
-                env=os.environ | fixed,
-                stdout=file,
-                stderr=file,
-            )
-            _, status, used = os.wait4(process.pid, 0)
-        wall, process.returncode = time.monotonic() - start, os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            raise RuntimeError(f"{python}:\n{said.read_text()[-2000:]}")
-    return {"cpu": round(used.ru_utime + used.ru_stime, 2), "wall": round(wall, 2)}
+        return run_by(python, Path(place) / "run", preset, threads)
 
 
 if __name__ == "__main__":
