@@ -20,9 +20,9 @@ its preset {preset}, both builds trained experts, composed systems and asked the
 float32. Of {texts[of]} answers {texts[same]} are the same to the letter, of {scores[of]} scores
 {scores[same]}; the losses of the experts are at most {apart} apart.
 
-Data that this build writes itself are others, as what a row draws is its own now, and other data
-make other experts, away from home above all. Intervals over items do not cover that; those over
-several root seeds do. Averages in %, with the former build's interval over items:
+Data that this build writes itself are others, as what a row draws is its own now, and make other
+experts, away from home above all. Whether by chance or by how they are drawn was not told apart:
+the intervals are over items and say nothing of other data. Averages in %:
 
 """
 
