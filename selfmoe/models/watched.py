@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from torch.utils._python_dispatch import _get_current_dispatch_mode
+from torch._C import _len_torch_dispatch_stack
 
 
 def watched() -> bool:
     """Return whether operators are counted or recorded: then only those may run that are known."""
-    return _get_current_dispatch_mode() is not None
+    return _len_torch_dispatch_stack() > 0

@@ -151,6 +151,20 @@ def test_copies_and_moved_factors_are_found_anew(llama, llama_experts, routed):
 
 @built
 @torch.no_grad()
+@pytest.mark.parametrize("which", ["ab", "a", "b"])
+def test_factors_of_another_format_are_left_to_torch(llama, llama_experts, routed, which):
+    with routed(llama, llama_experts, "native"):
+        before = logits(llama, tokens(3, 1))
+        delta = next(m for m in llama.modules() if isinstance(m, RoutedDelta))
+        for name in which:
+            setattr(delta, name, getattr(delta, name).double())
+        after = logits(llama, tokens(3, 1))
+        assert "native" not in delta.group.packed.made()
+    assert_close(after, before)
+
+
+@built
+@torch.no_grad()
 def test_factors_that_are_replaced_are_let_go(llama, llama_experts, routed):
     with routed(llama, llama_experts, "native"):
         logits(llama, tokens(3, 1))

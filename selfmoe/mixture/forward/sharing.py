@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, is_grad_enabled
 
 from selfmoe.contracts.errors import CompositionError
 from selfmoe.mixture.forward.kernels import choose_kernel
@@ -98,6 +98,7 @@ class Group:
         even: Whether ``layout`` has the same rank for every expert from the first on, in order.
         narrowness: The same.
         packed: The layers' factors.
+        width: Features that enter the layers.
     """
 
     def __init__(self, parts: Sequence[Member], number: int, narrowness: float) -> None:
@@ -109,7 +110,7 @@ class Group:
         self._laid = laid
         ranks = {rank for _, rank in self.layout}
         self.even = len(ranks) == 1 and [i for i, _ in self.layout] == list(range(len(self.layout)))
-        self.packed = Packed(self.parts)
+        self.packed, self.width = Packed(self.parts), self.parts[0].widths[0]
 
     def run(self, part: Member, x: Tensor, weights: Weights) -> Tensor:
         """Return the output of one of the layers with the experts' part added.
@@ -128,12 +129,15 @@ class Group:
         held = weights.held.get(self.number)
         if held is not None and held[0] is x and (output := self._take(part, weights)) is not None:
             return output
-        if x.numel() != weights.tokens * part.widths[0]:
+        if x.numel() != weights.tokens * self.width:
             raise CompositionError(
-                f"{part.name} was given {x.numel() // part.widths[0]} tokens of the "
+                f"{part.name} was given {x.numel() // self.width} tokens of the "
                 f"{weights.tokens} that its decoder block routes; a router cannot weigh that"
             )
-        outputs: list[Any] = choose_kernel(part.kernel, self, weights).run(self, x, weights)
+        kernel = weights.kernel
+        if kernel is None or is_grad_enabled():
+            kernel = choose_kernel(part.kernel, self, weights)
+        outputs: list[Any] = kernel.run(self, x, weights)
         if len(outputs) == 1:
             return outputs[0]  # type: ignore[no-any-return]
         weights.held[self.number] = x, outputs

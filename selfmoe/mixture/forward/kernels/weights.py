@@ -5,6 +5,7 @@ Beside them what a kernel is: weights remember the one that was chosen for them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
@@ -83,7 +84,6 @@ class Weights:
 
     Attributes:
         given: The same.
-        alpha: The same, of shape ``(tokens, n_experts)``.
         tokens: How many tokens there are.
         experts: How many experts.
         on_cpu: Whether looking at the weights costs no waiting.
@@ -92,10 +92,15 @@ class Weights:
             the number of their group.
     """
 
+    __slots__ = (
+        "_active", "_columns", "_order", "_rows", "_uses",
+        "experts", "given", "held", "kernel", "on_cpu", "tokens",
+    )  # fmt: skip
+
     def __init__(self, given: Tensor) -> None:
         self.given = given
-        self.alpha = given.reshape(-1, given.shape[-1])
-        self.tokens, self.experts = self.alpha.shape
+        *rows, self.experts = given.shape
+        self.tokens = math.prod(rows)
         self.on_cpu = given.is_cpu
         self.kernel: Kernel | None = None
         self.held: dict[int, tuple[Tensor, list[Tensor | None]]] = {}
@@ -104,6 +109,11 @@ class Weights:
         self._active: list[Active] | None = None
         self._uses: int | None = None
         self._order: Order | None = None
+
+    @property
+    def alpha(self) -> Tensor:
+        """Return the gate's answer, of shape ``(tokens, n_experts)``."""
+        return self.given.reshape(-1, self.experts)
 
     def rows(self, layout: Layout, owner: Callable[[], Tensor], dtype: torch.dtype) -> Tensor:
         """Return the weight of every rank-one part, without gradient, shape ``(tokens, R)``.

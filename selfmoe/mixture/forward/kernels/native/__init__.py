@@ -7,10 +7,10 @@ copied and factors of experts without a token are not read.
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, float32
 
 from selfmoe.mixture.forward.kernels import stacked
-from selfmoe.mixture.forward.kernels.native.described import described
+from selfmoe.mixture.forward.kernels.native.described import described, known
 from selfmoe.mixture.forward.kernels.native.library import native
 from selfmoe.mixture.forward.kernels.weights import Weights
 from selfmoe.mixture.forward.parts import LayerGroup
@@ -22,8 +22,8 @@ FEW = 64
 
 def fits(group: LayerGroup, weights: Weights) -> bool:
     """Return whether all is float32 on the CPU, and the operator is there."""
-    alike = weights.alpha.dtype == group.parts[0].a.dtype == torch.float32
-    return alike and weights.on_cpu and not watched() and native().library is not None
+    ready = weights.given.dtype == float32 and weights.on_cpu and not watched()
+    return ready and native().library is not None and known(group, weights.experts)
 
 
 def pays(group: LayerGroup, weights: Weights) -> bool:
@@ -51,7 +51,8 @@ def run(group: LayerGroup, x: Tensor, weights: Weights) -> list[Tensor]:
     Raises:
         MemoryError: If there is no room to sort the tokens.
     """
-    if x.dtype != torch.float32:
+    told = described(group, weights.experts)
+    if told is None or x.dtype != float32:
         return stacked.run(group, x, weights)
     outputs, rows = [], []
     for part in group.parts:
@@ -60,7 +61,7 @@ def run(group: LayerGroup, x: Tensor, weights: Weights) -> list[Tensor]:
             output = output.contiguous()
         outputs.append(output)
         rows.append(output.data_ptr())
-    x, alpha, told = x.contiguous(), weights.alpha.contiguous(), described(group, weights.experts)
+    x, alpha = x.contiguous(), weights.given.contiguous()
     if not told.add(told.address, weights.tokens, x.data_ptr(), alpha.data_ptr(), told.row(*rows)):
         raise MemoryError("no room to sort tokens by their experts")
     return outputs

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from torch import Tensor, float32, is_autocast_enabled, is_grad_enabled
+from torch.compiler import is_compiling
 
 from selfmoe.mixture.forward.kernels.native.library import native
 from selfmoe.models.watched import watched
@@ -27,11 +27,11 @@ def largest(theta: Tensor, x: Tensor, k: int, temperature: float, *, one: bool) 
         this: for gradients, ``torch.compile``, autocast, many tokens, other devices and formats.
     """
     n, width = theta.shape
-    if x.numel() > FEW * width or not _plain(theta) or not _plain(x):
+    if x.numel() > FEW * width or is_grad_enabled() or is_compiling() or watched():
         return None
-    if torch.is_grad_enabled() or torch.compiler.is_compiling() or watched():
+    if is_autocast_enabled("cpu") or not _plain(theta) or not _plain(x):
         return None
-    library = None if torch.is_autocast_enabled("cpu") else native().library
+    library = native().library
     if library is None:
         return None
     out = x.new_empty(*x.shape[:-1], n)
@@ -43,4 +43,4 @@ def largest(theta: Tensor, x: Tensor, k: int, temperature: float, *, one: bool) 
 
 
 def _plain(tensor: Tensor) -> bool:
-    return tensor.is_cpu and tensor.dtype == torch.float32 and tensor.is_contiguous()
+    return tensor.dtype == float32 and tensor.is_cpu and tensor.is_contiguous()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from ctypes import c_int64, c_void_p
-from typing import Any
+from struct import Struct
+
+import torch
+from torch import Tensor
 
 from selfmoe.mixture.forward.kernels.native.library import native
 from selfmoe.mixture.forward.parts import LayerGroup, RoutedLayer, Views
@@ -35,7 +38,7 @@ class Described:
 
     Attributes:
         address: Where the operator reads all this.
-        row: Makes an array of one address a layer.
+        row: Makes an array of one address a layer, as the operator reads it.
         add: The operator.
     """
 
@@ -43,17 +46,18 @@ class Described:
         self, parts: Sequence[RoutedLayer], views: Views, experts: int, add: Callable[..., int]
     ) -> None:
         self.add = add
-        self._of = views.of  # held, so that no other factors can come to lie where these do
-        self._found_at = [(a.data_ptr(), b.data_ptr()) for a, b in views.of]
+        # held, so that no other factors can come to lie where these do
+        self._of = [(part._buffers, a, b) for part, (a, b) in zip(parts, views.of, strict=True)]
+        self._found_at = _one_a_storage(tensor for pair in views.of for tensor in pair)
         self._whole = [tensor.contiguous() for tensor in (views.a, *views.b_t)]
         addresses = [tensor.data_ptr() for tensor in self._whole]
-        self.row: Any = c_void_p * len(parts)
+        self.row = Struct(f"{len(parts)}P").pack
         firsts = [sum(part.rank for part in parts[:i]) for i in range(len(parts))]
         numbers = c_int64 * len(parts)
         self._kept = (
             _spans(parts, experts),
             numbers(*firsts),
-            self.row(*addresses[1:]),
+            (c_void_p * len(parts))(*addresses[1:]),
             numbers(*(part.widths[1] for part in parts)),
         )
         spans, first_rows, b, features = (ctypes.addressof(array) for array in self._kept)
@@ -61,16 +65,30 @@ class Described:
         self._group = _Group(experts, len(parts), width, spans, a, first_rows, b, features)
         self.address = ctypes.addressof(self._group)
 
-    def stands(self, parts: Sequence[RoutedLayer]) -> bool:
-        """Return whether the factors of these layers still lie where they were found.
+    def stands(self) -> bool:
+        """Return whether the factors of the layers are still these, and lie where they were found.
 
-        Looks where modules keep their buffers, as ``Packed.views`` does.
+        Looks where modules keep their buffers, as ``Packed.views`` does. Memory that is moved below
+        the same tensors, as for sharing it with processes, is moved for a whole storage.
         """
-        for part, (a, b) in zip(parts, self._found_at):  # noqa: B905 - as many, and often asked
-            buffers: Mapping[str, Any] = part._buffers
-            if buffers["a"].data_ptr() != a or buffers["b"].data_ptr() != b:
+        for buffers, a, b in self._of:
+            if buffers["a"] is not a or buffers["b"] is not b:
+                return False
+        for tensor, place in self._found_at:  # noqa: SIM110 - as many frames less, and often asked
+            if tensor.data_ptr() != place:
                 return False
         return True
+
+
+def known(group: LayerGroup, experts: int) -> bool:
+    """Return whether the operator is, or can be, told of a group's factors; see ``described``."""
+    return "native" in group.packed.made() or described(group, experts) is not None
+
+
+def _one_a_storage(tensors: Iterable[Tensor]) -> list[tuple[Tensor, int]]:
+    """Return one tensor of each storage, and its address."""
+    found = {tensor.untyped_storage().data_ptr(): tensor for tensor in tensors}
+    return [(tensor, tensor.data_ptr()) for tensor in found.values()]
 
 
 def _spans(parts: Sequence[RoutedLayer], experts: int) -> ctypes.Array[c_int64]:
@@ -83,23 +101,29 @@ def _spans(parts: Sequence[RoutedLayer], experts: int) -> ctypes.Array[c_int64]:
     return found
 
 
-def described(group: LayerGroup, experts: int) -> Described:
+def described(group: LayerGroup, experts: int) -> Described | None:
     """Return a group's factors for the operator, made when they are first asked for.
 
     Args:
-        group: Layers that read the same input, with factors in float32.
+        group: Layers that read the same input.
         experts: How many experts there are.
+
+    Returns:
+        ``None`` if not all factors are in float32.
 
     Raises:
         RuntimeError: If the operator is not there.
     """
     made = group.packed.made()
-    found = made.get("native")
-    if not (isinstance(found, Described) and found.stands(group.parts)):
+    found: Described | None = made.get("native")  # type: ignore[assignment]  # only set below
+    if found is None or not found.stands():
         library = native().library
         if library is None:
             raise RuntimeError(f"there is no native operator: {native().found}")
         views = group.packed.views()
+        if any(one.dtype != torch.float32 for pair in views.of for one in pair):
+            made.pop("native", None)
+            return None
         found = Described(group.parts, views, experts, library.selfmoe_add)
         made["native"] = found
     return found
