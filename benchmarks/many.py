@@ -35,6 +35,8 @@ SYSTEMS = ("base", "twin", "selfmoe", "selfmoe, torch")
 NUMBERS = (4, 16, 32, 64)
 MOST = 1024
 LIVE = 8
+STEPS = 2
+"""Tokens a row writes in a round: the shorter a round, the less the machine changes within it."""
 Json = dict[str, Any]
 
 
@@ -43,11 +45,11 @@ def measurements() -> Iterator[Measurement]:
     for n in NUMBERS:
         yield Measurement("prefill", "512", n, SYSTEMS, _each(prefill(2, 256)))
     for n in NUMBERS:
-        yield Measurement("decode, batch 8", "512", n, SYSTEMS, _each(decode(8)))
+        yield Measurement("decode, batch 8", "512", n, SYSTEMS, _each(decode(8, STEPS)))
     for title, make, live, each in (
         (f"prefill, {LIVE} live, 4 a prompt", prefill(2, 256), LIVE, 4),
-        (f"decode, batch 8, {LIVE} live, 1 a prompt", decode(8), LIVE, 1),
-        ("decode, batch 8, 32 live, 4 a prompt", decode(8), 32, 4),
+        (f"decode, batch 8, {LIVE} live, 1 a prompt", decode(8, STEPS), LIVE, 1),
+        ("decode, batch 8, 32 live, 4 a prompt", decode(8, STEPS), 32, 4),
     ):
         yield Measurement(title, "512", MOST, SYSTEMS, _each(make), live=live, retrieved=each)
 
@@ -127,8 +129,9 @@ def command(rounds: int, tries: int, only: str | None, target: Path | None) -> N
             "joining": joining_takes(folder),
         }
     click.echo(str(most))
-    how = f"benchmarks/many.py --rounds {rounds} --json results/many-experts.json"
     if target is not None:
+        wanted = "" if only is None else f' --only "{only}"'
+        how = f"benchmarks/many.py --rounds {rounds}{wanted} --json results/{target.name}"
         write_json(target, {**facts(how), "measurements": found, "most": most})
 
 

@@ -81,9 +81,9 @@ def prefill(batch: int, length: int) -> Callable[[str, Any], work.Round]:
     return lambda name, model: work.prefill(model, batch, length)
 
 
-def decode(batch: int) -> Callable[[str, Any], work.Round]:
-    """Return what makes the rounds of writing 16 tokens in so many rows."""
-    return lambda name, model: work.decode(model, batch, 16)
+def decode(batch: int, steps: int = 16) -> Callable[[str, Any], work.Round]:
+    """Return what makes the rounds of writing so many tokens in each of so many rows."""
+    return lambda name, model: work.decode(model, batch, steps)
 
 
 def _training(batch: int, length: int) -> Callable[[str, Any], work.Round]:

@@ -50,6 +50,8 @@ def measure(
 
 def _timed(work: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
     seconds: dict[str, list[float]] = {name: [] for name in work}
+    gc.collect()
+    gc.freeze()  # models are not looked through again before every piece of work
     for number in range(rounds):
         for name in list(work)[:: -1 if number % 2 else 1]:
             gc.collect()
@@ -58,6 +60,7 @@ def _timed(work: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, l
             work[name]()
             seconds[name].append(time.process_time() - start)
             gc.enable()
+    gc.unfreeze()
     return seconds
 
 
