@@ -73,6 +73,7 @@ BLOCKS: dict[tuple[str, str], Callable[[], str]] = {
     ("docs/performance.md", "kernels"): speed.kernels,
     ("docs/performance.md", "memory"): speed.memory,
     ("docs/performance.md", "many"): speed.many,
+    ("docs/performance.md", "many-decoding"): partial(speed.many, speed.DECODING),
     ("docs/run-directory.md", "kills"): steadiness.kills,
     ("docs/executors.md", "worker-kills"): steadiness.worker_kills,
     ("docs/executors.md", "worker-demo"): steadiness.demo_by_workers,

@@ -20,9 +20,11 @@ its preset {preset}, both builds trained experts, composed systems and asked the
 float32. Of {texts[of]} answers {texts[same]} are the same to the letter, of {scores[of]} scores
 {scores[same]}; the losses of the experts are at most {apart} apart.
 
-Data that this build writes itself are others, as what a row draws is its own now, and make other
-experts, away from home above all. Whether by chance or by how they are drawn was not told apart:
-the intervals are over items and say nothing of other data. Averages in %:
+Data that this build writes itself are others, as what a row draws is its own now, and it keeps more
+of them: the tokens of each text as they were written, and which seeds were solved. *Same fields*
+are experts that learned from no more of these data than the former build had, *all fields* from all
+of them. Averages in %, one for each of {seeds} root seeds, *within* that of how many lies in the
+interval of the former build's, over its items:
 
 """
 
@@ -32,15 +34,20 @@ def section(file: Path = FILE) -> str:
     if not file.exists():
         return ""
     found: Json = json.loads(file.read_text("utf-8"))
-    head = ("system", "former", "interval", "data of this build", "within")
+    head = ("system", "former", "same fields", "within", "all fields", "within")
+    n = len(found["seeds"])
     rows = (
         [
-            *(row["system"], f"{row['former']:.1f}"),
-            *(f"{row['low']:.1f} to {row['high']:.1f}", f"{row['this']:.1f}"),
-            "yes" if row["within"] else "no",
+            *(row["system"], _each(row["former"]), _each(row["reduced"])),
+            *(f"{row['within']['reduced']} of {n}", _each(row["own"])),
+            f"{row['within']['own']} of {n}",
         ]
         for row in found["averages"]
     )
-    said = _INTRODUCTION.format(**found, apart=f"{found['losses_apart']:.0e}")
+    facts = {**found, "seeds": n, "apart": f"{found['losses_apart']:.0e}"}
     end = f"With `{', '.join(found['settings'])}`. {code(found['command'])} makes "
-    return f"{said}{table(head, rows)}\n{end}`results/former-data.json`.\n"
+    return f"{_INTRODUCTION.format(**facts)}{table(head, rows)}\n{end}`results/former-data.json`.\n"
+
+
+def _each(values: list[float]) -> str:
+    return ", ".join(f"{value:.1f}" for value in values)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 FILE = Path(__file__).parents[2] / "results" / "speed.json"
 MANY = FILE.with_name("many-experts.json")
+DECODING = FILE.with_name("many-decoding.json")
 _GROWTH = "growth, "
 _ROWS = ("twin", "selfmoe", "PEFT LoRA", "PEFT several", "PEFT Arrow", "PEFT X-LoRA")
 
@@ -31,18 +32,19 @@ def ratios() -> str:
     return table(head, (_workload(row) for row in rows))
 
 
-def many() -> str:
+def many(file: Path = MANY) -> str:
     """Return what many experts cost, with the native operator and without, if it was measured."""
-    if not MANY.exists():
+    if not file.exists():
         return ""
-    names, rows = ("twin", "selfmoe", "selfmoe, torch"), read(MANY)["measurements"]
+    names, rows = ("twin", "selfmoe", "selfmoe, torch"), read(file)["measurements"]
     head = ("workload", "hidden", "n", "twin", "with the native operator", "without")
-    return f"{table(head, (_workload(row, names) for row in rows))}\n{_most()}{conditions(MANY)}"
+    shown = table(head, (_workload(row, names) for row in rows))
+    return f"{shown}\n{_most(file)}{conditions(file)}"
 
 
-def _most() -> str:
+def _most(file: Path) -> str:
     """Return what the most experts need besides, as a paragraph, if it was measured."""
-    most = read(MANY).get("most")
+    most = read(file).get("most")
     if most is None:
         return ""
     memory, choosing = most["memory"], most["choosing"]
@@ -105,9 +107,10 @@ def conditions(file: Path = FILE) -> str:
     wanted = ("torch", "transformers", "peft")
     versions = ", ".join(f"{name} {results['versions'][name]}" for name in wanted)
     loud = sum(not row["counts"] for row in results["measurements"])
+    named = f"{results['processor'].removesuffix(' Processor')} processor"
     still = f" {loud} of them had none within 2 % and are marked." if loud else ""
     return (
-        f"Measured on an {results['processor']} processor, one thread, {rounds} rounds or more, "
+        f"Measured on an {named}, one thread, {rounds} rounds or more, "
         f"with {versions}; {tries} measurements were discarded for their noise floor and made "
         f"again.{still} `{results['command']}` makes `results/{file.name}`.\n"
     )

@@ -12,8 +12,8 @@ import pytest
 
 import selfmoe
 from _generate import former_data as page
-from former_data import averages, compared, plant
-from selfmoe.store.files import is_intact
+from former_data import KNOWN, averages, compared, plant, reduce
+from selfmoe.store.files import is_intact, read_jsonl
 
 Json = dict[str, Any]
 
@@ -85,26 +85,52 @@ def test_cells_of_earlier_settings_are_refused(finished: Path, former: Path) -> 
         compared(former, finished)
 
 
+def test_experts_learn_from_no_more_than_the_former_build_had(
+    finished: Path, tmp_path: Path
+) -> None:
+    reduce(finished, tmp_path / "reduced")
+    (cell,) = (tmp_path / "reduced").glob("data/anything@*")
+    (whole,) = finished.glob("data/anything@*/examples.jsonl")
+    rows, before = read_jsonl(cell / "examples.jsonl"), read_jsonl(whole)
+    assert is_intact(cell)
+    assert "tokens" in before[0]
+    assert [set(row) for row in rows] == [set(KNOWN)] * len(before)
+    assert [row["response"] for row in rows] == [row["response"] for row in before]
+
+
+def test_what_is_begun_is_left_alone(finished: Path, tmp_path: Path) -> None:
+    reduce(finished, tmp_path / "reduced")
+    (file,) = (tmp_path / "reduced").glob("data/anything@*/examples.jsonl")
+    file.unlink()
+    reduce(finished, tmp_path / "reduced")
+    assert not file.exists()
+
+
 def test_averages_are_within_the_former_interval_or_not(finished: Path, former: Path) -> None:
-    assert all(row["within"] for row in averages(former, finished))
+    runs = {"former": [former, finished], "own": [finished, finished]}
+    assert all(row["within"] == {"own": 2} for row in averages(runs))
     changed(
         former / "report" / "results.json",
         lambda told: told["systems"][0].update(average_low=0.99, average_high=1.0, average=0.995),
     )
-    rows = list(averages(former, finished))
-    assert [row["within"] for row in rows] == [False, *[True] * (len(rows) - 1)]
+    rows = list(averages(runs))
+    assert [row["within"]["own"] for row in rows] == [1, *[2] * (len(rows) - 1)]
+    assert rows[0]["former"][0] == 99.5
 
 
 def test_the_page_has_what_was_measured(tmp_path: Path) -> None:
     file = tmp_path / "former-data.json"
     assert page.section(file) == ""
-    row = {"system": "base", "former": 45.0, "low": 41.04, "high": 49.0, "this": 50.0}
+    row = {
+        "system": "base", "former": [45.0, 46.0], "reduced": [45.5, 45.0], "own": [50.0, 45.0],
+        "low": [41.0, 42.0], "high": [49.0, 50.0], "within": {"reduced": 2, "own": 1},
+    }  # fmt: skip
     found = {
         "command": "c", "commit": "98d3e45", "preset": "demo", "settings": ["a=1"],
         "losses_apart": 1e-6, "texts": {"same": 9, "of": 10}, "scores": {"same": 4, "of": 4},
-        "averages": [row | {"within": False}],
+        "seeds": [0, 1], "averages": [row],
     }  # fmt: skip
     file.write_text(json.dumps(found), "utf-8")
     said = page.section(file)
-    assert "| base | 45.0 | 41.0 to 49.0 | 50.0 | no |" in said
+    assert "| base | 45.0, 46.0 | 45.5, 45.0 | 2 of 2 | 50.0, 45.0 | 1 of 2 |" in said
     assert "10 answers 9 are the same" in said

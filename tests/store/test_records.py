@@ -29,6 +29,7 @@ OTHERS = {
     "kills",
     "label-noise",
     "llamacpp",
+    "many-decoding",
     "many-experts",
     "overlap",
     "planted",
