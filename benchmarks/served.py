@@ -93,7 +93,8 @@ def command(
             "processor": processor(),
             "versions": versions(),
         }
-        write_json(target, {**facts, "engines": beside_others(row, target, "engines", "engine")})
+        rows = beside_others(row, target, "engines", "engine", "base")
+        write_json(target, {**facts, "engines": rows})
     lacking = row["instructions"] - row["responses"]
     if lacking or row["made_twice"] or len(row["falls"]) < len(falls):
         raise SystemExit(f"{lacking} responses are lacking, {row['made_twice']} were made twice")
