@@ -45,12 +45,14 @@ def run(group: LayerGroup, x: Tensor, weights: Weights) -> list[Tensor]:
     if torch.is_grad_enabled() or torch.compiler.is_compiling():
         pieces = _weighted(group, x.reshape(-1, x.shape[-1]), weights)
         return [added(part.plain(x), z, part) for part, z in zip(group.parts, pieces, strict=True)]
-    a, b_t, *_ = group.packed.views()
-    z = product(x.reshape(-1, x.shape[-1]), a if a.dtype == x.dtype else a.to(x.dtype))
+    a, *_, of = group.packed.views()
+    shape, x = x.shape[:-1], x.reshape(-1, x.shape[-1])
+    z = product(x, a if a.dtype == x.dtype else a.to(x.dtype))
     parts, rows = _matched(z, group, weights)
     parts.mul_(rows)
-    pieces = (z,) if len(b_t) == 1 else z.split_with_sizes(group.ranks, 1)
-    return [_add(part.plain(x), z, b) for part, z, b in zip(group.parts, pieces, b_t, strict=True)]
+    pieces = (z,) if len(of) == 1 else z.split_with_sizes(group.ranks, 1)
+    layers = zip(group.parts, pieces, of, strict=True)
+    return [_add(part.plain(x), z, b).view(*shape, b.shape[0]) for part, z, (_, b) in layers]
 
 
 def added(base: Tensor, z: Tensor, part: RoutedLayer) -> Tensor:
@@ -65,17 +67,17 @@ def added(base: Tensor, z: Tensor, part: RoutedLayer) -> Tensor:
         The sum, of the shape of ``base``.
     """
     if not (torch.is_grad_enabled() or torch.compiler.is_compiling()):
-        return _add(base, z, part.b.t())
+        return _add(base.view(-1, base.shape[-1]), z, part.b).view_as(base)
     b, z = part.b.to(base.dtype), z.to(base.dtype)
     if torch.compiler.is_compiling() or part.learns():
         return torch.addmm(base.flatten(0, -2), z, b.t()).view_as(base)
     return frozen.up(base, z, b)
 
 
-def _add(base: Tensor, z: Tensor, b_t: Tensor) -> Tensor:
-    if not b_t.dtype == z.dtype == base.dtype:
-        b_t, z = b_t.to(base.dtype), z.to(base.dtype)
-    add_product(base.view(-1, base.shape[-1]), z, b_t.t())
+def _add(base: Tensor, z: Tensor, b: Tensor) -> Tensor:
+    if not b.dtype == z.dtype == base.dtype:
+        b, z = b.to(base.dtype), z.to(base.dtype)
+    add_product(base, z, b)
     return base
 
 

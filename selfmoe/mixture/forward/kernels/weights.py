@@ -17,6 +17,9 @@ from selfmoe.mixture.forward.parts import LayerGroup, Layout
 AUTO = "auto"
 """The name that lets the shapes choose a kernel."""
 
+FEW = 512
+"""Weights that are looked at one by one rather than by operators."""
+
 Active = tuple[int, int, float]
 """A token, an expert that it uses, and with which weight."""
 
@@ -140,10 +143,7 @@ class Weights:
     def active(self) -> list[Active]:
         """Return which token uses which expert, and with which weight."""
         if self._active is None:
-            places = self.alpha.nonzero()
-            shares = self.alpha[places[:, 0], places[:, 1]].tolist()
-            pairs = zip(places.tolist(), shares, strict=True)
-            self._active = [(token, expert, weight) for (token, expert), weight in pairs]
+            self._active = _looked_at(self.alpha)
         return self._active
 
     def uses(self) -> int:
@@ -172,3 +172,14 @@ class Weights:
         if len(idle):
             tokens, counts = torch.cat([tokens, idle]), [*counts, len(idle)]
         return Order(tokens, uses, counts, tokens.argsort())
+
+
+def _looked_at(alpha: Tensor) -> list[Active]:
+    """Return which token uses which expert and how, from weights of shape ``(tokens, n)``."""
+    if alpha.numel() <= FEW:
+        rows = enumerate(alpha.tolist())
+        return [(token, i, weight) for token, row in rows for i, weight in enumerate(row) if weight]
+    places = alpha.nonzero()
+    shares = alpha[places[:, 0], places[:, 1]].tolist()
+    pairs = zip(places.tolist(), shares, strict=True)
+    return [(token, expert, weight) for (token, expert), weight in pairs]
