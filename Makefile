@@ -19,6 +19,9 @@ RAY := plugins/selfmoe-executor-ray
 ENDS := tests/mixture tests/routers tests/trainers tests/elsewhere tests/models \
   tests/api tests/cli/test_versions.py
 
+# What one process compiles is kept for the next: tests start many.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo demo-llm test test-newest test-oldest wheel docs install clean
 
 demo: install
