@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import pytest
 import torch
 
@@ -53,3 +55,13 @@ def test_few_weights_and_many_are_read_alike(few, monkeypatch):
     monkeypatch.setattr(looked, "FEW", few)
     alpha = torch.tensor([[[0.0, 0.25, 0.5]], [[0.0, 0.0, 0.0]], [[-0.5, 0.0, 1.0]]])
     assert Weights(alpha).active() == [(0, 1, 0.25), (0, 2, 0.5), (2, 0, -0.5), (2, 2, 1.0)]
+
+
+def test_it_computes_where_it_was_imported_for_another_device(monkeypatch):
+    with torch.device("meta"):
+        importlib.reload(choosing)
+    monkeypatch.setattr(choosing, "native", lambda: Native(None, "left out"))
+    with torch.no_grad():
+        found = choosing.largest(torch.ones(2, 6), torch.ones(1, 1, 6), 1, 1.0, one=False)
+    assert found is not None
+    assert found.flatten().tolist() == [0.5, 0]

@@ -67,7 +67,8 @@ def added(base: Tensor, z: Tensor, part: RoutedLayer) -> Tensor:
         The sum, of the shape of ``base``.
     """
     if not (torch.is_grad_enabled() or torch.compiler.is_compiling()):
-        return _add(base.view(-1, base.shape[-1]), z, part.b).view_as(base)
+        _add(base.view(-1, base.shape[-1]), z, part.b)
+        return base
     b, z = part.b.to(base.dtype), z.to(base.dtype)
     if torch.compiler.is_compiling() or part.learns():
         return torch.addmm(base.flatten(0, -2), z, b.t()).view_as(base)

@@ -20,7 +20,7 @@ from selfmoe.models.watched import watched
 
 FEW = 64
 """Tokens up to which one call costs less than several operations."""
-_LEAST = tensor(1e-6, dtype=float32)
+_LEAST = tensor(1e-6, dtype=float32, device="cpu")
 """What is added to a mean square."""
 
 
@@ -30,7 +30,7 @@ def largest(theta: Tensor, x: Tensor, k: int, temperature: float, *, one: bool) 
     Args:
         theta: Shape ``(n_experts, width)``.
         x: Shape ``(..., width)``.
-        k: How many probabilities stay; of two alike the first is larger.
+        k: How many probabilities stay; of two alike the operator takes the first.
         temperature: Above 0.
         one: Scale what stays to sum 1.
 
